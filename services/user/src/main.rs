@@ -1,0 +1,3 @@
+//! The user-service.
+
+fn main() {}
