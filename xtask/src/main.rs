@@ -1,2 +1,49 @@
-//! Checks.
-fn main() {}
+//! `cargo xtask`: tests, checks and benches of this workspace.
+
+mod bench;
+mod install;
+mod layers;
+mod run;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tests, checks and benches of this workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Installs what the tests need, then checks and tests everything.
+    Test(test::Arguments),
+    /// Checks that crates depend on each other only in the directions of the crate map.
+    Layers,
+    /// Checks the habits that a text scan can see: heads, lengths, names, forbidden words.
+    Tidy,
+    /// Runs a benchmark and prints ratios against its peers.
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().verb {
+        Verb::Test(arguments) => test::run(&arguments),
+        Verb::Layers => layers::run(),
+        Verb::Tidy => tidy::run(),
+        Verb::Bench(arguments) => bench::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

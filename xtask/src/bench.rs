@@ -1,0 +1,57 @@
+//! `cargo xtask bench`: speed, as ratios against named peers in the same run.
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::install;
+use crate::run::run as command;
+
+/// Which bench, and how it prints.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What to measure.
+    what: What,
+    /// A table for people, or one JSON object per figure:
+    /// `{what, ours, peer, peer_value, ratio, unit}`.
+    #[arg(long, default_value = "table")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// The gateway beside nginx and HAProxy: CPU seconds per 100,000 requests.
+    Gateway,
+    /// A service with the whole chassis on, beside bare axum.
+    Chassis,
+    /// The cost of single decisions: breaker, limiter, balancer.
+    Decisions,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// Runs the bench in the `release` profile.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let format = match arguments.format {
+        Format::Table => "table",
+        Format::Json => "json",
+    };
+    let bench = |package: &str, bench: &str| {
+        let cargo = ["bench", "--quiet", "--package", package, "--bench", bench];
+        command("cargo", &[&cargo[..], &["--", "--format", format]].concat())
+    };
+    match arguments.what {
+        What::Gateway => {
+            install::for_gateway_bench()?;
+            bench("regatta-gateway", "gateway")
+        }
+        What::Chassis => bench("regatta", "chassis"),
+        What::Decisions => {
+            let criterion = ["bench", "--quiet", "-p", "regatta-resilience", "-p"];
+            command("cargo", &[&criterion[..], &["regatta-traffic", "--benches"]].concat())
+        }
+    }
+}

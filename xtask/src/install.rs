@@ -1,0 +1,73 @@
+//! Installs what the tests need and the machine lacks.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::run::run;
+
+/// A program that a test starts: what it is called, where else it may lie, its Debian package.
+struct Need {
+    program: &'static str,
+    folders: &'static [&'static str],
+    package: &'static str,
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        program: "postgres",
+        folders: &[
+            "/usr/lib/postgresql/15/bin",
+            "/usr/lib/postgresql/16/bin",
+            "/usr/lib/postgresql/17/bin",
+        ],
+        package: "postgresql",
+    },
+    Need { program: "curl", folders: &[], package: "curl" },
+];
+
+/// What the gateway's bench compares with.
+const PEERS: &[Need] = &[
+    Need { program: "nginx", folders: &["/usr/sbin"], package: "nginx-light" },
+    Need { program: "haproxy", folders: &["/usr/sbin"], package: "haproxy" },
+];
+
+/// Installs the servers and clients that tests start.
+pub(crate) fn for_tests() -> Result<()> {
+    install(NEEDS)
+}
+
+/// Installs the proxies that the gateway's bench compares with.
+pub(crate) fn for_gateway_bench() -> Result<()> {
+    install(PEERS)
+}
+
+fn install(needs: &[Need]) -> Result<()> {
+    let missing: Vec<_> =
+        needs.iter().filter(|need| !is_there(need)).map(|need| need.package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let remedy =
+        || format!("install by hand what is missing: `apt-get install -y {}`", missing.join(" "));
+    let mut command = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
+    // Root needs no sudo, and a container has none.
+    if !is_root() {
+        command.insert(0, "sudo");
+    }
+    let (program, rest) = command.split_first().context("the command is not empty")?;
+    run(program, &[rest, &["update", "-q"]].concat()).with_context(remedy)?;
+    let install = [rest, &["install", "-y", "-q", "--no-install-recommends"], &missing].concat();
+    run(program, &install).with_context(remedy)
+}
+
+fn is_there(need: &Need) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(need.folders.iter().map(|f| f.into()));
+    folders.into_iter().any(|folder| folder.join(need.program).is_file())
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    Path::new("/proc/self").metadata().is_ok_and(|metadata| metadata.uid() == 0)
+}

@@ -1,0 +1,175 @@
+//! The crate map as a check: arrows point one way.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::workspace;
+
+const CORE: &[&str] = &["regatta-core"];
+
+/// What each crate of the workspace may depend on within it, lowest first.
+///
+/// A new arrow needs a decision record in `docs/adr`.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("regatta-core", &[]),
+    ("regatta-resilience", &[]),
+    ("regatta-config", CORE),
+    ("regatta-telemetry", CORE),
+    ("regatta-discovery", CORE),
+    ("regatta-auth", CORE),
+    ("regatta-traffic", CORE),
+    ("regatta-manifest", CORE),
+    ("regatta-proto", &[]),
+    ("regatta-testkit", &[]),
+    ("regatta-database", &["regatta-core", "regatta-telemetry", "regatta-testkit"]),
+    (
+        "regatta-discovery-consul",
+        // The embedded control plane is the server that its conformance suite runs against.
+        &["regatta-core", "regatta-discovery", "regatta-control-plane"],
+    ),
+    (
+        "regatta-client",
+        &[
+            "regatta-core",
+            "regatta-discovery",
+            "regatta-traffic",
+            "regatta-resilience",
+            "regatta-telemetry",
+        ],
+    ),
+    ("regatta-supervisor", &["regatta-core", "regatta-manifest", "regatta-testkit"]),
+    (
+        "regatta",
+        &[
+            "regatta-core",
+            "regatta-config",
+            "regatta-telemetry",
+            "regatta-discovery",
+            "regatta-discovery-consul",
+            "regatta-auth",
+            "regatta-traffic",
+            "regatta-resilience",
+            "regatta-client",
+            "regatta-database",
+            "regatta-testkit",
+        ],
+    ),
+    (
+        "regatta-gateway",
+        &[
+            "regatta-core",
+            "regatta-config",
+            "regatta-telemetry",
+            "regatta-discovery",
+            "regatta-discovery-consul",
+            "regatta-auth",
+            "regatta-traffic",
+            "regatta-resilience",
+            "regatta-testkit",
+        ],
+    ),
+    (
+        "regatta-control-plane",
+        &["regatta-core", "regatta-config", "regatta-telemetry", "regatta-testkit"],
+    ),
+    (
+        "regatta-cli",
+        &[
+            "regatta-core",
+            "regatta-config",
+            "regatta-telemetry",
+            "regatta-auth",
+            "regatta-gateway",
+            "regatta-control-plane",
+            "regatta-manifest",
+            "regatta-supervisor",
+            "regatta-testkit",
+        ],
+    ),
+    ("user-service", SERVICE),
+    ("order-service", SERVICE),
+    ("payment-service", SERVICE),
+    ("regatta-e2e", &["regatta-testkit", "regatta-proto"]),
+    ("xtask", &[]),
+];
+
+/// A service knows the chassis and what it re-exports, never another service.
+const SERVICE: &[&str] =
+    &["regatta", "regatta-core", "regatta-database", "regatta-proto", "regatta-testkit"];
+
+/// Fails with every arrow that the map does not have.
+pub(crate) fn run() -> Result<()> {
+    let wrong: Vec<_> =
+        arrows()?.into_iter().filter_map(|(from, to)| verdict(&from, &to)).collect();
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    println!("layers: every arrow is in the crate map");
+    Ok(())
+}
+
+/// What is wrong with one crate depending on another; none when nothing is.
+fn verdict(from: &str, to: &str) -> Option<String> {
+    // A crate may name itself, to switch on a feature for its own tests.
+    if from == to {
+        return None;
+    }
+    match MAY_USE.iter().find(|(name, _)| *name == from) {
+        None => Some(format!("{from} has no row; add it to MAY_USE in xtask/src/layers.rs")),
+        Some((_, may_use)) if may_use.contains(&to) => None,
+        Some(_) => Some(format!("{from} must not know {to}; see the crate map in ARCHITECTURE.md")),
+    }
+}
+
+/// Every dependency between two crates of the workspace, dev-dependencies too.
+fn arrows() -> Result<Vec<(String, String)>> {
+    let output = Command::new("cargo")
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(workspace::root())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("`cargo metadata` failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let metadata: Value = serde_json::from_slice(&output.stdout).context("not JSON")?;
+    let packages = metadata["packages"].as_array().context("no packages")?;
+    let name_of = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();
+    let arrows = packages.iter().flat_map(|package| {
+        let dependencies = package["dependencies"].as_array().into_iter().flatten();
+        // Only a dependency within the workspace has a path.
+        let ours = dependencies.filter(|dependency| dependency["path"].is_string());
+        ours.map(move |dependency| (name_of(package), name_of(dependency)))
+    });
+    Ok(arrows.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_use_only_what_they_may() {
+        run().unwrap();
+    }
+
+    #[test]
+    fn an_arrow_upwards_is_reported() {
+        assert!(verdict("regatta-core", "regatta").is_some());
+        assert!(verdict("regatta-gateway", "regatta-control-plane").is_some());
+        assert!(verdict("user-service", "order-service").is_some());
+        assert!(verdict("unheard-of", "regatta-core").is_some());
+        assert!(verdict("regatta-client", "regatta-discovery").is_none());
+    }
+
+    #[test]
+    fn the_map_has_no_cycle() {
+        // Lowest first: what a crate may use stands above it, but for arrows to test servers.
+        let position = |name: &str| MAY_USE.iter().position(|(row, _)| *row == name);
+        for (name, may_use) in MAY_USE {
+            for used in *may_use {
+                let for_tests = *used == "regatta-testkit" || *used == "regatta-control-plane";
+                assert!(for_tests || position(used) < position(name), "{name} -> {used}");
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `cargo xtask test`: everything that must hold, in the order that fails soonest.
+
+use anyhow::{Result, ensure};
+
+use crate::run::{Count, run as command, run_tests};
+use crate::{install, layers, tidy};
+
+/// What `cargo xtask test` may leave out.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only the tests: no formatting, lints or documentation.
+    #[arg(long)]
+    tests_only: bool,
+}
+
+/// Runs everything and closes with the count of all tests.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let mut count = Count::default();
+    let result = all(arguments, &mut count);
+    if result.is_ok() || count != Count::default() {
+        println!("{} passed, {} failed", count.passed, count.failed);
+    }
+    result
+}
+
+fn all(arguments: &Arguments, count: &mut Count) -> Result<()> {
+    install::for_tests()?;
+    if !arguments.tests_only {
+        command("cargo", &["fmt", "--all", "--", "--check"])?;
+        layers::run()?;
+        tidy::run()?;
+        command("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    }
+    // The end-to-end tests start the programs themselves.
+    command("cargo", &["build", "--workspace", "--bins"])?;
+    let tests_passed = match std::process::Command::new("cargo-nextest").arg("--version").output() {
+        Ok(_) => run_tests("cargo", &["nextest", "run", "--workspace", "--no-fail-fast"], count)?,
+        Err(_) => run_tests(
+            "cargo",
+            &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"],
+            count,
+        )?,
+    };
+    let examples_passed = run_tests("cargo", &["test", "--workspace", "--doc"], count)?;
+    ensure!(tests_passed && examples_passed, "tests failed; the runner's output above names them");
+    if !arguments.tests_only {
+        command("cargo", &["doc", "--workspace", "--no-deps", "--quiet"])?;
+    }
+    Ok(())
+}
