@@ -1,0 +1,102 @@
+//! What the operator may set about the control plane.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the operator may set about the control plane.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Where Consul's HTTP API listens. Default `127.0.0.1:8500`; port 0 takes a free one.
+    pub consul_listen: SocketAddr,
+    /// The folder that holds the store; made when absent. Default `.regatta/data/control-plane`.
+    pub data_dir: PathBuf,
+    /// The name of the node that registered services are on. Default `regatta`.
+    pub node_name: String,
+    /// The one datacenter. Default `dc1`, as Consul's.
+    pub datacenter: String,
+    /// Connections at once; more wait to be accepted. Default 16384. At least 1.
+    pub max_connections: usize,
+    /// Blocking queries held at once; one more is answered with 429. Default 8192.
+    pub max_blocked_queries: usize,
+    /// The largest request body, in bytes; more is answered with 413. Default 1 MiB.
+    pub max_body_bytes: usize,
+    /// Time a client has for its request line and headers. Default 10 s.
+    pub header_read_timeout: Duration,
+    /// Health checks that run at once; more wait for their turn. Default 256. At least 1.
+    pub max_running_checks: usize,
+    /// Services that may be registered; one more is answered with 500. Default 100,000.
+    pub max_services: usize,
+    /// The least that `DeregisterCriticalServiceAfter` counts as. Default 1 min, as Consul's.
+    pub min_deregister_after: Duration,
+    /// How long requests in flight may take after drain begins. Default 5 s.
+    pub drain_timeout: Duration,
+}
+
+/// A setting of the control plane is out of range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSettings {
+    /// A number has to be at least 1.
+    #[error("{name} is 0; set it to 1 or more")]
+    Zero {
+        /// The setting.
+        name: &'static str,
+    },
+    /// A name has characters that no DNS name has.
+    #[error("{name} is `{value}`; use 1 to 63 letters, digits and `-`")]
+    Name {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            consul_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8500)),
+            data_dir: PathBuf::from(".regatta/data/control-plane"),
+            node_name: "regatta".to_owned(),
+            datacenter: "dc1".to_owned(),
+            max_connections: 16_384,
+            max_blocked_queries: 8192,
+            max_body_bytes: 1 << 20,
+            header_read_timeout: Duration::from_secs(10),
+            max_running_checks: 256,
+            max_services: 100_000,
+            min_deregister_after: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Settings {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] names the first setting out of range.
+    pub fn validate(&self) -> Result<(), InvalidSettings> {
+        for (name, value) in [
+            ("max_connections", self.max_connections),
+            ("max_body_bytes", self.max_body_bytes),
+            ("max_running_checks", self.max_running_checks),
+            ("max_services", self.max_services),
+        ] {
+            if value == 0 {
+                return Err(InvalidSettings::Zero { name });
+            }
+        }
+        for (name, value) in [("node_name", &self.node_name), ("datacenter", &self.datacenter)] {
+            let valid = (1..=63).contains(&value.len())
+                && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            if !valid {
+                return Err(InvalidSettings::Name { name, value: value.clone() });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! The loop that acts on the plan.
+
+use std::sync::Arc;
+
+use rand::Rng;
+use regatta_core::Chain;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::plan::{Outcome, Plan, Step};
+use super::{InvalidSettings, RegistrarSettings};
+use crate::{Register, RegisterError, Registration};
+
+/// Keeps one registration true until drain, then removes it.
+#[derive(Debug)]
+pub struct Registrar {
+    registry: Arc<dyn Register>,
+    registration: Registration,
+    settings: RegistrarSettings,
+    standing: watch::Sender<Standing>,
+}
+
+/// Tells how registration stands; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RegistrarHandle {
+    standing: watch::Receiver<Standing>,
+}
+
+/// How registration stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Not registered yet.
+    Pending,
+    /// The registry held the registration when it was last asked.
+    Registered,
+    /// The latest call failed; callers may still find this instance by what they knew.
+    Failing {
+        /// The error and its causes.
+        error: String,
+    },
+    /// Drained: deregistered, or given up after the time for it.
+    Gone,
+}
+
+impl Registrar {
+    /// Keeps this registration in this registry.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] names the first setting out of range.
+    pub fn try_new(
+        registry: Arc<dyn Register>,
+        registration: Registration,
+        settings: RegistrarSettings,
+    ) -> Result<Self, InvalidSettings> {
+        settings.validate()?;
+        let standing = watch::Sender::new(Standing::Pending);
+        Ok(Self { registry, registration, settings, standing })
+    }
+
+    /// A handle on how registration stands.
+    pub fn handle(&self) -> RegistrarHandle {
+        RegistrarHandle { standing: self.standing.subscribe() }
+    }
+
+    /// Registers, verifies and registers again until `drain`, then deregisters within its bound and
+    /// returns. Errors are logged and retried, never returned: a service works without a registry.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropped, it leaves the registration to the registry's check.
+    pub async fn run(self, drain: CancellationToken) {
+        let mut plan = Plan::new(self.settings.clone());
+        while !drain.is_cancelled() {
+            let turn = tokio::select! {
+                () = drain.cancelled() => break,
+                turn = self.turn(plan.step()) => turn,
+            };
+            let outcome = self.note(turn);
+            let wait = plan.record(outcome, rand::rng().random());
+            tokio::select! {
+                () = drain.cancelled() => break,
+                () = tokio::time::sleep(wait) => (),
+            }
+        }
+        self.leave().await;
+    }
+
+    async fn turn(&self, step: Step) -> Result<Outcome, RegisterError> {
+        let call = async {
+            match step {
+                Step::Register => {
+                    self.registry.register(&self.registration).await.map(|()| Outcome::Present)
+                }
+                Step::Verify => {
+                    let present = self.registry.is_registered(&self.registration).await?;
+                    Ok(if present { Outcome::Present } else { Outcome::Absent })
+                }
+            }
+        };
+        let timeout = self.settings.call_timeout;
+        tokio::time::timeout(timeout, call).await.unwrap_or_else(|elapsed| {
+            Err(RegisterError::Unreachable {
+                registry: self.registry.address().to_owned(),
+                source: elapsed.into(),
+            })
+        })
+    }
+
+    /// Logs a turn if something changed by it, and makes it visible.
+    fn note(&self, turn: Result<Outcome, RegisterError>) -> Outcome {
+        let id = &self.registration.instance.id;
+        let (outcome, standing) = match turn {
+            Ok(Outcome::Absent) => {
+                tracing::warn!(instance = %id, "the registry has lost this instance; registering");
+                return Outcome::Absent;
+            }
+            Ok(outcome) => (outcome, Standing::Registered),
+            Err(error) => (Outcome::Failed, Standing::Failing { error: Chain(&error).to_string() }),
+        };
+        let changed = self.standing.send_if_modified(|old| {
+            let changed = *old != standing;
+            old.clone_from(&standing);
+            changed
+        });
+        match standing {
+            Standing::Registered if changed => tracing::info!(instance = %id, "registered"),
+            Standing::Failing { error } if changed => {
+                tracing::warn!(instance = %id, error, "cannot register; trying again");
+            }
+            _ => (),
+        }
+        outcome
+    }
+
+    async fn leave(&self) {
+        let id = &self.registration.instance.id;
+        // Also when never known to be registered: a call that timed out may have succeeded.
+        let call = self.registry.deregister(id);
+        match tokio::time::timeout(self.settings.deregister_within, call).await {
+            Ok(Ok(())) => tracing::info!(instance = %id, "deregistered"),
+            Ok(Err(error)) => {
+                let error = Chain(&error).to_string();
+                tracing::warn!(instance = %id, error, "cannot deregister; its check will");
+            }
+            Err(_elapsed) => {
+                tracing::warn!(instance = %id, "no time to deregister; its check will");
+            }
+        }
+        self.standing.send_replace(Standing::Gone);
+    }
+}
+
+impl RegistrarHandle {
+    /// How registration stands now.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Waits until the standing passes this test.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: waiting changes nothing.
+    pub async fn wait_for(&mut self, test: impl FnMut(&Standing) -> bool) -> Standing {
+        match self.standing.wait_for(test).await {
+            Ok(standing) => standing.clone(),
+            // The registrar was dropped: nothing will change any more.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
