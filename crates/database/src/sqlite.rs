@@ -1,0 +1,123 @@
+//! SQLite: one writer, several readers, and every commit on the disk.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqlitePool, SqliteTransaction};
+
+use crate::{Error, OpenError, Options};
+
+/// How large the write-ahead log may stay after a checkpoint: 64 MiB; a burst may grow it further.
+const JOURNAL_SIZE_LIMIT: &str = "67108864";
+
+/// A SQLite file.
+///
+/// - **Write-ahead log**: readers never wait for the writer, nor the writer for them.
+/// - **One writer connection**, whose transactions begin with `BEGIN IMMEDIATE`: within the process
+///   writers queue fairly in the pool; between processes they wait `lock_timeout`, and none fails
+///   half-way because a read turned into a write.
+/// - **`synchronous = FULL`**: a commit returns after the log is flushed to the disk. SQLite's usual
+///   choice with a write-ahead log, `NORMAL`, may lose the last commits in a power cut, and what was
+///   acknowledged must not be lost. It costs one flush a commit.
+/// - **Foreign keys** are enforced.
+#[derive(Clone, Debug)]
+pub struct Sqlite {
+    writer: SqlitePool,
+    reader: SqlitePool,
+}
+
+impl Sqlite {
+    pub(crate) fn open(
+        connect: SqliteConnectOptions,
+        in_memory: bool,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
+        let connect = connect
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .busy_timeout(options.lock_timeout)
+            .thread_name(|id| format!("sqlite-{id}"));
+        if in_memory {
+            return Ok(Self::in_memory(connect, options));
+        }
+        create_folder(connect.get_filename())?;
+        let connect = connect
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT);
+        let writer = pool(options).max_connections(1).connect_lazy_with(connect.clone());
+        // A read that would write is a bug of the store; better an error here than a lost race.
+        let reader = pool(options)
+            .max_connections(options.max_connections)
+            .connect_lazy_with(connect.pragma("query_only", "ON"));
+        Ok(Self { writer, reader })
+    }
+
+    /// Memory that lives as long as its one connection, so reading and writing share it for ever.
+    fn in_memory(connect: SqliteConnectOptions, options: &Options) -> Self {
+        let pool = pool(options).max_connections(1).idle_timeout(None).max_lifetime(None);
+        let pool = pool.connect_lazy_with(connect);
+        Self { writer: pool.clone(), reader: pool }
+    }
+
+    /// Connections that only read; a statement that writes fails.
+    ///
+    /// A database in memory has one connection in all: do not read here while a transaction is open.
+    pub fn reader(&self) -> &SqlitePool {
+        &self.reader
+    }
+
+    /// The one connection that writes; each statement commits by itself.
+    pub fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
+    /// Begins a transaction that holds the write lock from its start.
+    ///
+    /// Dropped without a commit, it is rolled back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] when another process keeps the lock longer than `lock_timeout`,
+    /// [`Error::Unavailable`] when this process's writer is not free within `acquire_timeout`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what was begun is rolled back.
+    pub async fn begin(&self) -> Result<SqliteTransaction<'static>, Error> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Reads the file's header: opens it, takes the shared lock, finds a database or not.
+    pub(crate) async fn probe(&self) -> Result<(), Error> {
+        let mut connection = self.reader.acquire().await?;
+        sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await?;
+        Ok(connection.ping().await?)
+    }
+
+    pub(crate) async fn close(&self) {
+        self.reader.close().await;
+        // The last connection to close moves the log into the file.
+        self.writer.close().await;
+    }
+}
+
+fn pool(options: &Options) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .min_connections(0)
+        .acquire_timeout(options.acquire_timeout)
+        .acquire_slow_threshold(Duration::from_secs(1))
+        .idle_timeout(options.idle_timeout)
+        .max_lifetime(options.max_lifetime)
+        // There is no connection to lose; a ping would only cost a thread switch.
+        .test_before_acquire(false)
+}
+
+fn create_folder(file: &Path) -> Result<(), OpenError> {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder)
+            .map_err(|source| OpenError::Folder { path: folder.to_owned(), source }),
+        _ => Ok(()),
+    }
+}
