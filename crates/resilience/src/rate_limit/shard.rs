@@ -1,0 +1,141 @@
+//! The windows of one shard's clients, in memory that is bounded.
+//!
+//! Each client has a slot of its own while there is room. When there is none, a client whose calls
+//! have all left its window makes room: forgetting it changes nothing. When there is no such
+//! client either, the newcomer shares one of a few windows with other newcomers. What that window
+//! admits is at most the limit for all of them together, hence for each: never more than the limit
+//! passes, though a newcomer may be refused for what others did. A client that gets a slot of its
+//! own later takes the shared window's calls along, as if all had been its own.
+
+use crate::rate_limit::index::Index;
+use crate::rate_limit::window::{Decision, Rule, Window};
+
+#[derive(Debug)]
+pub(crate) struct Shard {
+    capacity: usize,
+    index: Index,
+    slots: Vec<Slot>,
+    /// Ends of the list of slots in the order of their last admitted call.
+    oldest: u32,
+    newest: u32,
+    shared: Box<[Window]>,
+    now: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    hash: u64,
+    window: Window,
+    older: u32,
+    newer: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Shard {
+    /// Windows for so many clients, and so many shared ones.
+    pub(crate) fn new(capacity: usize, shared: usize) -> Self {
+        Self {
+            capacity,
+            index: Index::new(capacity),
+            slots: Vec::with_capacity(capacity),
+            oldest: NONE,
+            newest: NONE,
+            shared: vec![Window::default(); shared].into_boxed_slice(),
+            now: 0,
+        }
+    }
+
+    /// The most bytes that a shard takes under this limit.
+    pub(crate) fn most_bytes(capacity: usize, shared: usize, limit: u32) -> usize {
+        let slot = size_of::<Slot>() + Window::most_heap_bytes(limit);
+        let window = size_of::<Window>() + Window::most_heap_bytes(limit);
+        size_of::<Self>() + Index::bytes(capacity) + capacity * slot + shared * window
+    }
+
+    /// The bytes that it takes now.
+    pub(crate) fn bytes(&self) -> usize {
+        let heap = |windows: &mut dyn Iterator<Item = &Window>| -> usize {
+            windows.map(Window::heap_bytes).sum()
+        };
+        size_of::<Self>()
+            + Index::bytes(self.capacity)
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.shared.len() * size_of::<Window>()
+            + heap(&mut self.slots.iter().map(|slot| &slot.window))
+            + heap(&mut self.shared.iter())
+    }
+
+    pub(crate) fn check(&mut self, rule: Rule, hash: u64, now: u64) -> Decision {
+        // Callers read the clock before they took the lock, so the order may be another.
+        self.now = self.now.max(now);
+        let now = self.now;
+        let slots = &self.slots;
+        let known = self.index.find(hash, |slot| slots[slot as usize].hash);
+        let Some(slot) = known.or_else(|| self.admit_client(rule, hash, now)) else {
+            let shared = shared_window(&self.shared, hash);
+            return self.shared[shared].check(rule, now);
+        };
+        let decision = self.slots[slot as usize].window.check(rule, now);
+        if decision.allowed {
+            self.unlink(slot);
+            self.link_newest(slot);
+        }
+        decision
+    }
+
+    /// A slot for a new client; none when all are in use.
+    fn admit_client(&mut self, rule: Rule, hash: u64, now: u64) -> Option<u32> {
+        let slot = if self.slots.len() < self.capacity {
+            let slot = self.slots.len() as u32;
+            let window = Window::default();
+            self.slots.push(Slot { hash, window, older: NONE, newer: NONE });
+            slot
+        } else {
+            let slot = self.oldest;
+            let held = &self.slots[slot as usize];
+            if !held.window.is_over(rule, now) {
+                return None;
+            }
+            let (slots, old) = (&self.slots, held.hash);
+            self.index.remove(old, |slot| slots[slot as usize].hash);
+            self.unlink(slot);
+            slot
+        };
+        let shared = &mut self.shared[shared_window(&self.shared, hash)];
+        shared.forget(rule, now);
+        let held = &mut self.slots[slot as usize];
+        held.hash = hash;
+        held.window.copy_from(shared);
+        self.index.insert(hash, slot);
+        self.link_newest(slot);
+        Some(slot)
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let (older, newer) = (self.slots[slot as usize].older, self.slots[slot as usize].newer);
+        match older {
+            NONE => self.oldest = newer,
+            older => self.slots[older as usize].newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => self.slots[newer as usize].older = older,
+        }
+    }
+
+    fn link_newest(&mut self, slot: u32) {
+        let newest = std::mem::replace(&mut self.newest, slot);
+        self.slots[slot as usize].older = newest;
+        self.slots[slot as usize].newer = NONE;
+        match newest {
+            NONE => self.oldest = slot,
+            newest => self.slots[newest as usize].newer = slot,
+        }
+    }
+}
+
+fn shared_window(shared: &[Window], hash: u64) -> usize {
+    // Bits that chose neither the shard nor, mostly, the place in the index.
+    (hash >> 8) as usize % shared.len()
+}

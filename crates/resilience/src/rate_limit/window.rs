@@ -1,0 +1,107 @@
+//! One client's window: when its admitted calls came.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// What the limiter says about one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decision {
+    /// Whether the call may be made; if so it is counted.
+    pub allowed: bool,
+    /// Calls per window.
+    pub limit: u32,
+    /// Calls that would still be admitted now.
+    pub remaining: u32,
+    /// When the whole limit is free again, if the client makes no more calls.
+    pub reset: Duration,
+    /// When the next call will be admitted, if the client makes none before; zero if at once.
+    pub retry_after: Duration,
+}
+
+/// What is the same for all windows of a limiter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rule {
+    pub(crate) limit: u32,
+    /// In ticks; at most 2^31, so that a tick's lower half is never mistaken.
+    pub(crate) window: u32,
+    pub(crate) tick: Duration,
+}
+
+impl Rule {
+    fn duration(self, ticks: u32) -> Duration {
+        self.tick.saturating_mul(ticks)
+    }
+}
+
+/// The admitted calls of one client, oldest first, as the lower half of their ticks.
+///
+/// `last` is the whole tick of the newest, so that no client that was away for so long that the
+/// lower half came round looks as if it had just been here. All others are at most one
+/// window older than the newest, because each admission forgets what has left the window.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Window {
+    admitted: VecDeque<u32>,
+    pub(crate) last: u64,
+}
+
+impl Window {
+    /// Admits and counts a call, or not.
+    pub(crate) fn check(&mut self, rule: Rule, now: u64) -> Decision {
+        self.forget(rule, now);
+        let allowed = self.admitted.len() < rule.limit as usize;
+        if allowed {
+            self.admitted.push_back(now as u32);
+            self.last = now;
+        }
+        let used = self.admitted.len() as u32;
+        let remaining = rule.limit - used;
+        // With `limit` calls in the window the next is admitted when the oldest leaves it.
+        let retry_after = match self.admitted.front() {
+            Some(oldest) if remaining == 0 => rule.window - (now as u32).wrapping_sub(*oldest),
+            _ => 0,
+        };
+        let reset = u64::from(rule.window) - (now - self.last);
+        Decision {
+            allowed,
+            limit: rule.limit,
+            remaining,
+            reset: rule.duration(reset as u32),
+            retry_after: rule.duration(retry_after),
+        }
+    }
+
+    /// Forgets the calls that have left the window.
+    pub(crate) fn forget(&mut self, rule: Rule, now: u64) {
+        if self.is_over(rule, now) {
+            self.admitted.clear();
+            return;
+        }
+        while let Some(oldest) = self.admitted.front()
+            && (now as u32).wrapping_sub(*oldest) >= rule.window
+        {
+            self.admitted.pop_front();
+        }
+    }
+
+    /// Whether every call has left the window.
+    pub(crate) fn is_over(&self, rule: Rule, now: u64) -> bool {
+        now - self.last >= u64::from(rule.window)
+    }
+
+    /// Takes over another window's calls in place of its own.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.admitted.clone_from(&other.admitted);
+        self.last = other.last;
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.admitted.capacity() * size_of::<u32>()
+    }
+
+    /// The most bytes on the heap under this limit: the deque doubles as it grows.
+    pub(crate) fn most_heap_bytes(limit: u32) -> usize {
+        (limit as usize).next_power_of_two().max(4) * size_of::<u32>()
+    }
+}

@@ -1,0 +1,2 @@
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
+//! The layers, seen from their callers.

@@ -1,0 +1,10 @@
+//! Which instance takes the next call.
+
+mod strategy;
+pub use strategy::{Strategy, UnknownStrategy};
+
+mod schedule;
+pub use schedule::Schedule;
+
+mod balancer;
+pub use balancer::{Balancer, NoInstance};

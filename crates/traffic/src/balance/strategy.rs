@@ -1,0 +1,75 @@
+//! How instances take turns.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+
+/// How instances take turns (R17).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// One after the other; weights do not count. The default.
+    #[default]
+    RoundRobin,
+    /// Any, each as likely; weights do not count.
+    Random,
+    /// In turn, each as often as its weight says.
+    Weighted,
+}
+
+/// The text is not a strategy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a balancing strategy; use round_robin, random or weighted")]
+pub struct UnknownStrategy {
+    /// What was given.
+    pub text: String,
+}
+
+impl Strategy {
+    const ALL: [Self; 3] = [Self::RoundRobin, Self::Random, Self::Weighted];
+
+    /// The name in settings, logs and metrics, such as `round_robin`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round_robin",
+            Self::Random => "random",
+            Self::Weighted => "weighted",
+        }
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = UnknownStrategy;
+
+    fn from_str(text: &str) -> Result<Self, UnknownStrategy> {
+        let named = Self::ALL.into_iter().find(|strategy| strategy.name() == text);
+        named.ok_or_else(|| UnknownStrategy { text: text.to_owned() })
+    }
+}
+
+impl<'de> Deserialize<'de> for Strategy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_names_it_prints_and_lists_them_for_others() {
+        for strategy in Strategy::ALL {
+            assert_eq!(strategy.to_string().parse(), Ok(strategy));
+        }
+        let error = "fastest".parse::<Strategy>().unwrap_err().to_string();
+        assert!(error.contains("`fastest`") && error.contains("round_robin, random or weighted"));
+    }
+}
