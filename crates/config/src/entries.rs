@@ -1,0 +1,103 @@
+//! The effective values with their origins, fit to be shown.
+
+use crate::redact::{HIDDEN, is_secret_name, redact_urls};
+use crate::value::{Data, Value};
+use crate::{Config, Groups, Origin, Schema};
+
+/// One effective value, secrets hidden.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The dotted key.
+    pub key: String,
+    /// The value as YAML in one line; `***` for a secret that is set, empty for no value.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Config {
+    /// The effective value of every setting of the groups, and of every key of the files that none
+    /// of them knows; sorted by key, secrets hidden, passwords in URLs too.
+    pub fn entries<G: Groups>(&self) -> Vec<Entry> {
+        let mut schemas = Vec::new();
+        G::schemas(&mut schemas);
+        self.entries_of(&schemas)
+    }
+
+    /// Like [`Config::entries`], for given schemas.
+    pub fn entries_of(&self, schemas: &[Schema]) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for key in schemas.iter().flat_map(|schema| &schema.keys) {
+            if entries.iter().any(|entry| entry.key == key.name) {
+                continue;
+            }
+            let (value, origin) = match self.value(&key.name, &key.environment) {
+                Some(value) => (show(&value, key.secret), value.origin),
+                None => {
+                    let text = key.default.clone().unwrap_or_default();
+                    let hide = key.secret && !text.is_empty() && text != "\"\"";
+                    let shown = if hide { HIDDEN.to_owned() } else { redact_urls(&text) };
+                    (shown, Origin::Default)
+                }
+            };
+            entries.push(Entry { key: key.name.clone(), value, origin });
+        }
+        let known: Vec<_> = entries.iter().map(|entry| entry.key.clone()).collect();
+        for tree in self.files() {
+            self.others(tree, "", &known, &mut entries);
+        }
+        entries.sort_by(|a, b| a.key.cmp(&b.key));
+        entries
+    }
+
+    /// Adds the leaves of a tree that are not known.
+    fn others(&self, tree: &Value, path: &str, known: &[String], entries: &mut Vec<Entry>) {
+        let Data::Map(children) = &tree.data else { return };
+        for child in children {
+            let key =
+                if path.is_empty() { child.key.clone() } else { format!("{path}.{}", child.key) };
+            if known.contains(&key) {
+                continue;
+            }
+            if matches!(&child.value.data, Data::Map(children) if !children.is_empty()) {
+                self.others(&child.value, &key, known, entries);
+            } else if !entries.iter().any(|entry| entry.key == key) {
+                // Through all layers: a variable may lie above the file. A key with a dot in it
+                // cannot be asked for by its path, so what the file says stands.
+                let value = self.value(&key, &[]).unwrap_or_else(|| child.value.clone());
+                let value_shown = show(&value, is_secret_name(&key));
+                entries.push(Entry { key, value: value_shown, origin: value.origin });
+            }
+        }
+    }
+}
+
+fn show(value: &Value, secret: bool) -> String {
+    match (&value.data, secret) {
+        (Data::Null, _) => String::new(),
+        (Data::Text(scalar), true) if scalar.text.is_empty() => "\"\"".to_owned(),
+        (_, true) => HIDDEN.to_owned(),
+        (_, false) => redact_urls(&hide_named(value).to_yaml()),
+    }
+}
+
+/// Hides what is named like a secret inside a map.
+fn hide_named(value: &Value) -> Value {
+    let mut value = value.clone();
+    match &mut value.data {
+        Data::Map(entries) => {
+            for entry in entries {
+                entry.value = match is_secret_name(&entry.key) {
+                    true => Value {
+                        origin: entry.origin.clone(),
+                        data: Data::Text(regatta_yaml::Scalar::plain(HIDDEN)),
+                    },
+                    false => hide_named(&entry.value),
+                };
+            }
+        }
+        Data::List(items) => items.iter_mut().for_each(|item| *item = hide_named(item)),
+        Data::Null | Data::Text(_) => {}
+    }
+    value
+}
