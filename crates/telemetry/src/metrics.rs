@@ -1,0 +1,176 @@
+//! The instruments of the platform, with their attribute sets resolved once.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{BoundHistogram, BoundUpDownCounter, Histogram, Meter, UpDownCounter};
+
+use crate::status::{MethodName, Outcome};
+
+/// Buckets of request durations in seconds (semantic conventions, HTTP metrics).
+const REQUEST_BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Buckets of query durations in seconds (semantic conventions, database metrics).
+const QUERY_BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+
+/// Most routes, peers or tables that get series of their own; later ones share `_OTHER`.
+const MOST_SUBJECTS: usize = 1_000;
+
+/// What stands for values beyond a limit, and for errors without a better name.
+pub(crate) const OTHER: &str = "_OTHER";
+
+/// The instruments of the platform.
+#[derive(Debug)]
+pub(crate) struct Instruments {
+    pub(crate) http_server: Series<MethodName>,
+    pub(crate) rpc_server: Series<()>,
+    pub(crate) http_client: Series<MethodName>,
+    pub(crate) rpc_client: Series<()>,
+    pub(crate) queries: Series<(&'static str, &'static str)>,
+    active: UpDownCounter<i64>,
+    active_by_method: RwLock<HashMap<MethodName, BoundUpDownCounter<i64>>>,
+}
+
+/// One duration histogram: by subject (route, peer, table), then by a small key and the outcome.
+///
+/// Both levels are read-mostly: after warm-up a measurement is two shared reads, a hash of the
+/// subject and the histogram's own short lock.
+#[derive(Debug)]
+pub(crate) struct Series<K> {
+    histogram: Histogram<f64>,
+    subjects: RwLock<HashMap<Arc<str>, Arc<Subject<K>>>>,
+}
+
+type Cells<K> = Vec<((K, Outcome), BoundHistogram<f64>)>;
+
+#[derive(Debug)]
+struct Subject<K> {
+    cells: RwLock<Cells<K>>,
+}
+
+impl Instruments {
+    pub(crate) fn new(meter: &Meter) -> Self {
+        let requests = |name, description| {
+            let boundaries = REQUEST_BUCKETS.to_vec();
+            Series::new(duration(meter, name, description, boundaries))
+        };
+        let queries = duration(
+            meter,
+            "db.client.operation.duration",
+            "Duration of database client operations.",
+            QUERY_BUCKETS.to_vec(),
+        );
+        Self {
+            http_server: requests(
+                "http.server.request.duration",
+                "Duration of HTTP server requests.",
+            ),
+            rpc_server: Series::new(duration(
+                meter,
+                "rpc.server.call.duration",
+                "Duration of inbound gRPC calls.",
+                REQUEST_BUCKETS.to_vec(),
+            )),
+            http_client: Series::new(duration(
+                meter,
+                "http.client.request.duration",
+                "Duration of HTTP client requests.",
+                REQUEST_BUCKETS.to_vec(),
+            )),
+            rpc_client: Series::new(duration(
+                meter,
+                "rpc.client.call.duration",
+                "Duration of outbound gRPC calls.",
+                REQUEST_BUCKETS.to_vec(),
+            )),
+            queries: Series::new(queries),
+            active: meter
+                .i64_up_down_counter("http.server.active_requests")
+                .with_description("Number of active HTTP server requests.")
+                .with_unit("{request}")
+                .build(),
+            active_by_method: RwLock::default(),
+        }
+    }
+
+    /// Adds to the requests in flight.
+    pub(crate) fn add_active(&self, method: MethodName, difference: i64) {
+        let by_method = self.active_by_method.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(active) = by_method.get(&method) {
+            return active.add(difference);
+        }
+        drop(by_method);
+        let mut by_method = self.active_by_method.write().unwrap_or_else(PoisonError::into_inner);
+        let bound = by_method.entry(method).or_insert_with(|| {
+            self.active.bind(&[
+                KeyValue::new("http.request.method", method.name()),
+                KeyValue::new("url.scheme", "http"),
+            ])
+        });
+        bound.add(difference);
+    }
+}
+
+impl<K: Copy + Eq + Hash> Series<K> {
+    fn new(histogram: Histogram<f64>) -> Self {
+        Self { histogram, subjects: RwLock::default() }
+    }
+
+    /// Records a duration; `attributes` is asked once for each new combination.
+    ///
+    /// It gets the subject as it is counted, which is `_OTHER` once there are too many.
+    pub(crate) fn record(
+        &self,
+        elapsed: Duration,
+        subject: &str,
+        key: K,
+        outcome: Outcome,
+        attributes: impl FnOnce(&str) -> Vec<KeyValue>,
+    ) {
+        let seconds = elapsed.as_secs_f64();
+        let (name, cells) = self.subject(subject);
+        let held = cells.cells.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bound)) = held.iter().find(|(cell, _)| *cell == (key, outcome)) {
+            return bound.record(seconds);
+        }
+        drop(held);
+        let mut held = cells.cells.write().unwrap_or_else(PoisonError::into_inner);
+        let bound = self.histogram.bind(&attributes(name));
+        bound.record(seconds);
+        if held.iter().all(|(cell, _)| *cell != (key, outcome)) {
+            held.push(((key, outcome), bound));
+        }
+    }
+
+    fn subject<'a>(&self, name: &'a str) -> (&'a str, Arc<Subject<K>>) {
+        let subjects = self.subjects.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(subject) = subjects.get(name) {
+            return (name, Arc::clone(subject));
+        }
+        drop(subjects);
+        let mut subjects = self.subjects.write().unwrap_or_else(PoisonError::into_inner);
+        let name = if subjects.len() < MOST_SUBJECTS { name } else { OTHER };
+        let subject = subjects
+            .entry(name.into())
+            .or_insert_with(|| Arc::new(Subject { cells: RwLock::default() }));
+        (name, Arc::clone(subject))
+    }
+}
+
+fn duration(
+    meter: &Meter,
+    name: &'static str,
+    description: &'static str,
+    boundaries: Vec<f64>,
+) -> Histogram<f64> {
+    meter
+        .f64_histogram(name)
+        .with_description(description)
+        .with_unit("s")
+        .with_boundaries(boundaries)
+        .build()
+}

@@ -1,0 +1,16 @@
+//! Requests that come in: one context, one span, one measurement each.
+
+mod exchange;
+pub use exchange::{Exchange, Head};
+
+mod route;
+pub use route::Route;
+
+mod layer;
+pub use layer::ServerLayer;
+
+mod service;
+pub use service::{Serve, ServeFuture};
+
+mod body;
+pub use body::Observed;
