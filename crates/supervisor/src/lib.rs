@@ -1,1 +1,56 @@
-//! Under construction.
+//! Runs a manifest's processes: build, start in order, restart, logs, stop.
+//!
+//! A [`Plan`] says which processes make the system. A [`Supervisor`] builds them, starts each as
+//! soon as what it needs is ready, starts those that die again after a [`Backoff`], and ends them
+//! in reverse order. It tells what happens as [`Event`]s, and keeps [`State`] in a file that other
+//! processes read. [`down`] stops it from outside, and cleans up after one that was killed.
+
+mod layout;
+pub use layout::Layout;
+
+mod part;
+pub use part::{Kind, Part, Port, Run};
+
+mod plan;
+pub use plan::{Plan, PlanError};
+
+mod supervisor;
+pub use supervisor::{Settings, Supervisor};
+
+mod event;
+pub use event::Event;
+
+mod state;
+pub use state::{PartState, PartStatus, State};
+
+mod error;
+pub use error::{Conflict, Error};
+
+mod down;
+pub use down::{Stopped, clean, down, leftovers, running};
+
+pub mod logs;
+
+pub mod ports;
+
+mod secret;
+pub use secret::{development_secret, read_secret};
+
+mod build;
+pub use build::{BuildError, Profile};
+
+mod backoff;
+pub use backoff::{Backoff, CRASH_LOOP};
+
+mod order;
+pub use order::levels;
+
+mod address;
+mod board;
+mod clock;
+mod environment;
+mod keeper;
+mod lock;
+mod process;
+mod readiness;
+pub use process::Identity;

@@ -1,0 +1,152 @@
+//! What a part is told when it starts: its variables and arguments.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::address::{Address, join};
+use crate::layout::Layout;
+use crate::part::{Kind, Part, Run};
+
+/// What is the same for all parts of a system.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) layout: Layout,
+    pub(crate) manifest: PathBuf,
+    /// Where services register, such as `http://127.0.0.1:8500`.
+    pub(crate) registry: Option<String>,
+    /// Signs tokens.
+    pub(crate) secret: String,
+    /// Stands in tokens as `iss`.
+    pub(crate) issuer: Option<String>,
+}
+
+/// Variables of the supervisor's own environment that a part must not see: they would send it to
+/// another service's database or port.
+pub(crate) const WITHHELD: [&str; 4] = ["DATABASE_URL", "PORT", "HOST", "REGATTA_INSTANCE"];
+
+/// The variables a part starts with.
+///
+/// What the manifest sets wins, but for the address and the instance id: there the supervisor's
+/// knowledge is the truth.
+pub(crate) fn environment(
+    part: &Part,
+    address: &Address,
+    facts: &Facts,
+) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
+    if let Some(registry) = &facts.registry {
+        set("CONSUL_HTTP_ADDR", registry.clone());
+    }
+    if part.kind != Kind::ControlPlane {
+        set("AUTH__SECRET", facts.secret.clone());
+        if let Some(issuer) = &facts.issuer {
+            set("AUTH__ISSUER", issuer.clone());
+        }
+    }
+    if let Some(version) = &part.version {
+        set("SERVICE__VERSION", version.clone());
+    }
+    if part.database {
+        let file = facts.layout.database_file(&part.service);
+        set("DATABASE_URL", format!("sqlite://{}", file.display()));
+    }
+    variables.extend(part.environment.clone());
+    let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
+    if part.kind == Kind::Service {
+        set("HOST", address.host.clone());
+        set("PORT", address.port.to_string());
+    }
+    set("REGATTA_INSTANCE", part.name.clone());
+    variables
+}
+
+/// The arguments a part starts with.
+pub(crate) fn arguments(part: &Part, address: &Address, facts: &Facts) -> Vec<String> {
+    match &part.run {
+        Run::Cargo { .. } => Vec::new(),
+        Run::Command { arguments, .. } => arguments.clone(),
+        Run::Regatta { arguments } => {
+            let fill = |argument: &String| match argument.as_str() {
+                "{listen}" => join(&address.host, address.port),
+                "{admin}" => address.admin.as_ref().map_or(String::new(), |(h, p)| join(h, *p)),
+                "{data}" => facts.layout.data(&part.service).display().to_string(),
+                "{manifest}" => facts.manifest.display().to_string(),
+                other => other.to_owned(),
+            };
+            arguments.iter().map(fill).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::part::tests::part;
+
+    #[test]
+    fn a_service_is_told_the_whole_contract() {
+        let mut part = part("user-service-1", &[]);
+        part.service = "user-service".to_owned();
+        part.database = true;
+        part.version = Some("v2".to_owned());
+        let variables = environment(&part, &address(), &facts());
+        let expected = [
+            ("AUTH__ISSUER", "dev"),
+            ("AUTH__SECRET", "s3cret"),
+            ("CONSUL_HTTP_ADDR", "http://127.0.0.1:8500"),
+            ("DATABASE_URL", "sqlite:///shop/.regatta/data/user-service/user-service.db"),
+            ("HOST", "127.0.0.1"),
+            ("PORT", "20001"),
+            ("REGATTA_INSTANCE", "user-service-1"),
+            ("SERVICE__VERSION", "v2"),
+        ];
+        let told: Vec<_> = variables.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn the_manifest_chooses_all_but_the_address() {
+        let mut part = part("a", &[]);
+        part.database = true;
+        let own = [("DATABASE_URL", "postgres://x"), ("PORT", "1"), ("LOG__LEVEL", "debug")];
+        part.environment = own.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let variables = environment(&part, &address(), &facts());
+        assert_eq!(variables["DATABASE_URL"], "postgres://x");
+        assert_eq!(variables["LOG__LEVEL"], "debug");
+        assert_eq!(variables["PORT"], "20001");
+    }
+
+    #[test]
+    fn the_control_plane_does_not_learn_the_secret() {
+        let mut part = part("control-plane", &[]);
+        part.kind = Kind::ControlPlane;
+        assert!(!environment(&part, &address(), &facts()).contains_key("AUTH__SECRET"));
+    }
+
+    #[test]
+    fn placeholders_are_filled_once_ports_are_chosen() {
+        let mut part = part("gateway", &[]);
+        let words = ["gateway", "--listen", "{listen}", "--admin", "{admin}", "{manifest}"];
+        part.run = Run::Regatta { arguments: words.map(str::to_owned).to_vec() };
+        let expected =
+            ["gateway", "--listen", "127.0.0.1:20001", "--admin", "[::1]:2", "/shop/regatta.yaml"];
+        assert_eq!(arguments(&part, &address(), &facts()), expected);
+    }
+
+    fn address() -> Address {
+        Address { host: "127.0.0.1".to_owned(), port: 20001, admin: Some(("::1".to_owned(), 2)) }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            layout: Layout::beside(Path::new("/shop/regatta.yaml")),
+            manifest: "/shop/regatta.yaml".into(),
+            registry: Some("http://127.0.0.1:8500".to_owned()),
+            secret: "s3cret".to_owned(),
+            issuer: Some("dev".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Why a system did not start, or could not be stopped.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::build::BuildError;
+use crate::ports::Holder;
+use crate::process::Identity;
+
+/// A port that somebody else has.
+#[derive(Clone, Debug)]
+pub struct Conflict {
+    /// The part that was to listen there.
+    pub part: String,
+    /// The address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The manifest key that sets it.
+    pub key: String,
+    /// Who has it, when the system tells.
+    pub holder: Option<Holder>,
+}
+
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { part, host, port, key, holder } = self;
+        write!(f, "port `{port}` of {part} ({host}) is in use")?;
+        if let Some(Holder { pid, command }) = holder {
+            write!(f, " by process {pid} (`{command}`)")?;
+        }
+        write!(f, "; end that process, set {key}, or take free ports: regatta up --isolated")
+    }
+}
+
+/// A system did not start, or could not be stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A supervisor runs here already.
+    #[error(
+        "this system runs already{}; see it with `regatta ps`, stop it with `regatta down`",
+        .holder.map(|holder| format!(", under process {}", holder.pid)).unwrap_or_default()
+    )]
+    AlreadyRunning {
+        /// The supervisor, when it has written who it is.
+        holder: Option<Identity>,
+    },
+    /// Ports are taken.
+    #[error("{}", .conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    PortsInUse {
+        /// All of them.
+        conflicts: Vec<Conflict>,
+    },
+    /// No port is free at all.
+    #[error("no port is free on {host}; see what listens with `ss -ltn`")]
+    NoFreePort {
+        /// The address.
+        host: String,
+    },
+    /// The services could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A program could not be executed.
+    #[error("`{program}` of {part} did not start; check `run` of the service in the manifest")]
+    Spawn {
+        /// The part.
+        part: String,
+        /// What was to be executed.
+        program: String,
+        /// Why it was not.
+        source: io::Error,
+    },
+    /// A part ended before it was ready.
+    #[error("{part} ended before it was ready ({status}); its last lines are above, all of them in {}", log.display())]
+    EndedEarly {
+        /// The part.
+        part: String,
+        /// How it ended, such as `exit status: 1`.
+        status: String,
+        /// Its last lines.
+        lines: Vec<String>,
+        /// All its lines.
+        log: PathBuf,
+    },
+    /// A part runs and did not become ready in time.
+    #[error(
+        "{part} was not ready within {} s: {answer}; its last lines are above, all of them in {}; \
+         allow more time with --ready-within",
+        after.as_secs_f32(), log.display()
+    )]
+    NotReady {
+        /// The part.
+        part: String,
+        /// How long we waited.
+        after: Duration,
+        /// What it answered at last.
+        answer: String,
+        /// Its last lines.
+        lines: Vec<String>,
+        /// All its lines.
+        log: PathBuf,
+    },
+    /// Somebody asked to stop before everything was ready.
+    #[error("stopped before everything was ready")]
+    Interrupted,
+    /// A supervisor was asked to stop, and did not.
+    #[error("process {pid} did not stop within {} s; kill it and run `regatta down` again", within.as_secs())]
+    StillRunning {
+        /// The supervisor.
+        pid: u32,
+        /// How long we waited.
+        within: Duration,
+    },
+    /// The file system failed.
+    #[error("{what} `{}`; check that the folder exists, is writable and has space", path.display())]
+    File {
+        /// What was tried, such as `cannot write`.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The secret cannot be used.
+    #[error("the development secret cannot be used")]
+    Secret(#[source] io::Error),
+}
+
+impl Error {
+    /// What stands behind the error: the compiler's errors, the last lines of a log.
+    pub fn detail(&self) -> &[String] {
+        match self {
+            Self::EndedEarly { lines, .. } | Self::NotReady { lines, .. } => lines,
+            Self::Build(BuildError::Failed { errors, .. }) => errors,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn file(
+        what: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { what, path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_names_its_holder_and_three_remedies() {
+        let conflict = Conflict {
+            part: "gateway".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 8080,
+            key: "gateway.listen in regatta.yaml".to_owned(),
+            holder: Some(Holder { pid: 42, command: "nginx -g x".to_owned() }),
+        };
+        assert_eq!(
+            Error::PortsInUse { conflicts: vec![conflict] }.to_string(),
+            "port `8080` of gateway (127.0.0.1) is in use by process 42 (`nginx -g x`); end that \
+             process, set gateway.listen in regatta.yaml, or take free ports: regatta up --isolated"
+        );
+    }
+}

@@ -1,0 +1,307 @@
+//! Runs a whole system: build, start in order, keep, stop.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use regatta_core::Chain;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::address::{Address, choose};
+use crate::backoff::Backoff;
+use crate::board::Board;
+use crate::build::{self, Executables, Profile};
+use crate::clock;
+use crate::environment::Facts;
+use crate::error::Error;
+use crate::event::Event;
+use crate::keeper::{Keeper, Shared};
+use crate::layout::Layout;
+use crate::lock::{Lock, Taken};
+use crate::logs::Journal;
+use crate::order::levels;
+use crate::part::{Kind, Part};
+use crate::plan::Plan;
+use crate::process::{Identity, Launcher, end_all, identity};
+use crate::secret::development_secret;
+use crate::state::{PartState, PartStatus, State};
+
+/// Events kept for a listener that is slow; it learns how many it missed.
+const KEPT_EVENTS: usize = 4096;
+
+/// What a supervisor runs, and how patient it is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The parts.
+    pub plan: Plan,
+    /// The `regatta` program, which is also the control plane and the gateway.
+    pub program: PathBuf,
+    /// The cargo profile of the services.
+    pub profile: Profile,
+    /// How long a part may take to become ready. Default 30 s.
+    pub ready_within: Duration,
+    /// How long a part may take to end. Default 15 s: a service drains for 10 s.
+    pub stop_within: Duration,
+    /// When a part that died starts again.
+    pub backoff: Backoff,
+}
+
+impl Settings {
+    /// The defaults for this plan, with the services built as this program was.
+    pub fn new(plan: Plan, program: PathBuf) -> Self {
+        Self {
+            plan,
+            profile: Profile::of_program(&program),
+            program,
+            ready_within: Duration::from_secs(30),
+            stop_within: Duration::from_secs(15),
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+/// Runs a system; made with the lock on its `.regatta/` in hand.
+#[derive(Debug)]
+pub struct Supervisor {
+    settings: Settings,
+    layout: Layout,
+    events: broadcast::Sender<Event>,
+    _lock: Lock,
+}
+
+impl Supervisor {
+    /// Makes `.regatta/` and takes the lock on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyRunning`], or [`Error::File`].
+    pub fn try_new(settings: Settings) -> Result<Self, Error> {
+        let layout = Layout::beside(&settings.plan.manifest);
+        layout.create().map_err(Error::file("cannot make", layout.root()))?;
+        let lock = Lock::take(&layout.lock_file()).map_err(|taken| match taken {
+            Taken::By(holder) => Error::AlreadyRunning { holder },
+            Taken::Io(source) => Error::file("cannot lock", layout.lock_file())(source),
+        })?;
+        Ok(Self { settings, layout, events: broadcast::Sender::new(KEPT_EVENTS), _lock: lock })
+    }
+
+    /// Everything that happens from now on. A listener that falls 4096 events behind misses some and
+    /// is told how many; the supervisor never waits for it.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Builds and starts everything, and keeps it running until `stop`; then ends everything in
+    /// reverse order. `hurry` ends everything at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when something could not start. Nothing runs any more when this returns.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: processes of a dropped run are killed without asking, those they started
+    /// are left to [`crate::clean`].
+    pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) -> Result<(), Error> {
+        let outcome = self.work(&stop, &hurry).await;
+        // The file says what runs, and nothing does.
+        let _absent = std::fs::remove_file(self.layout.state_file());
+        let _nobody = self.events.send(match &outcome {
+            Ok(()) => Event::Stopped,
+            Err(error) => {
+                Event::Failed { message: Chain(error).to_string(), detail: error.detail().to_vec() }
+            }
+        });
+        outcome
+    }
+
+    async fn work(&self, stop: &CancellationToken, hurry: &CancellationToken) -> Result<(), Error> {
+        let root = self.layout.root();
+        // An earlier supervisor may have been killed; what it left would hold the ports.
+        end_all(|| identity::marked(root), self.settings.stop_within).await;
+        let addresses = choose(&self.settings.plan.parts)?;
+        let facts = self.facts(&addresses)?;
+        let launcher = Launcher::start().map_err(Error::file("cannot start threads for", root))?;
+        let executables = self.build(&launcher, stop).await?;
+        let board = Board::new(self.first_state(&addresses), self.events.clone());
+        let (failures, mut failed) = mpsc::channel(1);
+        let shared = Arc::new(Shared {
+            launcher,
+            board: board.clone(),
+            facts,
+            executables,
+            program: self.settings.program.clone(),
+            folder: folder(&self.settings.plan.manifest),
+            backoff: self.settings.backoff,
+            ready_within: self.settings.ready_within,
+            stop_within: self.settings.stop_within,
+            hurry: hurry.clone(),
+            failures,
+        });
+        let writer = TaskTracker::new();
+        let written = CancellationToken::new();
+        writer.spawn(write_state(board.clone(), self.layout.state_file(), written.clone()));
+        writer.close();
+
+        let crew = self.start(&addresses, &shared)?;
+        let started = tokio::select! {
+            biased;
+            Some(error) = failed.recv() => Err(error),
+            () = stop.cancelled() => Err(Error::Interrupted),
+            () = board.until_all_ready() => Ok(()),
+        };
+        if started.is_ok() {
+            self.tell_running(&board)?;
+            stop.cancelled().await;
+        }
+        let _nobody = self.events.send(Event::Stopping);
+        self.stop(crew).await;
+        end_all(|| identity::marked(root), Duration::ZERO).await;
+        written.cancel();
+        writer.wait().await;
+        started
+    }
+
+    /// The file first: whoever hears that the system runs may read it.
+    fn tell_running(&self, board: &Board) -> Result<(), Error> {
+        let path = self.layout.state_file();
+        let state = board.state();
+        state.write(&path).map_err(Error::file("cannot write", path))?;
+        let _nobody = self.events.send(Event::Running(state));
+        Ok(())
+    }
+
+    async fn build(
+        &self,
+        launcher: &Launcher,
+        stop: &CancellationToken,
+    ) -> Result<Executables, Error> {
+        let packages: BTreeSet<String> = self.settings.plan.packages();
+        if packages.is_empty() {
+            return Ok(Executables::new());
+        }
+        let began = clock::now();
+        let tell = |build::Progress { done, total, current }| {
+            let _nobody = self.events.send(Event::Building { done, total, current });
+        };
+        tell(build::Progress::default());
+        let folder = folder(&self.settings.plan.manifest);
+        let (home, profile) = (self.layout.root(), &self.settings.profile);
+        let built = build::build(launcher, &folder, home, &packages, profile, stop, tell).await?;
+        let seconds = (clock::now() - began).as_secs_f64();
+        let _nobody = self.events.send(Event::Built { seconds });
+        Ok(built)
+    }
+
+    fn facts(&self, addresses: &[Address]) -> Result<Facts, Error> {
+        let plan = &self.settings.plan;
+        let is_registry = |part: &Part| part.kind == Kind::ControlPlane;
+        let registry = plan.parts.iter().position(is_registry).map(|index| addresses[index].url());
+        for part in plan.parts.iter().filter(|part| part.kind != Kind::Gateway) {
+            let data = self.layout.data(&part.service);
+            std::fs::create_dir_all(&data).map_err(Error::file("cannot make", &data))?;
+        }
+        Ok(Facts {
+            layout: self.layout.clone(),
+            manifest: plan.manifest.clone(),
+            registry,
+            secret: development_secret(&self.layout.secret_file()).map_err(Error::Secret)?,
+            issuer: plan.issuer.clone(),
+        })
+    }
+
+    fn first_state(&self, addresses: &[Address]) -> State {
+        let plan = &self.settings.plan;
+        let now = clock::wall_text();
+        let status = |(part, address): (&Part, &Address)| PartStatus {
+            name: part.name.clone(),
+            service: part.service.clone(),
+            kind: part.kind,
+            version: part.version.clone(),
+            state: PartState::Waiting,
+            url: address.url(),
+            admin_url: address.admin_url(),
+            process: None,
+            restarts: 0,
+            note: None,
+            since: now.clone(),
+            log: self.layout.log_file(&part.name).display().to_string(),
+        };
+        let url = |kind| {
+            let index = plan.parts.iter().position(|part| part.kind == kind);
+            index.map(|index| addresses[index].url())
+        };
+        State {
+            format: 1,
+            name: plan.name.clone(),
+            manifest: plan.manifest.display().to_string(),
+            isolated: plan.isolated,
+            started_at: now.clone(),
+            supervisor: Identity::own(),
+            gateway: url(Kind::Gateway),
+            registry: url(Kind::ControlPlane),
+            parts: plan.parts.iter().zip(addresses).map(status).collect(),
+        }
+    }
+
+    /// Starts a keeper for each part; in which order the parts start, they see on the board.
+    fn start(&self, addresses: &[Address], shared: &Arc<Shared>) -> Result<Crew, Error> {
+        let parts = &self.settings.plan.parts;
+        let journals = parts.iter().map(|part| {
+            let path = self.layout.log_file(&part.name);
+            let journal = Journal::open(&part.name, &path, self.events.clone());
+            journal.map_err(Error::file("cannot open", path))
+        });
+        let journals: Vec<Journal> = journals.collect::<Result<_, _>>()?;
+        let tasks = TaskTracker::new();
+        let start = |((part, address), journal): ((&Part, &Address), Journal)| {
+            let stop = CancellationToken::new();
+            let shared = Arc::clone(shared);
+            let keeper = Keeper::new(part.clone(), address.clone(), journal, shared, stop.clone());
+            (stop, tasks.spawn(keeper.run()))
+        };
+        Ok(parts.iter().zip(addresses).zip(journals).map(start).collect())
+    }
+
+    /// Ends the parts, those that nobody needs first.
+    async fn stop(&self, mut crew: Crew) {
+        for level in levels(&self.settings.plan.parts).iter().rev() {
+            for &index in level {
+                crew[index].0.cancel();
+            }
+            for &index in level {
+                // A keeper that panicked has dropped its child, which kills it.
+                let _panicked = (&mut crew[index].1).await;
+            }
+        }
+    }
+}
+
+/// How to stop each part's keeper, and how to wait for it.
+type Crew = Vec<(CancellationToken, JoinHandle<()>)>;
+
+fn folder(manifest: &Path) -> PathBuf {
+    let folder = manifest.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).to_owned()
+}
+
+/// Writes the state after each change.
+async fn write_state(board: Board, path: PathBuf, done: CancellationToken) {
+    let mut changes = board.watch();
+    changes.mark_changed();
+    loop {
+        tokio::select! {
+            biased;
+            () = done.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+        let state = changes.borrow_and_update().clone();
+        if let Err(error) = state.write(&path) {
+            tracing::warn!(%error, path = %path.display(), "state not written");
+        }
+    }
+}
