@@ -1,16 +1,27 @@
 //! The handle a service holds.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use regatta_core::Chain;
 
 use crate::migrate::{self, MigrateError, Migration};
 use crate::url::Target;
 use crate::{Error, OpenError, Options, Postgres, Sqlite};
+
+/// First and longest pause between two tries to migrate a database that is away. The longest one
+/// bounds how long a service stays unready after its database came back.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A service's database; clones share the pools.
 #[derive(Clone, Debug)]
 pub struct Database {
     engine: Engine,
     migration_timeout: Duration,
+    /// Set from the first try to migrate until one succeeds.
+    schema_is_pending: Arc<AtomicBool>,
 }
 
 /// The two engines. SQL is written for each of them.
@@ -39,7 +50,8 @@ impl Database {
             }
             Target::Postgres(connect) => Engine::Postgres(Postgres::open(connect, options)),
         };
-        Ok(Self { engine, migration_timeout: options.migration_timeout })
+        let schema_is_pending = Arc::default();
+        Ok(Self { engine, migration_timeout: options.migration_timeout, schema_is_pending })
     }
 
     /// The engine, to write SQL for.
@@ -74,8 +86,8 @@ impl Database {
         query: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error> {
         let query = async { query.await.map_err(Into::into) };
-        let query = regatta_telemetry::query(self.system(), operation, table, query);
-        query.await
+        let system = self.system();
+        regatta_telemetry::query_classified(system, operation, table, query, Error::kind).await
     }
 
     /// Applies the migrations that the database lacks, all in one transaction.
@@ -91,23 +103,61 @@ impl Database {
     ///
     /// Cancel safe: nothing or everything is applied.
     pub async fn migrate(&self, migrations: &[Migration]) -> Result<(), MigrateError> {
-        migrate::run(&self.engine, migrations, self.migration_timeout).await
+        // A flag that only `probe` reads; no other memory hangs on it.
+        self.schema_is_pending.store(true, Ordering::Relaxed);
+        migrate::run(&self.engine, migrations, self.migration_timeout).await?;
+        self.schema_is_pending.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// [`Database::migrate`], again and again while the database is away: at first after 250 ms, then
+    /// ever more seldom, at last every 5 s. Until it returns, [`Database::probe`] fails.
+    ///
+    /// A service awaits this in a task of its own, so that it starts without its database.
+    ///
+    /// # Errors
+    ///
+    /// [`MigrateError`] when trying again cannot help.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing or everything is applied.
+    pub async fn migrate_when_reachable(
+        &self,
+        migrations: &[Migration],
+    ) -> Result<(), MigrateError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.migrate(migrations).await {
+                Err(error) if error.is_unavailable() => {
+                    tracing::warn!(error = %Chain(&error), "cannot migrate yet; trying again");
+                }
+                result => return result,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     /// Asks the database in its own protocol whether it serves; at most about 5 s.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] with the reason.
+    /// [`Error::Unavailable`] with the reason; [`Error::SchemaPending`] while a migration is wanted
+    /// and not done.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: it changes nothing.
     pub async fn probe(&self) -> Result<(), Error> {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.probe().await,
-            Engine::Postgres(postgres) => postgres.probe().await,
+            Engine::Sqlite(sqlite) => sqlite.probe().await?,
+            Engine::Postgres(postgres) => postgres.probe().await?,
         }
+        if self.schema_is_pending.load(Ordering::Relaxed) {
+            return Err(Error::SchemaPending);
+        }
+        Ok(())
     }
 
     /// Closes the pools after the queries that run; later ones fail as unavailable.

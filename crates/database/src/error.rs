@@ -29,6 +29,9 @@ pub enum Error {
     /// The statement ran past its time and was stopped. Nothing was written.
     #[error("the statement was stopped; it ran past its time limit")]
     TimedOut(#[source] Cause),
+    /// The database answers and its schema is not up to date yet.
+    #[error("the schema is not migrated yet; see the log for the reason")]
+    SchemaPending,
     /// The statement does not fit the schema or its values: a bug of the service.
     #[error("the statement failed")]
     Statement(#[source] Cause),
@@ -50,7 +53,9 @@ impl Error {
         match self {
             Self::UniqueViolation { .. } => Origin::Caller,
             Self::ConstraintViolation(_) | Self::Statement(_) => Origin::Us,
-            Self::Conflict(_) | Self::Unavailable(_) | Self::TimedOut(_) => Origin::Upstream,
+            Self::Conflict(_) | Self::Unavailable(_) | Self::SchemaPending | Self::TimedOut(_) => {
+                Origin::Upstream
+            }
         }
     }
 
@@ -59,7 +64,7 @@ impl Error {
         match self {
             Self::UniqueViolation { .. } => Code::AlreadyExists,
             Self::ConstraintViolation(_) | Self::Statement(_) => Code::Internal,
-            Self::Conflict(_) | Self::Unavailable(_) => Code::Unavailable,
+            Self::Conflict(_) | Self::Unavailable(_) | Self::SchemaPending => Code::Unavailable,
             Self::TimedOut(_) => Code::DeadlineExceeded,
         }
     }
@@ -72,6 +77,7 @@ impl Error {
             Self::Conflict(_) => "conflict",
             Self::Unavailable(_) => "unavailable",
             Self::TimedOut(_) => "timed_out",
+            Self::SchemaPending => "schema_pending",
             Self::Statement(_) => "statement",
         }
     }
@@ -80,12 +86,6 @@ impl Error {
 /// The driver's error. Its `Debug` is its `Display`: a server's details quote the row, and rows
 /// hold what logs must not.
 pub struct Cause(sqlx::Error);
-
-impl Cause {
-    pub(crate) fn new(error: sqlx::Error) -> Self {
-        Self(error)
-    }
-}
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

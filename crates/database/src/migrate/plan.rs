@@ -60,14 +60,14 @@ mod tests {
 
     #[test]
     fn a_step_below_the_newest_known_that_is_not_known_is_refused() {
-        let error = plan(&[step(1, "a"), step(3, "c")], &[done(1, "a"), done(2, "b")]);
-        assert!(matches!(error, Err(MigrateError::Foreign { version: 2 })));
+        let error = plan(&[step(1, "a"), step(3, "c")], &[done(1, "a"), done(2, "b")]).unwrap_err();
+        assert!(matches!(error, MigrateError::Foreign { version: 2 }), "{error}");
     }
 
     #[test]
     fn a_step_added_below_an_applied_one_is_refused() {
-        let error = plan(&[step(1, "a"), step(2, "b")], &[done(2, "b")]);
-        assert!(matches!(error, Err(MigrateError::Late { version: 1, applied: 2 })));
+        let error = plan(&[step(1, "a"), step(2, "b")], &[done(2, "b")]).unwrap_err();
+        assert!(matches!(error, MigrateError::Late { version: 1, applied: 2 }), "{error}");
     }
 
     #[test]
