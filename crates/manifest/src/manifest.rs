@@ -1,0 +1,100 @@
+//! The system as a whole.
+
+use std::io::{ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use crate::{Gateway, LoadError, Problems, Service};
+
+/// Largest manifest: far above any, so that a wrong path ends in an error.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// A system: its services, its gateway, its control plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Manifest {
+    /// The system's name; a DNS label.
+    pub name: String,
+    /// Its services in the order of the text; names are unique.
+    pub services: Vec<Service>,
+    /// Where clients enter.
+    pub gateway: Gateway,
+    /// Where the registry is.
+    pub control_plane: ControlPlane,
+}
+
+/// The embedded control plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ControlPlane {
+    /// Where it speaks Consul's HTTP API. Default `127.0.0.1:8500`.
+    pub listen: SocketAddr,
+}
+
+impl Default for ControlPlane {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8500)) }
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest from its text; `file` is the name that problems show.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, each with its line.
+    pub fn parse(text: &str, file: &str) -> Result<Self, Problems> {
+        let root = regatta_yaml::parse(text).map_err(|found| Problems::new(file, found))?;
+        let mut problems = Vec::new();
+        let manifest = crate::read::manifest(&root, &mut problems);
+        match manifest {
+            Some(manifest) if problems.is_empty() => Ok(manifest),
+            _ => Err(Problems::new(file, problems)),
+        }
+    }
+
+    /// Reads a manifest from a file.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, it cannot be read, or all problems of its text at once.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
+        let file = std::fs::File::open(path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => LoadError::Missing { path: path.to_owned() },
+            _ => unreadable(source),
+        })?;
+        let mut text = String::new();
+        let read = file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if read as u64 > MAX_BYTES {
+            return Err(unreadable(std::io::Error::other("it is over 4 MiB")));
+        }
+        Ok(Self::parse(&text, &path.display().to_string())?)
+    }
+
+    /// The service of a name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name.as_str() == name)
+    }
+
+    /// The services such that each comes after all it needs; otherwise in the order of the text.
+    pub fn start_order(&self) -> Vec<&Service> {
+        let mut order: Vec<&Service> = Vec::with_capacity(self.services.len());
+        while order.len() < self.services.len() {
+            let started = |name: &str| order.iter().any(|service| service.name.as_str() == name);
+            let ready = |service: &&Service| {
+                !started(service.name.as_str())
+                    && service.needs.iter().all(|need| started(need.as_str()))
+            };
+            // A manifest that was read has no cycle; one made by hand may, and then its rest comes
+            // in the order of the text.
+            let next = self.services.iter().find(ready);
+            let next = next.or_else(|| self.services.iter().find(|s| !started(s.name.as_str())));
+            match next {
+                Some(service) => order.push(service),
+                None => break,
+            }
+        }
+        order
+    }
+}
