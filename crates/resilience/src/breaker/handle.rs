@@ -109,9 +109,16 @@ impl Breaker {
         }
     }
 
-    /// Whether a call would be rejected at `now`. Admits nothing, so a later `admit` may differ.
-    pub fn is_open(&self, now: Instant) -> bool {
-        self.state(now) == State::Open
+    /// Whether a call would be admitted at `now`. Admits nothing, so a later `admit` may differ.
+    ///
+    /// # Errors
+    ///
+    /// [`BreakerOpen`] when it would not be; it says when to ask again.
+    pub fn check(&self, now: Instant) -> Result<(), BreakerOpen> {
+        match self.shared.at_rest.load(Ordering::Acquire) {
+            BUSY => self.shared.lock().rules.check(now),
+            _ => Ok(()),
+        }
     }
 }
 

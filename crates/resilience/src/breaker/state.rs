@@ -5,7 +5,7 @@
 //! Nygard, *Release It!*, 2nd ed., chapter 5, "Circuit Breaker". The ticket that tells phases apart
 //! is ours: an answer speaks only for the phase in which its call was admitted.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::breaker::{BreakerOpen, Settings};
 
@@ -88,24 +88,34 @@ impl Rules {
         matches!(self.phase, Phase::Closed { failures: 0 }).then_some(Ticket(self.phases_entered))
     }
 
+    /// Whether a call would be admitted at `now`.
+    pub(crate) fn check(&self, now: Instant) -> Result<(), BreakerOpen> {
+        let retry_after = match self.phase {
+            Phase::Closed { .. } => return Ok(()),
+            Phase::Open { until } => match until.checked_duration_since(now) {
+                None | Some(Duration::ZERO) => return Ok(()),
+                Some(left) => left,
+            },
+            Phase::HalfOpen { in_flight } if in_flight < self.settings.probes => return Ok(()),
+            // A crowd of probes could finish off a recovering service.
+            Phase::HalfOpen { .. } => Duration::ZERO,
+        };
+        Err(BreakerOpen { retry_after })
+    }
+
     pub(crate) fn admit(&mut self, now: Instant) -> (Result<Ticket, BreakerOpen>, Option<Change>) {
-        match &mut self.phase {
-            Phase::Closed { .. } => (Ok(Ticket(self.phases_entered)), None),
-            Phase::Open { until } if *until <= now => {
-                let change = self.enter(Phase::HalfOpen { in_flight: 1 });
-                (Ok(Ticket(self.phases_entered)), Some(change))
-            }
-            Phase::Open { until } => {
-                (Err(BreakerOpen { retry_after: until.duration_since(now) }), None)
-            }
-            Phase::HalfOpen { in_flight } if *in_flight < self.settings.probes => {
-                *in_flight += 1;
-                (Ok(Ticket(self.phases_entered)), None)
-            }
-            Phase::HalfOpen { .. } => {
-                (Err(BreakerOpen { retry_after: std::time::Duration::ZERO }), None)
-            }
+        if let Err(open) = self.check(now) {
+            return (Err(open), None);
         }
+        let change = match &mut self.phase {
+            Phase::Closed { .. } => None,
+            Phase::Open { .. } => Some(self.enter(Phase::HalfOpen { in_flight: 1 })),
+            Phase::HalfOpen { in_flight } => {
+                *in_flight += 1;
+                None
+            }
+        };
+        (Ok(Ticket(self.phases_entered)), change)
     }
 
     /// `now` is asked for only when the breaker opens.
@@ -143,7 +153,7 @@ impl Rules {
 
     fn open(&mut self, now: Instant) -> Change {
         // An open time too long for the clock means that it stays open: 30 years will do.
-        const FAR: std::time::Duration = std::time::Duration::from_secs(30 * 365 * 86_400);
+        const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
         let until = now + self.settings.open_for.min(FAR);
         self.enter(Phase::Open { until })
     }

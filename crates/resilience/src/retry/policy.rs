@@ -48,8 +48,10 @@ pub enum Failure {
 /// A try that failed, and what is known about repeating it.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
-    /// The first try is number 1.
+    /// The first try is number 1. Redirected tries do not count: see [`Attempt::is_redirected`].
     pub number: u32,
+    /// Tries of this call before this one that were redirected.
+    pub redirected: u32,
     /// How it failed.
     pub failure: Failure,
     /// Whether doing it twice is as good as once: idempotent method, idempotency key.
@@ -62,6 +64,15 @@ pub struct Attempt {
     pub serves_retry: bool,
     /// The time left until the call's deadline.
     pub left: Duration,
+}
+
+impl Attempt {
+    /// Whether it never left and the next try goes elsewhere. That is no retry to the target: it
+    /// adds no load there. So neither the number of tries, nor the budget, nor serving a retry
+    /// stop it, only [`Policy::MOST_REDIRECTED`].
+    pub fn is_redirected(&self) -> bool {
+        self.failure == Failure::Unsent && self.elsewhere
+    }
 }
 
 /// What to do after a try that failed.
@@ -115,15 +126,12 @@ impl Stop {
 }
 
 impl Policy {
-    /// Tries of a call none of which reached the other side. 8: more than a rolling restart takes
-    /// away at once, and few enough to end; each goes to an instance not yet tried.
-    pub const MOST_UNSENT: u32 = 8;
+    /// How often a call is redirected. 8: more instances than a rolling restart takes away at
+    /// once, and few enough to end; each time to an instance not yet tried.
+    pub const MOST_REDIRECTED: u32 = 8;
 
     /// Decides, for 64 random bits. The budget is asked last, so that nothing is taken out of it
     /// for a retry that something else forbids.
-    ///
-    /// An unsent call that goes elsewhere is not a retry to the target: it adds no load there. So
-    /// neither the tries, nor the budget, nor serving a retry stop it, only [`Self::MOST_UNSENT`].
     pub fn decide(
         &self,
         attempt: &Attempt,
@@ -132,7 +140,7 @@ impl Policy {
     ) -> Decision {
         match self.wait(attempt, random) {
             Ok(after) if after >= attempt.left => Decision::Stop(Stop::Deadline),
-            Ok(after) if is_redirected(attempt) || withdraw() => Decision::Retry { after },
+            Ok(after) if attempt.is_redirected() || withdraw() => Decision::Retry { after },
             Ok(_) => Decision::Stop(Stop::Budget),
             Err(stop) => Decision::Stop(stop),
         }
@@ -146,8 +154,8 @@ impl Policy {
             }
             _ if !attempt.replayable => return Err(Stop::NotReplayable),
             _ if self.tries <= 1 => return Err(Stop::Tries),
-            _ if is_redirected(attempt) => {
-                let left = attempt.number < Self::MOST_UNSENT;
+            _ if attempt.is_redirected() => {
+                let left = attempt.redirected < Self::MOST_REDIRECTED;
                 return if left { Ok(Duration::ZERO) } else { Err(Stop::Tries) };
             }
             _ if attempt.number >= self.tries => return Err(Stop::Tries),
@@ -164,8 +172,4 @@ impl Policy {
             _ => Ok(backoff),
         }
     }
-}
-
-fn is_redirected(attempt: &Attempt) -> bool {
-    attempt.failure == Failure::Unsent && attempt.elsewhere
 }

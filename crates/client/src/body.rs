@@ -1,0 +1,153 @@
+//! Bodies on their way out and in.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use regatta_core::{Deadline, Endpoint, ServiceName};
+use regatta_telemetry::client::ClientSpan;
+use std::time::Instant;
+use tokio::time::Sleep;
+
+use crate::Error;
+use crate::error::Cause;
+
+/// The body of a request.
+#[derive(Debug)]
+pub(crate) enum RequestBody {
+    /// In memory.
+    Full(Full<Bytes>),
+    /// What was read to see whether it is small, then the rest.
+    Stream { first: std::collections::VecDeque<Bytes>, rest: tonic::body::Body },
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Cause;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        match self.get_mut() {
+            Self::Full(full) => Pin::new(full).poll_frame(cx).map_err(|never| match never {}),
+            Self::Stream { first, rest } => match first.pop_front() {
+                Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+                None => Pin::new(rest).poll_frame(cx).map_err(Into::into),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(full) => full.is_end_stream(),
+            Self::Stream { first, rest } => first.is_empty() && rest.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(full) => full.size_hint(),
+            Self::Stream { .. } => SizeHint::default(),
+        }
+    }
+}
+
+/// The body of a response: ends with its span, and at the deadline.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    incoming: Incoming,
+    /// Ends when the body does; dropped early it ends with what the head said.
+    span: Option<ClientSpan>,
+    limit: Limit,
+}
+
+/// By when the body must be here, and what to say if it is not.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    pub(crate) service: ServiceName,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Deadline,
+    /// Made when the body first is not there at once.
+    pub(crate) sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl ResponseBody {
+    pub(crate) fn new(incoming: Incoming, span: ClientSpan, limit: Limit) -> Self {
+        Self { incoming, span: Some(span), limit }
+    }
+
+    pub(crate) fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    fn end(&mut self, failure: Option<&'static str>) {
+        if let Some(mut span) = self.span.take() {
+            failure.into_iter().for_each(|name| span.fail(name));
+            span.end();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(trailers), Some(span)) = (frame.trailers_ref(), &mut this.span) {
+                    span.trailers(trailers);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.end(Some("broken"));
+                Poll::Ready(Some(Err(this.limit.broken(error))))
+            }
+            Poll::Ready(None) => {
+                this.end(None);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                ready!(this.limit.poll(cx));
+                this.end(Some("timeout"));
+                Poll::Ready(Some(Err(this.limit.timeout())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Limit {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = tokio::time::Instant::from_std(self.deadline.instant());
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        sleep.as_mut().poll(cx)
+    }
+
+    fn broken(&self, source: hyper::Error) -> Error {
+        let (service, endpoint) = (self.service.clone(), self.endpoint.clone());
+        Error::Broken { service, endpoint, source: source.into() }
+    }
+
+    fn timeout(&self) -> Error {
+        let waited = crate::call::now().saturating_duration_since(self.started);
+        Error::Timeout { service: self.service.clone(), waited }
+    }
+}

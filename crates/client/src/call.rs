@@ -1,0 +1,256 @@
+//! One call with all its tries.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use regatta_core::{Context, Deadline, InstanceId};
+use regatta_resilience::breaker::Outcome;
+use regatta_resilience::retry::{Attempt, Decision, Failure};
+use regatta_telemetry::client::{ClientSpan, Outgoing, span};
+use regatta_telemetry::{ATTEMPT_COUNT, PREVIOUS_ATTEMPTS, inject_deadline};
+
+use crate::Error;
+use crate::body::{Limit, ResponseBody};
+use crate::classify;
+use crate::replay::Replay;
+use crate::target::{Chosen, Target};
+use crate::transport::{self, Protocol, Transport};
+
+/// One call, before its first try.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) target: Arc<Target>,
+    pub(crate) transport: Transport,
+    pub(crate) protocol: Protocol,
+    pub(crate) method: Method,
+    pub(crate) path: PathAndQuery,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Replay,
+    /// For all tries together.
+    pub(crate) timeout: Duration,
+    /// For one try that may be repeated.
+    pub(crate) try_timeout: Duration,
+}
+
+/// The shell's clock, which tests pause.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// How one try ended.
+struct Tried {
+    /// None when the answer is to be handed on with no further thought.
+    failure: Option<Failure>,
+    answer: Result<Response<ResponseBody>, Error>,
+}
+
+impl Call {
+    /// Makes the call: tries until an answer stands.
+    ///
+    /// Dropping the future gives the call up: the try in flight is cancelled, its breaker's permit
+    /// is free again, and its span ends as cancelled.
+    pub(crate) async fn run(self) -> Result<Response<ResponseBody>, Error> {
+        let target = Arc::clone(&self.target);
+        let answer = self.tries().await;
+        if let Err(error) = &answer {
+            target.metrics().failure(target.name(), error.name());
+        }
+        answer
+    }
+
+    async fn tries(mut self) -> Result<Response<ResponseBody>, Error> {
+        let context = Context::current();
+        let serves_retry = context.as_ref().is_some_and(|context| context.serves_retry);
+        let started = now();
+        let deadline = Deadline::after(started, self.timeout)
+            .earlier(context.as_ref().and_then(|context| context.deadline));
+        let target = Arc::clone(&self.target);
+        let left = |now| deadline.remaining(now).unwrap_or_default();
+        if deadline.is_over(started) {
+            return Err(Error::DeadlineOver { service: target.name().clone() });
+        }
+        target.discovered(left(started)).await?;
+
+        let mut tried: Vec<InstanceId> = Vec::new();
+        let mut last = None;
+        let mut marks = Marks { number: 1, sent: 0, serves_retry, started, deadline };
+        let mut redirected = 0;
+        loop {
+            let chosen = match target.choose(now(), &tried) {
+                Ok(chosen) => chosen,
+                // What happened says more than that it may not be repeated.
+                Err(error) => return Err(last.unwrap_or(error)),
+            };
+            tried.push(chosen.instance.id.clone());
+            let Tried { failure, answer } = self.attempt(chosen, &marks).await;
+            let Some(failure) = failure else {
+                target.budget().deposit(now());
+                return answer;
+            };
+            let now = now();
+            let attempt = Attempt {
+                number: marks.number,
+                redirected,
+                failure,
+                repeatable: self.is_repeatable(failure),
+                replayable: self.body.is_replayable(),
+                elsewhere: target.has_another(now, &tried),
+                serves_retry,
+                left: left(now),
+            };
+            let withdraw = || target.budget().withdraw(now);
+            match target.options().retry.decide(&attempt, rand::random(), withdraw) {
+                Decision::Retry { after } => {
+                    target.metrics().retry(target.name(), failure_name(failure));
+                    last = answer.err();
+                    marks.sent += u32::from(failure != Failure::Unsent);
+                    if attempt.is_redirected() {
+                        redirected += 1;
+                    } else {
+                        marks.number += 1;
+                    }
+                    if !after.is_zero() {
+                        tokio::time::sleep(after).await;
+                    }
+                }
+                Decision::Stop(stop) => {
+                    target.metrics().stop(target.name(), stop);
+                    return answer;
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, chosen: Chosen, marks: &Marks) -> Tried {
+        let Chosen { instance, authority, permit } = chosen;
+        let service = self.target.name().clone();
+        let Some(body) = self.body.next() else {
+            unreachable!("the policy does not repeat what cannot be replayed")
+        };
+        let is_grpc = self.protocol == Protocol::Grpc;
+        let mut span = self.span(&instance, marks.sent);
+        span.annotate("regatta.instance.id", instance.id.to_string());
+
+        let starts = now();
+        let try_deadline = match self.may_repeat_lost(marks) {
+            true => Deadline::after(starts, self.try_timeout).earlier(Some(marks.deadline)),
+            // Nothing is gained by giving up on it early.
+            false => marks.deadline,
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.headers_mut() = self.headers.clone();
+        *request.uri_mut() = uri(authority, self.path.clone());
+        if is_grpc {
+            *request.version_mut() = Version::HTTP_2;
+        }
+        span.inject(request.headers_mut());
+        inject_deadline(request.headers_mut(), try_deadline, starts, is_grpc);
+        mark_retry(request.headers_mut(), marks, is_grpc);
+
+        let answer = tokio::time::timeout_at(
+            tokio::time::Instant::from_std(try_deadline.instant()),
+            self.transport.send(self.protocol, request),
+        );
+        let (outcome, failure, answer) = match answer.await {
+            Ok(Ok(response)) => {
+                let verdict = match self.protocol {
+                    Protocol::Http => classify::http(response.status(), response.headers()),
+                    Protocol::Grpc => classify::grpc(response.status(), response.headers()),
+                };
+                span.respond(response.status().as_u16(), response.headers());
+                let Marks { started, deadline, .. } = *marks;
+                let endpoint = instance.endpoint;
+                let limit = Limit { service, endpoint, started, deadline, sleep: None };
+                let answer = response.map(|body| ResponseBody::new(body, span, limit));
+                (verdict.outcome, verdict.failure, Ok(answer))
+            }
+            Ok(Err(source)) => {
+                let failure = transport::failure(&source);
+                let endpoint = instance.endpoint;
+                let error = if source.is_connect() {
+                    Error::Connect { service, endpoint, source: source.into() }
+                } else {
+                    Error::Broken { service, endpoint, source: source.into() }
+                };
+                span.fail(error.name());
+                span.end();
+                (Outcome::Failure, Some(failure), Err(error))
+            }
+            Err(_elapsed) => {
+                let waited = now().saturating_duration_since(marks.started);
+                let error = Error::Timeout { service, waited };
+                span.fail(error.name());
+                span.end();
+                (Outcome::Failure, Some(Failure::Lost), Err(error))
+            }
+        };
+        permit.record(now(), outcome);
+        Tried { failure, answer }
+    }
+
+    fn span(&self, instance: &regatta_core::Instance, sent: u32) -> ClientSpan {
+        let (host, port) = (instance.endpoint.host(), instance.endpoint.port());
+        let outgoing = Outgoing::new(&self.method, self.path.path(), host, port)
+            .service(self.target.name().as_str())
+            .attempt(sent);
+        span(if self.protocol == Protocol::Grpc { outgoing.grpc() } else { outgoing })
+    }
+
+    /// Whether a call that failed this way may be made twice.
+    fn is_repeatable(&self, failure: Failure) -> bool {
+        let is_idempotent = classify::is_idempotent(&self.method, &self.headers);
+        match (self.protocol, failure) {
+            // A status before the first message: the server has not begun (gRPC proposal A6).
+            (Protocol::Grpc, Failure::Refused { .. }) => true,
+            _ => is_idempotent,
+        }
+    }
+
+    /// Whether a try without an answer would be repeated.
+    fn may_repeat_lost(&self, marks: &Marks) -> bool {
+        self.is_repeatable(Failure::Lost)
+            && self.body.is_replayable()
+            && !marks.serves_retry
+            && marks.number < self.target.options().retry.tries
+    }
+}
+
+/// What a try passes on about the call it belongs to.
+struct Marks {
+    /// The first try is number 1; redirected ones do not count.
+    number: u32,
+    /// Tries before this one that may have reached an instance.
+    sent: u32,
+    serves_retry: bool,
+    started: Instant,
+    deadline: Deadline,
+}
+
+/// Tells the callee that it serves a retry, also when only our own caller repeats: so attempts do
+/// not multiply along a chain of hops. Telemetry has marked tries after one that was sent.
+fn mark_retry(headers: &mut HeaderMap, marks: &Marks, is_grpc: bool) {
+    if marks.serves_retry && marks.sent == 0 {
+        let (name, count) = if is_grpc { (PREVIOUS_ATTEMPTS, 1) } else { (ATTEMPT_COUNT, 2) };
+        headers.insert(name, HeaderValue::from(count));
+    }
+}
+
+fn uri(authority: http::uri::Authority, path: PathAndQuery) -> Uri {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(http::uri::Scheme::HTTP);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).expect("a scheme, an authority and a path make a URI")
+}
+
+fn failure_name(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Unsent => "unsent",
+        Failure::Refused { .. } => "refused",
+        Failure::Lost => "lost",
+        Failure::Final => "final",
+    }
+}

@@ -1,0 +1,138 @@
+//! gRPC calls to one service, as a tonic client makes them.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response};
+use regatta_core::{GRPC_TIMEOUT, ServiceName, parse_grpc_timeout};
+use tonic::Status;
+use tonic::body::Body;
+use tower_service::Service;
+
+use crate::Error;
+use crate::call::Call;
+use crate::replay::Replay;
+use crate::target::Target;
+use crate::transport::{Protocol, Transport};
+
+/// Makes gRPC calls to one service: `UserServiceClient::new(channel)`. Cheap to clone.
+///
+/// A call may take [`crate::Options::timeout`], or what `tonic::Request::set_timeout` says, answer
+/// streams included; [`Channel::without_timeout`] is for streams that stay open. An error of a call
+/// that got no answer has the [`Error`] as its source.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    target: Arc<Target>,
+    transport: Transport,
+    timeout: Duration,
+}
+
+impl Channel {
+    pub(crate) fn new(target: Arc<Target>, transport: Transport) -> Self {
+        let timeout = target.options().timeout;
+        Self { target, transport, timeout }
+    }
+
+    /// The service it calls.
+    pub fn name(&self) -> &ServiceName {
+        self.target.name()
+    }
+
+    /// The same channel whose calls may take this long.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The same channel whose calls end only with their caller's deadline.
+    #[must_use]
+    pub fn without_timeout(self) -> Self {
+        self.with_timeout(Duration::MAX)
+    }
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        let (target, transport) = (Arc::clone(&self.target), self.transport.clone());
+        let timeout = self.timeout;
+        // One allocation beside a network call; the future of an async block has no name.
+        ResponseFuture(Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let headers = head.headers;
+            let asked = headers
+                .get(GRPC_TIMEOUT)
+                .and_then(|value: &HeaderValue| value.to_str().ok().and_then(parse_grpc_timeout));
+            let options = target.options();
+            let try_timeout = options.try_timeout;
+            let body = Replay::read(body, options.replay_bytes).await;
+            let slash = || PathAndQuery::from_static("/");
+            let call = Call {
+                transport,
+                protocol: Protocol::Grpc,
+                method: head.method,
+                path: head.uri.path_and_query().cloned().unwrap_or_else(slash),
+                headers,
+                body,
+                timeout: asked.map_or(timeout, |asked| asked.min(timeout)),
+                try_timeout,
+                target,
+            };
+            let response = call.run().await.map_err(Status::from)?;
+            Ok(response.map(|body| Body::new(StatusBody(body))))
+        }))
+    }
+}
+
+/// The answer to a gRPC call. Dropping it cancels the call.
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture(Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>);
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<Body>, Status>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+/// A body whose errors are statuses, as tonic passes them on to its caller.
+struct StatusBody(crate::body::ResponseBody);
+
+impl http_body::Body for StatusBody {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Status>>> {
+        Pin::new(&mut self.0).poll_frame(cx).map_err(|error: Error| error.into())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
+    }
+}

@@ -1,0 +1,205 @@
+//! What an answer says about the instance and about repeating the call.
+//!
+//! # Source
+//!
+//! RFC 9110, sections 9.2.2, 10.2.3 and 15; gRPC proposal A6, "Pushback"; the table of codes and
+//! statuses in `regatta_core::Code`.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode};
+use regatta_core::Code;
+use regatta_resilience::breaker::Outcome;
+use regatta_resilience::retry::Failure;
+
+/// What the head of a response says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// For the instance's breaker.
+    pub(crate) outcome: Outcome,
+    /// For the retry policy; none for an answer to be handed on with no further thought.
+    pub(crate) failure: Option<Failure>,
+}
+
+const ANSWERED: Verdict = Verdict { outcome: Outcome::Success, failure: None };
+
+/// Judges the head of an HTTP response.
+///
+/// A 5xx counts against the instance, but 501, which says what it never does. 502, 503 and 504 say
+/// that it could not serve *now*; 500 says that this request fails, and will again.
+pub(crate) fn http(status: StatusCode, headers: &HeaderMap) -> Verdict {
+    match status.as_u16() {
+        502..=504 => {
+            let retry_after = retry_after(headers);
+            let failure = Some(Failure::Refused { retry_after });
+            Verdict { outcome: Outcome::Failure, failure }
+        }
+        501 => ANSWERED,
+        500.. => Verdict { outcome: Outcome::Failure, failure: Some(Failure::Final) },
+        _ => ANSWERED,
+    }
+}
+
+/// Judges the head of a gRPC response. A status among the headers came before any message.
+pub(crate) fn grpc(status: StatusCode, headers: &HeaderMap) -> Verdict {
+    if status != StatusCode::OK {
+        // Not gRPC's own words: a proxy's.
+        return http(status, headers);
+    }
+    let number = headers.get("grpc-status").and_then(|value| value.to_str().ok());
+    let Some(number) = number.and_then(|text| text.parse::<i32>().ok()) else { return ANSWERED };
+    match Code::from_grpc(number) {
+        Some(Code::Unavailable) => {
+            let failure = Some(match pushback(headers) {
+                Pushback::Never => Failure::Final,
+                Pushback::After(wait) => Failure::Refused { retry_after: Some(wait) },
+                Pushback::Unsaid => Failure::Refused { retry_after: None },
+            });
+            Verdict { outcome: Outcome::Failure, failure }
+        }
+        Some(code) if code.http_status() >= 500 && code != Code::Unimplemented => {
+            Verdict { outcome: Outcome::Failure, failure: Some(Failure::Final) }
+        }
+        _ => ANSWERED,
+    }
+}
+
+/// Whether doing this twice is as good as once.
+pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
+    ) || headers.contains_key(IDEMPOTENCY_KEY)
+}
+
+/// The header that makes any call safe to repeat.
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Reads `Retry-After` in seconds.
+///
+/// The form with a date is not read: it needs both clocks to agree, and a service that sheds load
+/// sends seconds.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
+        .map(Duration::from_secs)
+}
+
+enum Pushback {
+    Unsaid,
+    After(Duration),
+    Never,
+}
+
+fn pushback(headers: &HeaderMap) -> Pushback {
+    let Some(value) = headers.get("grpc-retry-pushback-ms") else { return Pushback::Unsaid };
+    // Negative or unreadable means: do not retry.
+    match value.to_str().ok().and_then(|text| text.parse::<u64>().ok()) {
+        Some(millis) => Pushback::After(Duration::from_millis(millis)),
+        None => Pushback::Never,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(
+            http::HeaderName::from_static(name),
+            HeaderValue::from_str(value).unwrap(),
+        )])
+    }
+
+    fn judged(status: u16) -> Verdict {
+        http(StatusCode::from_u16(status).unwrap(), &HeaderMap::new())
+    }
+
+    #[test]
+    fn what_the_caller_got_wrong_is_never_repeated_and_not_held_against_the_instance() {
+        for status in 400..500 {
+            assert_eq!(judged(status), ANSWERED, "{status}");
+        }
+    }
+
+    #[test]
+    fn only_what_says_not_now_is_repeated() {
+        for status in [502, 503, 504] {
+            let failure = Some(Failure::Refused { retry_after: None });
+            assert_eq!(judged(status), Verdict { outcome: Outcome::Failure, failure });
+        }
+        for status in [500, 505, 599] {
+            let failure = Some(Failure::Final);
+            assert_eq!(judged(status), Verdict { outcome: Outcome::Failure, failure });
+        }
+        assert_eq!(judged(501), ANSWERED);
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds() {
+        assert_eq!(retry_after(&headers("retry-after", "7")), Some(Duration::from_secs(7)));
+        for text in ["", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "99999999999999999999"] {
+            assert_eq!(retry_after(&headers("retry-after", text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn grpc_unavailable_before_a_message_is_repeated_unless_the_server_pushes_back() {
+        let verdict = |headers: &HeaderMap| grpc(StatusCode::OK, headers).failure;
+        let mut unavailable = headers("grpc-status", "14");
+        assert_eq!(verdict(&unavailable), Some(Failure::Refused { retry_after: None }));
+        unavailable.insert("grpc-retry-pushback-ms", HeaderValue::from_static("250"));
+        let retry_after = Some(Duration::from_millis(250));
+        assert_eq!(verdict(&unavailable), Some(Failure::Refused { retry_after }));
+        unavailable.insert("grpc-retry-pushback-ms", HeaderValue::from_static("-1"));
+        assert_eq!(verdict(&unavailable), Some(Failure::Final));
+    }
+
+    #[test]
+    fn grpc_codes_of_the_caller_are_not_held_against_the_instance() {
+        for (code, outcome) in [
+            ("0", Outcome::Success),
+            ("3", Outcome::Success),
+            ("5", Outcome::Success),
+            ("12", Outcome::Success),
+            ("16", Outcome::Success),
+            ("2", Outcome::Failure),
+            ("4", Outcome::Failure),
+            ("13", Outcome::Failure),
+            ("15", Outcome::Failure),
+        ] {
+            let verdict = grpc(StatusCode::OK, &headers("grpc-status", code));
+            assert_eq!(verdict.outcome, outcome, "{code}");
+            assert!(!matches!(verdict.failure, Some(Failure::Refused { .. })), "{code}");
+        }
+        assert_eq!(grpc(StatusCode::OK, &HeaderMap::new()), ANSWERED);
+    }
+
+    #[test]
+    fn a_proxys_answer_to_grpc_is_judged_as_http() {
+        let verdict = grpc(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new());
+        assert_eq!(verdict.failure, Some(Failure::Refused { retry_after: None }));
+    }
+
+    #[test]
+    fn a_key_makes_a_post_repeatable() {
+        let none = HeaderMap::new();
+        assert!(is_idempotent(&Method::GET, &none) && is_idempotent(&Method::DELETE, &none));
+        assert!(!is_idempotent(&Method::POST, &none) && !is_idempotent(&Method::PATCH, &none));
+        assert!(is_idempotent(&Method::POST, &headers(IDEMPOTENCY_KEY, "a")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read_without_a_panic(text in "[ -~]{0,30}") {
+            let _ = retry_after(&headers("retry-after", &text));
+            let _ = grpc(StatusCode::OK, &headers("grpc-retry-pushback-ms", &text));
+            let _ = grpc(StatusCode::OK, &headers("grpc-status", &text));
+        }
+    }
+}

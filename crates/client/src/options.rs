@@ -1,0 +1,141 @@
+//! How calls are bounded, balanced and repeated.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regatta_core::ServiceName;
+use regatta_resilience::{breaker, retry};
+use regatta_traffic::balance::Strategy;
+use regatta_traffic::subset::Weights;
+
+/// How calls are bounded, balanced and repeated; the same for all services a process calls.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The most time for a call with all its tries. Default 15 s: three tries with their waits. A
+    /// caller's earlier deadline comes first; more than 0.
+    pub timeout: Duration,
+    /// The most time for one try, until the response begins. Default 5 s: a third of `timeout`, so
+    /// that an instance that hangs costs one try and not the call; more than 0.
+    pub try_timeout: Duration,
+    /// The most time for a connection. Default 1 s: a round trip and one lost packet, inside a
+    /// data centre; more than 0.
+    pub connect_timeout: Duration,
+    /// How long a call waits for discovery's first answer. Default 5 s: longer than a registry
+    /// takes to start. Later calls never wait: the last known instances are used.
+    pub discovery_timeout: Duration,
+    /// How often and how fast calls are repeated. Default 3 tries, at most 1 s, 2 s, 4 s between.
+    pub retry: retry::Policy,
+    /// Retries per service, as a percentage of its successes. Default 20; 0 to 100.
+    pub retry_percent: u32,
+    /// Retries per service and second beyond that. Default 3.
+    pub retries_per_second: u32,
+    /// When an instance is left alone. Default 5 failures in a row, for 60 s, 1 probe.
+    pub breaker: breaker::Settings,
+    /// How instances take turns. Default round robin.
+    pub strategy: Strategy,
+    /// Weights of versions, by service. Default none: versions do not matter.
+    pub subsets: BTreeMap<ServiceName, Arc<Weights>>,
+    /// How long an idle connection is kept. Default 30 s: under the 60 s after which servers close
+    /// theirs, so that no request meets a closing connection.
+    pub idle_timeout: Duration,
+    /// Idle HTTP/1.1 connections kept per instance. Default 32.
+    pub max_idle: usize,
+    /// The largest body that [`crate::Response`] reads into memory, in bytes. Default 16 MiB.
+    pub max_body_bytes: usize,
+    /// The largest gRPC request that is kept for a retry, in bytes. Default 64 KiB: most unary
+    /// messages; larger ones and streams are sent once.
+    pub replay_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(15),
+            try_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(1),
+            discovery_timeout: Duration::from_secs(5),
+            retry: retry::Policy::default(),
+            retry_percent: 20,
+            retries_per_second: 3,
+            breaker: breaker::Settings::default(),
+            strategy: Strategy::default(),
+            subsets: BTreeMap::new(),
+            idle_timeout: Duration::from_secs(30),
+            max_idle: 32,
+            max_body_bytes: 16 << 20,
+            replay_bytes: 64 << 10,
+        }
+    }
+}
+
+/// An option is out of range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidOptions {
+    /// A call that may take no time is never made.
+    #[error("{name} is `0`; set it to 1 ms or more")]
+    Zero {
+        /// The option.
+        name: &'static str,
+    },
+    /// A call is tried at least once.
+    #[error("retry.tries is `0`; set it to 1 to switch retries off")]
+    NoTry,
+    /// The breaker's settings are out of range.
+    #[error("breaker settings are out of range")]
+    Breaker(#[from] breaker::InvalidSettings),
+    /// The retry budget is out of range.
+    #[error("retry_percent is out of range")]
+    Budget(#[from] retry::InvalidBudget),
+}
+
+impl Options {
+    /// Checks every option.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOptions`] names the first out of range.
+    pub fn validate(&self) -> Result<(), InvalidOptions> {
+        let times = [
+            ("timeout", self.timeout),
+            ("try_timeout", self.try_timeout),
+            ("connect_timeout", self.connect_timeout),
+        ];
+        if let Some((name, _)) = times.into_iter().find(|(_, time)| time.is_zero()) {
+            return Err(InvalidOptions::Zero { name });
+        }
+        if self.retry.tries == 0 {
+            return Err(InvalidOptions::NoTry);
+        }
+        self.breaker.validate()?;
+        retry::Budget::try_new(self.retry_percent, self.retries_per_second)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Options::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn names_the_option_out_of_range() {
+        let message = |change: fn(&mut Options)| {
+            let mut options = Options::default();
+            change(&mut options);
+            regatta_core::Chain(&options.validate().unwrap_err()).to_string()
+        };
+        assert!(message(|o| o.timeout = Duration::ZERO).starts_with("timeout is `0`"));
+        assert!(message(|o| o.try_timeout = Duration::ZERO).starts_with("try_timeout is `0`"));
+        assert!(message(|o| o.connect_timeout = Duration::ZERO).contains("connect_timeout"));
+        assert!(message(|o| o.retry.tries = 0).contains("retry.tries"));
+        assert!(message(|o| o.retry_percent = 101).contains("`101` percent"));
+        assert!(message(|o| o.breaker.probes = 0).contains("probes is `0`"));
+    }
+}

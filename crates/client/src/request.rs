@@ -1,0 +1,205 @@
+//! An HTTP request to one service, as it is put together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::Serialize;
+
+use crate::call::Call;
+use crate::classify::IDEMPOTENCY_KEY;
+use crate::replay::Replay;
+use crate::target::Target;
+use crate::transport::{Protocol, Transport};
+use crate::{Error, Response};
+
+/// An HTTP request to one service. What is wrong with it is said by [`RequestBuilder::send`].
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is sent"]
+pub struct RequestBuilder {
+    target: Arc<Target>,
+    transport: Transport,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+    timeout: Option<Duration>,
+    try_timeout: Option<Duration>,
+    /// The first mistake.
+    problem: Option<String>,
+}
+
+impl RequestBuilder {
+    pub(crate) fn new(
+        target: Arc<Target>,
+        transport: Transport,
+        method: Method,
+        path: &str,
+    ) -> Self {
+        Self {
+            target,
+            transport,
+            method,
+            path: path.to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            timeout: None,
+            try_timeout: None,
+            problem: None,
+        }
+    }
+
+    /// Adds a header, in place of one of the same name.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        match (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            (Ok(name), Ok(value)) => drop(self.headers.insert(name, value)),
+            (Err(_), _) => self.refuse(format!("`{name}` is not a header name; use a token")),
+            // The value may be a secret, so the message does not have it.
+            (_, Err(_)) => self.refuse(format!(
+                "the value of header `{name}` has a line break or another control character; \
+                 leave it out"
+            )),
+        }
+        self
+    }
+
+    /// Sends a bearer token (RFC 6750), such as the caller's own.
+    pub fn bearer(mut self, token: &str) -> Self {
+        match HeaderValue::from_str(&format!("Bearer {token}")) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                self.headers.insert(AUTHORIZATION, value);
+            }
+            Err(_) => self.refuse("the bearer token has a control character".to_owned()),
+        }
+        self
+    }
+
+    /// Adds a parameter to the query, percent-encoded.
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.path.push(if self.path.contains('?') { '&' } else { '?' });
+        encode(&mut self.path, name);
+        self.path.push('=');
+        encode(&mut self.path, value);
+        self
+    }
+
+    /// Sends this as JSON.
+    pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(bytes) => {
+                self.body = bytes.into();
+                let json = HeaderValue::from_static("application/json");
+                self.headers.entry(CONTENT_TYPE).or_insert(json);
+            }
+            Err(error) => self.refuse(format!("the body is not JSON: {error}")),
+        }
+        self
+    }
+
+    /// Sends these bytes; say with a header what they are.
+    pub fn body(mut self, bytes: impl Into<Bytes>) -> Self {
+        self.body = bytes.into();
+        self
+    }
+
+    /// Sends `Idempotency-Key`: the service does requests of the same key once, so any method may
+    /// be repeated.
+    pub fn idempotency_key(self, key: &str) -> Self {
+        self.header(IDEMPOTENCY_KEY, key)
+    }
+
+    /// The most time for the call with all its tries, in place of [`crate::Options::timeout`]; the
+    /// time for one try changes in proportion. A caller's earlier deadline still comes first.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The most time for one try that may be repeated, in place of
+    /// [`crate::Options::try_timeout`].
+    pub fn try_timeout(mut self, timeout: Duration) -> Self {
+        self.try_timeout = Some(timeout);
+        self
+    }
+
+    /// Makes the call. Any status is an answer; see [`Response::error_for_status`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when there is no answer; it says whose fault that is and whether a retry may help.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the try in flight and frees what it holds. The call may have
+    /// happened.
+    pub async fn send(self) -> Result<Response, Error> {
+        let service = self.target.name().clone();
+        let invalid = |problem| Error::InvalidRequest { service, problem };
+        if let Some(problem) = self.problem {
+            return Err(invalid(problem));
+        }
+        let path = match self.path.parse::<PathAndQuery>() {
+            Ok(path) if self.path.starts_with('/') => path,
+            _ => {
+                return Err(invalid(format!(
+                    "`{}` is not a path; begin with `/` and percent-encode what paths do not allow",
+                    self.path
+                )));
+            }
+        };
+        let options = self.target.options();
+        let timeout = self.timeout.unwrap_or(options.timeout);
+        let share = options.try_timeout.as_secs_f64() / options.timeout.as_secs_f64();
+        let in_proportion = match self.timeout {
+            Some(timeout) => timeout.mul_f64(share.min(1.0)),
+            None => options.try_timeout,
+        };
+        let max_body_bytes = options.max_body_bytes;
+        let call = Call {
+            target: self.target,
+            transport: self.transport,
+            protocol: Protocol::Http,
+            method: self.method,
+            path,
+            headers: self.headers,
+            body: Replay::Kept(self.body),
+            timeout,
+            try_timeout: self.try_timeout.unwrap_or(in_proportion),
+        };
+        Ok(Response::new(call.run().await?, max_body_bytes))
+    }
+
+    fn refuse(&mut self, problem: String) {
+        self.problem.get_or_insert(problem);
+    }
+}
+
+/// Percent-encodes what is not unreserved (RFC 3986, section 2.3).
+fn encode(out: &mut String, text: &str) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+            out.push('%');
+            out.extend(digits.map(char::from));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_cannot_be_broken_out_of() {
+        let mut out = String::new();
+        encode(&mut out, "a b&c=d/ü?#%~");
+        assert_eq!(out, "a%20b%26c%3Dd%2F%C3%BC%3F%23%25~");
+    }
+}
