@@ -1,0 +1,134 @@
+//! Why a service cannot start.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use regatta_core::{Chain, InvalidName};
+
+/// What `main` returns. An error prints as a list that an operator can work through.
+pub type Result<T = ()> = std::result::Result<T, Error>;
+
+/// Why a service cannot start. `Debug` is for people: `main` prints it.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Settings are wrong or missing; all of them are told.
+    #[error("the settings of this service are not right; {} to correct", count(.0))]
+    Settings(#[source] regatta_config::Problems),
+    /// The name is not one that a service can have.
+    #[error("the service cannot have this name")]
+    Name(#[from] InvalidName),
+    /// Telemetry cannot start.
+    #[error("telemetry cannot start")]
+    Telemetry(#[source] regatta_telemetry::Error),
+    /// A setting of telemetry is out of range.
+    #[error("a setting of `telemetry` or `log` is not right")]
+    TelemetryOption(#[source] regatta_telemetry::InvalidOption),
+    /// The registry's address or another of its settings is not right.
+    #[error(
+        "`registry.url` is `{url}`, which is not usable; write consul://host:port, \
+             static:name=host:port or none"
+    )]
+    Registry {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A setting of the client is out of range.
+    #[error("a setting of `client` is not right")]
+    Client(#[source] regatta_client::InvalidOptions),
+    /// The database's address or a setting of its pools is not right.
+    #[cfg(feature = "database")]
+    #[error("`database.url` or another setting of `database` is not right")]
+    Database(#[source] regatta_database::OpenError),
+    /// The address is in use, or not this machine's.
+    #[error(
+        "cannot listen on {address}; set server.host and server.port (HOST, PORT) to a free \
+             address of this machine"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The address that others should reach this instance at is not one.
+    #[error("`service.advertise` is not a host")]
+    Advertise(#[source] regatta_core::InvalidEndpoint),
+    /// The file descriptors for gRPC reflection do not decode.
+    #[error(
+        "the descriptors given to `reflection` are not a FileDescriptorSet; give what \
+             the code generator wrote"
+    )]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// Something of the service's own that it cannot start without.
+    #[error("the service cannot start")]
+    Own(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// An error of the service's own, to return from `main`.
+    pub fn own(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Own(error.into())
+    }
+}
+
+impl From<regatta_config::Problems> for Error {
+    fn from(problems: regatta_config::Problems) -> Self {
+        Self::Settings(problems)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settings(problems) => {
+                write!(f, "{self}:")?;
+                for problem in problems.as_slice() {
+                    write!(f, "\n  {problem}")?;
+                }
+                Ok(())
+            }
+            _ => Chain(self).fmt(f),
+        }
+    }
+}
+
+fn count(problems: &regatta_config::Problems) -> String {
+    match problems.as_slice().len() {
+        1 => "1 problem".to_owned(),
+        n => format!("{n} problems"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use regatta_config::Config;
+
+    use super::*;
+    use crate::settings::Groups;
+
+    #[test]
+    fn every_problem_of_the_settings_is_on_a_line_of_its_own() {
+        let yaml = "server:\n  port: many\n  max_conections: 3\n";
+        let config = Config::builder().yaml("config.yaml", yaml).build().unwrap();
+        let problems = config.load::<Groups>().unwrap_err();
+        let printed = format!("{:?}", Error::from(problems));
+        let lines: Vec<_> = printed.lines().collect();
+        assert_eq!(lines[0], "the settings of this service are not right; 2 problems to correct:");
+        assert!(
+            lines[1].contains("config.yaml:2") && lines[1].contains("server.port"),
+            "{printed}"
+        );
+        assert!(lines[2].contains("did you mean `max_connections`"), "{printed}");
+    }
+
+    #[test]
+    fn other_errors_print_with_their_causes() {
+        let error = Error::own(std::io::Error::other("the disk is full"));
+        assert_eq!(format!("{error:?}"), "the service cannot start: the disk is full");
+    }
+}

@@ -1,0 +1,14 @@
+//! Whether the service lives, is ready, and is healthy with all it needs.
+
+mod report;
+
+mod system;
+
+mod probe;
+pub(crate) use probe::{Dependency, Health};
+
+mod rest;
+pub(crate) use rest::routes;
+
+mod grpc;
+pub(crate) use grpc::GrpcHealth;

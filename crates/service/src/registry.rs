@@ -1,0 +1,74 @@
+//! From `registry.url` to a registry.
+
+use std::sync::Arc;
+
+use regatta_discovery::{Discover, MemoryRegistry, Register, StaticRegistry};
+use regatta_discovery_consul::{ConsulRegistry, Options};
+
+use crate::settings::RegistrySettings;
+use crate::{Error, Result};
+
+/// Where this process is registered and finds others.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry {
+    pub(crate) discover: Arc<dyn Discover>,
+    /// None: instances are fixed, or there is no registry.
+    pub(crate) register: Option<Arc<dyn Register>>,
+}
+
+impl Registry {
+    /// Opens the registry that the settings name; connects to nothing yet.
+    pub(crate) fn open(settings: &RegistrySettings) -> Result<Self> {
+        let url = settings.url.trim();
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Registry {
+            url: url.to_owned(),
+            source,
+        };
+        if url == "none" {
+            let discover = Arc::new(MemoryRegistry::new());
+            return Ok(Self { discover, register: None });
+        }
+        if url.starts_with("static:") {
+            let fixed: StaticRegistry = url.parse().map_err(|e| failed(Box::new(e)))?;
+            return Ok(Self { discover: Arc::new(fixed), register: None });
+        }
+        let mut options = Options::default();
+        options.token.clone_from(&settings.token);
+        let consul = ConsulRegistry::try_new(url, options).map_err(|e| failed(Box::new(e)))?;
+        Ok(Self { discover: Arc::new(consul.clone()), register: Some(Arc::new(consul)) })
+    }
+
+    /// One registry for both sides, as tests and fleets in one process want it.
+    pub(crate) fn of<R: Discover + Register + Clone>(registry: R) -> Self {
+        Self { discover: Arc::new(registry.clone()), register: Some(Arc::new(registry)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(url: &str) -> Result<Registry> {
+        let settings = RegistrySettings { url: url.to_owned(), ..RegistrySettings::default() };
+        Registry::open(&settings)
+    }
+
+    #[tokio::test]
+    async fn a_registry_is_named_by_its_url() {
+        for url in ["consul://127.0.0.1:8500", "http://127.0.0.1:8500", "127.0.0.1:8500"] {
+            assert!(open(url).unwrap().register.is_some(), "{url}");
+        }
+        for url in ["none", "static:user-service=127.0.0.1:8081"] {
+            assert!(open(url).unwrap().register.is_none(), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_url_is_refused_with_what_would_do() {
+        let error = format!("{:?}", open("zookeeper://127.0.0.1").unwrap_err());
+        assert!(
+            error.contains("`zookeeper://127.0.0.1`") && error.contains("consul://"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! What a connection's parts tell each other about it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::watchdog::Activity;
+
+/// The first bytes of the HTTP/2 preface (RFC 9113, section 3.4), and its length.
+const HTTP2_PREFACE: (&[u8], u64) = (b"PRI", 24);
+
+/// Counts what happens on one connection.
+///
+/// All orderings are relaxed: the numbers guard no other memory, and a look that is late by one
+/// request is corrected by the next.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    requests: AtomicU64,
+    in_flight: AtomicU32,
+    is_reading: AtomicBool,
+    /// Bytes read, up to the first that is past the length of the preface.
+    bytes: AtomicU64,
+    /// Whether the first byte is that of the preface; no method of HTTP/1.1 in use begins with PRI.
+    is_http2: AtomicBool,
+}
+
+impl Gauge {
+    pub(super) fn activity(&self) -> Activity {
+        Activity {
+            requests: self.requests.load(Relaxed),
+            in_flight: self.in_flight.load(Relaxed),
+            is_reading: self.is_reading.load(Relaxed),
+            // A peer that began the preface and stopped is as slow as any other.
+            is_http2: self.is_http2.load(Relaxed) && self.bytes.load(Relaxed) >= HTTP2_PREFACE.1,
+        }
+    }
+
+    fn read(&self, bytes: &[u8]) {
+        let before = self.bytes.load(Relaxed);
+        if before < HTTP2_PREFACE.1 {
+            if before == 0 {
+                self.is_http2.store(bytes.starts_with(HTTP2_PREFACE.0), Relaxed);
+            }
+            self.bytes.store(before + bytes.len() as u64, Relaxed);
+        }
+        if !self.is_reading.load(Relaxed) {
+            self.is_reading.store(true, Relaxed);
+        }
+    }
+
+    /// A request's header is complete; it is in flight until the guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+        self.requests.fetch_add(1, Relaxed);
+        self.in_flight.fetch_add(1, Relaxed);
+        self.is_reading.store(false, Relaxed);
+        InFlight(self.clone())
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Gauge>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+pin_project! {
+    /// A body that keeps its request in flight until it is dropped.
+    pub(crate) struct InFlightBody {
+        #[pin]
+        pub(crate) body: axum::body::Body,
+        pub(crate) in_flight: Option<InFlight>,
+    }
+}
+
+impl Body for InFlightBody {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+pin_project! {
+    /// A connection's stream of bytes, which tells the gauge what it reads.
+    pub(super) struct Gauged<T> {
+        #[pin]
+        pub(super) stream: T,
+        pub(super) gauge: Arc<Gauge>,
+        // Travels with the stream, so that an upgraded connection (WebSocket) still counts.
+        pub(super) permit: OwnedSemaphorePermit,
+    }
+}
+
+impl<T: AsyncRead> AsyncRead for Gauged<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let before = buffer.filled().len();
+        let result = this.stream.poll_read(cx, buffer);
+        let bytes = &buffer.filled()[before..];
+        if !bytes.is_empty() {
+            this.gauge.read(bytes);
+        }
+        result
+    }
+}
+
+impl<T: AsyncWrite> AsyncWrite for Gauged<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write_vectored(cx, slices)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_being_read_from_its_first_byte_to_its_request() {
+        let gauge = Arc::new(Gauge::default());
+        assert!(!gauge.activity().is_reading);
+        gauge.read(b"GET / HT");
+        assert!(gauge.activity().is_reading);
+        let in_flight = gauge.begin();
+        let during = gauge.activity();
+        assert_eq!((during.is_reading, during.in_flight, during.requests), (false, 1, 1));
+        drop(in_flight);
+        assert_eq!(gauge.activity().in_flight, 0);
+    }
+
+    #[test]
+    fn only_a_whole_preface_makes_it_http2() {
+        let gauge = Gauge::default();
+        gauge.read(b"PRI * HTTP");
+        assert!(!gauge.activity().is_http2);
+        gauge.read(b"/2.0\r\n\r\nSM\r\n\r\n");
+        assert!(gauge.activity().is_http2);
+        let other = Gauge::default();
+        other.read(b"GET /a/path/of/some/length HTTP/1.1\r\n");
+        assert!(!other.activity().is_http2);
+    }
+}

@@ -1,0 +1,333 @@
+//! The service as its author assembles it.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::response::IntoResponse;
+use regatta_client::{Channel, Client, ServiceClient};
+use regatta_config::{Config, Groups};
+use regatta_core::ServiceName;
+use regatta_telemetry::{Identity, Telemetry};
+use tonic::server::NamedService;
+use tonic::service::RoutesBuilder;
+use utoipa::openapi::OpenApi;
+
+use crate::health::Dependency;
+use crate::registry::Registry;
+use crate::routes::Rest;
+use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::tasks::Tasks;
+use crate::{Builder, Error, Result, Server};
+
+/// A service: what it needs is opened from its settings, what it offers is added, then it runs.
+///
+/// ```no_run
+/// use regatta::axum::{Router, routing::get};
+///
+/// # async fn example() -> regatta::Result {
+/// let service = regatta::Service::new("hello-service").await?;
+/// let routes = Router::new().route("/hello", get(async || "hello"));
+/// service.rest(routes).run().await
+/// # }
+/// ```
+pub struct Service {
+    pub(crate) name: ServiceName,
+    pub(crate) version: Option<String>,
+    pub(crate) config: Config,
+    pub(crate) settings: Settings,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) registry: Registry,
+    pub(crate) client: Client,
+    pub(crate) tasks: Tasks,
+    /// Added to by what is opened through a shared reference.
+    pub(crate) dependencies: Mutex<Vec<Dependency>>,
+    pub(crate) router: Router,
+    pub(crate) document: OpenApi,
+    pub(crate) grpc: RoutesBuilder,
+    pub(crate) grpc_services: HashSet<String>,
+    pub(crate) descriptors: Vec<&'static [u8]>,
+}
+
+impl Service {
+    /// Opens a service of this name: reads its settings (file at `CONFIG_PATH`, environment),
+    /// starts its telemetry, and finds its registry. Connects to nothing, so it needs nothing to
+    /// be up. Call it inside a tokio runtime, once a process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] says all that is wrong with the settings, each with its place and remedy; return
+    /// it from `main`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn new(name: &str) -> Result<Self> {
+        Self::builder(name).build().await
+    }
+
+    /// Opens a service that has settings of its own: a struct made by [`crate::settings!`], or a
+    /// tuple of them. Unknown keys are refused, also at the top of the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::new`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn with_settings<S: Groups>(name: &str) -> Result<(Self, S)> {
+        Self::builder(name).build_with::<S>().await
+    }
+
+    /// Opens a service otherwise than from the environment, as tests do.
+    pub fn builder(name: &str) -> Builder {
+        Builder::new(name)
+    }
+
+    pub(crate) fn assemble(
+        name: ServiceName,
+        config: Config,
+        settings: Settings,
+        registry: Option<Registry>,
+        logs: bool,
+    ) -> Result<Self> {
+        let identity = Identity::new(name.as_str())
+            .with_version(settings.service.version.as_deref().unwrap_or_default())
+            .with_instance(settings.service.instance.as_deref().unwrap_or_default());
+        let options = settings.telemetry.options(logs.then_some(&settings.log));
+        let options = options.map_err(Error::TelemetryOption)?;
+        let telemetry = Telemetry::init(identity, options).map_err(Error::Telemetry)?;
+        let registry = match registry {
+            Some(registry) => registry,
+            None => Registry::open(&settings.registry)?,
+        };
+        let client = Client::try_new(registry.discover.clone(), settings.client.options());
+        let client = client.map_err(Error::Client)?;
+        Ok(Self {
+            name,
+            version: None,
+            config,
+            settings,
+            telemetry,
+            registry,
+            client,
+            tasks: Tasks::default(),
+            dependencies: Mutex::default(),
+            router: Router::new(),
+            document: utoipa_axum::router::OpenApiRouter::<()>::new().into_openapi(),
+            grpc: RoutesBuilder::default(),
+            grpc_services: HashSet::new(),
+            descriptors: Vec::new(),
+        })
+    }
+
+    /// The name it was opened with.
+    pub fn name(&self) -> &ServiceName {
+        &self.name
+    }
+
+    /// Its configuration, for single values by their dotted key.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What the operator has set about the chassis itself.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Its telemetry, for instruments of its own.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Background work that shutdown waits for.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// For HTTP calls to another service: discovered, balanced, bounded, repeated where that is
+    /// safe, traced.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Name`] when the text is not a service name. That there is no such service is an
+    /// error of the call.
+    pub fn client(&self, service: &str) -> Result<ServiceClient> {
+        Ok(self.client.service(service)?)
+    }
+
+    /// For gRPC calls to another service: hand it to the client that tonic generated.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::client`].
+    pub fn channel(&self, service: &str) -> Result<Channel> {
+        Ok(self.client.channel(service)?)
+    }
+
+    /// The service's own database, by `database.url` (`DATABASE_URL`) or its parts; without any of
+    /// them a SQLite file at `.regatta/data/<name>/<name>.db`. Makes the pools and connects to
+    /// nothing yet. Its health is the service's: while it is away, the service is not ready.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`] when a setting is wrong.
+    #[cfg(feature = "database")]
+    pub fn database(&self) -> Result<regatta_database::Database> {
+        let settings = &self.settings;
+        let keys = ["url", "host", "port", "name", "user", "password"];
+        let is_set = settings.database.url.is_some()
+            || keys.iter().any(|key| self.config.origin(&format!("database.{key}")).is_some());
+        let url = if is_set {
+            settings.database.to_url()
+        } else {
+            let name = &self.name;
+            let url = format!("sqlite://.regatta/data/{name}/{name}.db");
+            tracing::info!(url, "database.url is not set; using a file");
+            regatta_core::Secret::new(url)
+        };
+        let options = settings.pools.options(self.name.as_str());
+        let database = regatta_database::Database::open(url.expose(), &options);
+        let database = database.map_err(Error::Database)?;
+        let probed = database.clone();
+        self.depend(Dependency::new("database", true, move || {
+            let database = probed.clone();
+            async move { database.probe().await }
+        }));
+        Ok(database)
+    }
+
+    /// The version of the program, shown by `/health` and `/openapi.json`; give it
+    /// `env!("CARGO_PKG_VERSION")`. Default: `service.version`, else `0.0.0`.
+    #[must_use]
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = Some(version.to_owned());
+        self
+    }
+
+    /// Serves these routes: an axum `Router`, or an `OpenApiRouter`, whose description then is at
+    /// `/openapi.json`. May be called several times.
+    ///
+    /// # Panics
+    ///
+    /// When two routes are the same, or one of the chassis' own, as axum does.
+    #[must_use]
+    pub fn rest(mut self, routes: impl Into<Rest>) -> Self {
+        let Rest { router, document } = routes.into();
+        self.router = self.router.merge(router);
+        if let Some(document) = document {
+            let others = std::mem::replace(&mut self.document, document);
+            self.document.merge(others);
+        }
+        self
+    }
+
+    /// Serves this gRPC service, beside REST on the same port. May be called several times.
+    #[must_use]
+    pub fn grpc<S>(mut self, service: S) -> Self
+    where
+        S: tower_service::Service<http::Request<tonic::body::Body>, Error = Infallible>,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.grpc_services.insert(S::NAME.to_owned());
+        self.grpc.add_service(service);
+        self
+    }
+
+    /// Describes the gRPC services to those who ask (server reflection, `grpcurl`): the encoded
+    /// `FileDescriptorSet` that the code generator wrote.
+    #[must_use]
+    pub fn reflection(mut self, descriptors: &'static [u8]) -> Self {
+        self.descriptors.push(descriptors);
+        self
+    }
+
+    /// Shows something it needs in `/health`; while the probe fails, the service is not ready.
+    ///
+    /// A probe is asked at most once a second, given 5 s, and its error is shown to whoever asks.
+    #[must_use]
+    pub fn health<F, R, E>(self, name: &str, probe: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = std::result::Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.depend(Dependency::new(name, true, probe));
+        self
+    }
+
+    /// Shows something it can do without for a while: while the probe fails, `/health` says so and
+    /// the service stays ready.
+    #[must_use]
+    pub fn health_optional<F, R, E>(self, name: &str, probe: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = std::result::Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.depend(Dependency::new(name, false, probe));
+        self
+    }
+
+    /// Takes the port, without serving yet; most services call [`Service::run`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] when the port is taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the port is free again.
+    pub async fn bind(self) -> Result<Server> {
+        Server::bind(self)
+    }
+
+    /// Serves until SIGTERM or SIGINT (Ctrl-C), then drains: not ready, deregistered, still
+    /// serving for `server.linger`, then no new connections, requests in flight are finished for at
+    /// most `server.drain_timeout`, telemetry is sent. A second signal ends the process at once,
+    /// with exit code 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] when the port is taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropped, it cuts off requests in flight.
+    pub async fn run(self) -> Result {
+        let signals = Signals::hear();
+        let server = self.bind().await?;
+        let drain = signals.drain();
+        tokio::select! {
+            () = server.run(drain) => Ok(()),
+            never = signals.act() => match never {},
+        }
+    }
+
+    pub(crate) fn depend(&self, dependency: Dependency) {
+        // A push leaves the list whole, whoever panicked.
+        self.dependencies.lock().unwrap_or_else(PoisonError::into_inner).push(dependency);
+    }
+
+    pub(crate) fn shown_version(&self) -> Arc<str> {
+        let version = self.version.as_deref().or(self.settings.service.version.as_deref());
+        version.unwrap_or("0.0.0").into()
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("name", &self.name)
+            .field("settings", &self.settings)
+            .field("grpc_services", &self.grpc_services)
+            .finish_non_exhaustive()
+    }
+}

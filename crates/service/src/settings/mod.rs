@@ -1,0 +1,92 @@
+//! What an operator may set about any service.
+
+mod service;
+pub use service::ServiceSettings;
+
+mod server;
+pub use server::ServerSettings;
+
+mod registry;
+pub use registry::RegistrySettings;
+
+mod telemetry;
+pub use telemetry::{LogFormat, LogSettings, TelemetrySettings};
+
+mod client;
+pub use client::{ClientSettings, Strategy};
+
+mod auth;
+pub use auth::{AuthSettings, GrpcAuth};
+
+#[cfg(feature = "database")]
+mod database;
+#[cfg(feature = "database")]
+pub use database::PoolSettings;
+
+use regatta_config::{DatabaseSettings, RedisSettings};
+
+/// The groups of every service, read at once.
+#[cfg(feature = "database")]
+pub type Groups = (
+    (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
+    (TelemetrySettings, LogSettings),
+    (DatabaseSettings, PoolSettings, RedisSettings),
+);
+
+/// The groups of every service, read at once.
+#[cfg(not(feature = "database"))]
+pub type Groups = (
+    (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
+    (TelemetrySettings, LogSettings),
+    (DatabaseSettings, RedisSettings),
+);
+
+/// What an operator has set about a service.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Who this process is.
+    pub service: ServiceSettings,
+    /// The port and what one client may take of it.
+    pub server: ServerSettings,
+    /// Where instances are registered and found.
+    pub registry: RegistrySettings,
+    /// Calls to other services.
+    pub client: ClientSettings,
+    /// Whose tokens are believed.
+    pub auth: AuthSettings,
+    /// What is sent to a collector.
+    pub telemetry: TelemetrySettings,
+    /// The log.
+    pub log: LogSettings,
+    /// Where the database is.
+    pub database: DatabaseSettings,
+    /// The limits of its pools.
+    #[cfg(feature = "database")]
+    pub pools: PoolSettings,
+    /// Where Redis is.
+    pub redis: RedisSettings,
+}
+
+impl From<Groups> for Settings {
+    fn from(groups: Groups) -> Self {
+        let ((service, server, registry, client, auth), (telemetry, log), stores) = groups;
+        #[cfg(feature = "database")]
+        let (database, pools, redis) = stores;
+        #[cfg(not(feature = "database"))]
+        let (database, redis) = stores;
+        Self {
+            service,
+            server,
+            registry,
+            client,
+            auth,
+            telemetry,
+            log,
+            database,
+            #[cfg(feature = "database")]
+            pools,
+            redis,
+        }
+    }
+}

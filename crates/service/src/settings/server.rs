@@ -1,0 +1,59 @@
+//! Group `server`: the port and what one client may take of it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use regatta_config::{ByteSize, settings};
+
+use crate::server::Limits;
+
+settings! {
+    /// The port that serves REST and gRPC, and what one client may take of it.
+    pub struct ServerSettings in "server" {
+        /// The address to listen on; 0.0.0.0 for all.
+        pub host: IpAddr = IpAddr::from([127, 0, 0, 1]), env "HOST";
+        /// The port to listen on; 0 for any free one.
+        pub port: u16 = 8080, env "PORT";
+        /// Open connections; at the limit, new ones wait.
+        pub max_connections: usize = 10_000, range 1..;
+        /// Longest time for the header of a request, and for the first bytes of a new connection.
+        pub header_read_timeout: Duration = Duration::from_secs(10), range POSITIVE..;
+        /// How long an HTTP/1.1 connection is kept open between two requests; longer than the
+        /// caller keeps it (the gateway: 60 s), so that it is not closed under a request.
+        pub idle_timeout: Duration = Duration::from_secs(75), range POSITIVE..;
+        /// Bytes of a request's header; more is answered with 431.
+        pub max_header_bytes: ByteSize = ByteSize::kib(64), range ByteSize::kib(8)..=ByteSize::mib(1);
+        /// Bytes of a request's body; more is answered with 413. Messages of gRPC have their own
+        /// limit of 4 MiB each.
+        pub max_body_bytes: ByteSize = ByteSize::mib(2);
+        /// Longest time to the head of an answer; then 504, or DEADLINE_EXCEEDED over gRPC. A
+        /// caller's deadline may shorten it. Streams last as long as they like once they have begun.
+        pub request_timeout: Duration = Duration::from_secs(30), range POSITIVE..;
+        /// Requests at once on one HTTP/2 connection.
+        pub max_concurrent_streams: u32 = 256, range 1..;
+        /// Time between two pings on an HTTP/2 connection, and how long one may stay unanswered.
+        pub http2_keep_alive: Duration = Duration::from_secs(20), range POSITIVE..;
+        /// Time between leaving the registry and closing the port: callers that have not heard of
+        /// it yet are still served.
+        pub linger: Duration = Duration::from_secs(1);
+        /// Longest wait for requests in flight after that, and for tasks.
+        pub drain_timeout: Duration = Duration::from_secs(20);
+    }
+}
+
+/// A timeout of zero would refuse everything.
+const POSITIVE: Duration = Duration::from_millis(1);
+
+impl ServerSettings {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_connections: self.max_connections,
+            header_read_timeout: self.header_read_timeout,
+            idle_timeout: self.idle_timeout,
+            max_header_bytes: self.max_header_bytes.as_usize(),
+            max_concurrent_streams: self.max_concurrent_streams,
+            http2_keep_alive: self.http2_keep_alive,
+            drain_timeout: self.drain_timeout,
+        }
+    }
+}
