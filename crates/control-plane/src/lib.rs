@@ -1,7 +1,37 @@
 //! The control plane: a durable service registry in Consul's HTTP API.
+//!
+//! Services register here and are probed from here; callers list them or wait for changes in
+//! blocking queries. Clients of HashiCorp's Consul work unmodified with the part of its API that is
+//! offered: agent services and checks, catalog, health, status.
+//!
+//! ```no_run
+//! use regatta_control_plane::{ControlPlane, Settings};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let control_plane = ControlPlane::bind(Settings::default()).await?;
+//! println!("http://{}/v1/catalog/services", control_plane.addr());
+//! control_plane.run(CancellationToken::new()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A write is answered after it is on the disk; writes that come together share one fsync. Indexes
+//! never go backwards, also over restarts. The rules (what a command changes, which queries it
+//! wakes, when a check is due) are pure; one task writes, one schedules checks.
+//!
+//! It offers no key-value store, sessions, events, transactions, access control or clustering.
 
 mod settings;
 pub use settings::{InvalidSettings, Settings};
 
 mod server;
 pub use server::{BindError, ControlPlane};
+
+mod accept;
+mod checks;
+mod consul;
+mod duration;
+mod metrics;
+mod registry;
+mod store;

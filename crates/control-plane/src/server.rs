@@ -1,18 +1,36 @@
 //! The control plane as a part to run.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::accept::{self, Bounds};
+use crate::checks::{Prober, Runner, Schedule, SharedSchedule};
+use crate::consul::{App, Identity, router};
+use crate::metrics::Metrics;
+use crate::registry::{Delta, Limits, State, bootstrap};
+use crate::store::{Engine, Journal, JournalError, Writer};
 use crate::{InvalidSettings, Settings};
+
+/// Checks of one service; more mean a client that registers them without end.
+const CHECKS_PER_SERVICE: usize = 64;
 
 /// A control plane that listens and is ready to run.
 #[derive(Debug)]
 pub struct ControlPlane {
     listener: TcpListener,
     address: SocketAddr,
+    settings: Settings,
+    identity: Identity,
+    engine: Engine,
+    writer: Writer,
+    schedule: SharedSchedule,
+    prober: Prober,
 }
 
 /// The control plane cannot start.
@@ -23,14 +41,18 @@ pub enum BindError {
     #[error("wrong setting of the control plane")]
     Settings(#[source] InvalidSettings),
     /// Another process listens there.
-    #[error("port {} of the control plane is in use; stop the other process (`ss -ltnp`) or listen elsewhere", address.port())]
+    #[error(
+        "port {} of the control plane is in use; stop the process that `ss -ltnp` shows, or listen \
+         on another port", address.port()
+    )]
     PortInUse {
         /// The address asked for.
         address: SocketAddr,
     },
     /// The address cannot be listened on.
     #[error(
-        "cannot listen on `{address}`; check that the address is this machine's and the port is allowed"
+        "cannot listen on `{address}`; check that the address is this machine's and the port is \
+         allowed"
     )]
     Listen {
         /// The address asked for.
@@ -40,7 +62,10 @@ pub enum BindError {
         source: std::io::Error,
     },
     /// The store cannot be opened.
-    #[error("cannot open the store in `{}`; check that the folder is writable and no other control plane uses it", data_dir.display())]
+    #[error(
+        "cannot open the store in `{}`; check that the folder is writable and that no other \
+         control plane uses it", data_dir.display()
+    )]
     Store {
         /// The folder.
         data_dir: PathBuf,
@@ -48,10 +73,14 @@ pub enum BindError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The client for HTTP checks cannot be made.
+    #[error("cannot set up the HTTP client of the health checks")]
+    Prober(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ControlPlane {
-    /// Opens the store, recovers what was acknowledged, and listens.
+    /// Listens, opens the store and recovers what was acknowledged. Requests wait until
+    /// [`ControlPlane::run`].
     ///
     /// # Errors
     ///
@@ -69,7 +98,30 @@ impl ControlPlane {
         })?;
         let address =
             listener.local_addr().map_err(|source| BindError::Listen { address, source })?;
-        Ok(Self { listener, address })
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "the control plane has no access control and listens beyond this machine; put it behind a firewall");
+        }
+        let prober = Prober::try_new().map_err(|error| BindError::Prober(error.into()))?;
+        let (journal, state) = open(&settings, address).await?;
+        let mut schedule = Schedule::new(settings.min_deregister_after);
+        let now = tokio::time::Instant::now().into_std();
+        state.checks().for_each(|check| schedule.put(now, check));
+        let schedule = SharedSchedule::new(schedule);
+        let identity = Identity {
+            node: settings.node_name.clone(),
+            node_id: state.node(&settings.node_name).map(|n| n.id.clone()).unwrap_or_default(),
+            datacenter: settings.datacenter.clone(),
+            address: SocketAddr::new(reachable(address.ip()), address.port()),
+        };
+        let limits = Limits {
+            services: settings.max_services,
+            checks_per_service: CHECKS_PER_SERVICE,
+            own_node: settings.node_name.clone(),
+        };
+        let followed = schedule.clone();
+        let observer = move |delta: &Delta| followed.follow(delta);
+        let (engine, writer) = Engine::new(journal, state, limits, observer);
+        Ok(Self { listener, address, settings, identity, engine, writer, schedule, prober })
     }
 
     /// Where the Consul API listens; the port is the real one.
@@ -83,7 +135,57 @@ impl ControlPlane {
     ///
     /// Not cancel safe: dropped, requests in flight are cut; nothing acknowledged is lost.
     pub async fn run(self, drain: CancellationToken) {
-        drain.cancelled().await;
-        drop(self.listener);
+        let Self { listener, settings, identity, engine, writer, schedule, prober, .. } = self;
+        let tasks = TaskTracker::new();
+        tasks.spawn(writer.run());
+        let max_running = settings.max_running_checks;
+        let runner = Runner::new(schedule.clone(), engine.clone(), prober, max_running);
+        tasks.spawn(runner.run(drain.clone()));
+        tasks.close();
+        let app = App {
+            engine,
+            schedule,
+            identity: Arc::new(identity),
+            blocked: Arc::new(Semaphore::new(
+                settings.max_blocked_queries.min(Semaphore::MAX_PERMITS),
+            )),
+            metrics: Metrics::default(),
+            drain: drain.clone(),
+        };
+        let bounds = Bounds {
+            max_connections: settings.max_connections,
+            header_read_timeout: settings.header_read_timeout,
+            drain_timeout: settings.drain_timeout,
+        };
+        accept::serve(listener, router(app, settings.max_body_bytes), bounds, drain).await;
+        // The writer ends when the last user of the engine has: the server and the checks.
+        tasks.wait().await;
     }
+}
+
+async fn open(settings: &Settings, address: SocketAddr) -> Result<(Journal, State), BindError> {
+    let (data_dir, node) = (settings.data_dir.clone(), settings.node_name.clone());
+    let folder = data_dir.clone();
+    let own_address = reachable(address.ip()).to_string();
+    let opened = tokio::task::spawn_blocking(move || {
+        let journal = Journal::open(&folder)?;
+        let mut state = journal.load()?;
+        let index = state.index() + 1;
+        let id = uuid::Uuid::new_v4().to_string();
+        let deltas = bootstrap(&state, &node, &own_address, &id, index);
+        if !deltas.is_empty() {
+            journal.commit(&deltas, index)?;
+            state.apply(&deltas, index);
+        }
+        Ok::<_, JournalError>((journal, state))
+    });
+    match opened.await {
+        Ok(opened) => opened.map_err(|source| BindError::Store { data_dir, source: source.into() }),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// The address others may use: a listener on every address is reached on loopback at least.
+fn reachable(ip: IpAddr) -> IpAddr {
+    if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { ip }
 }

@@ -1,0 +1,91 @@
+//! Accepts connections and serves them, bounded, until drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How connections are bounded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) max_connections: usize,
+    pub(crate) header_read_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+}
+
+/// Serves the routes on every connection until `drain`, then lets requests in flight finish for at
+/// most the drain timeout.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    bounds: Bounds,
+    drain: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(bounds.max_connections.min(Semaphore::MAX_PERMITS)));
+    let (graceful, connections) = (GracefulShutdown::new(), TaskTracker::new());
+    let cut = CancellationToken::new();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        // Without a timer hyper would silently not apply the timeout.
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.header_read_timeout);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
+    loop {
+        let accept = async {
+            // Taken before accepting: what is too much waits in the kernel's queue.
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, accept(&listener).await)
+        };
+        let (place, stream) = tokio::select! {
+            () = drain.cancelled() => break,
+            accepted = accept => accepted,
+        };
+        let service = TowerToHyperService::new(routes.clone());
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let (connection, cut) = (graceful.watch(connection), cut.clone());
+        connections.spawn(async move {
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error, "a connection ended badly");
+                    }
+                }
+                () = cut.cancelled() => (),
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(bounds.drain_timeout, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still in flight after the drain timeout; cut");
+    }
+    cut.cancel();
+    connections.wait().await;
+}
+
+/// Accepts one connection; an error such as too many open files is waited out.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _peer)) => {
+                // Answers are small and waited for; a failure to say so only makes them later.
+                let _slower = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; trying again in 100 ms");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

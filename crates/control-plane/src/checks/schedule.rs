@@ -1,0 +1,171 @@
+//! When each check is due: a pure rule over a queue ordered by time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use crate::registry::{Check, CheckKind, Key, Status};
+
+/// When each check is due. No timer and no task per check: one queue for all.
+#[derive(Debug, Default)]
+pub(crate) struct Schedule {
+    entries: HashMap<Key, Entry>,
+    queue: BTreeMap<(Instant, u64), (Key, Event)>,
+    sequence: u64,
+    min_deregister_after: Duration,
+}
+
+/// What is to be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Ask, then call [`Schedule::finished`] with the run.
+    Probe { key: Key, kind: CheckKind, run: u64 },
+    /// A TTL check was silent for too long.
+    Expired { key: Key, kind: CheckKind },
+    /// The check was critical for too long; its service goes.
+    Reap { key: Key },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Act,
+    Reap,
+}
+
+#[derive(Debug)]
+struct Entry {
+    kind: CheckKind,
+    deregister_after: Option<Duration>,
+    /// Where in the queue its next probe or expiry is; none while a probe runs.
+    act: Option<(Instant, u64)>,
+    reap: Option<(Instant, u64)>,
+    /// The latest probe; an older one that ends late says nothing about this definition.
+    run: u64,
+    runs: u32,
+}
+
+impl Schedule {
+    /// `min_deregister_after` is the least that `DeregisterCriticalServiceAfter` counts as.
+    pub(crate) fn new(min_deregister_after: Duration) -> Self {
+        Self { min_deregister_after, ..Self::default() }
+    }
+
+    /// Takes a check in that was registered or whose status changed. One that asks the same as
+    /// before keeps its rhythm; a new one is due at once.
+    pub(crate) fn put(&mut self, now: Instant, check: &Check) {
+        let key = check.key();
+        let is_same = self.entries.get(&key).is_some_and(|entry| entry.kind == check.kind);
+        if !is_same {
+            self.remove(&key);
+            let first = match check.kind {
+                CheckKind::External => None,
+                CheckKind::Tcp { .. } | CheckKind::Http { .. } => Some(now),
+                CheckKind::Ttl { ttl } => Some(now + ttl),
+            };
+            let act = first.map(|at| self.enqueue(at, &key, Event::Act));
+            let kind = check.kind.clone();
+            let entry = Entry { kind, deregister_after: None, act, reap: None, run: 0, runs: 0 };
+            self.entries.insert(key.clone(), entry);
+        }
+        self.put_reaping(now, &key, check);
+    }
+
+    /// Forgets a check; a probe of it that runs is void.
+    pub(crate) fn remove(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.remove(key) {
+            entry.act.iter().chain(&entry.reap).for_each(|place| {
+                self.queue.remove(place);
+            });
+        }
+    }
+
+    /// A TTL check was reported on: its time begins anew.
+    pub(crate) fn reported(&mut self, now: Instant, key: &Key) {
+        let Some(Entry { kind: CheckKind::Ttl { ttl }, act, .. }) = self.entries.get_mut(key)
+        else {
+            return;
+        };
+        let ttl = *ttl;
+        if let Some(place) = act.take() {
+            self.queue.remove(&place);
+        }
+        let place = self.enqueue(now + ttl, key, Event::Act);
+        self.entries.entry(key.clone()).and_modify(|entry| entry.act = Some(place));
+    }
+
+    /// When to call [`Schedule::pop`] next; none when nothing is planned.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.queue.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// The next thing that is due by now.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Due> {
+        let first = self.queue.first_entry().filter(|first| first.key().0 <= now)?;
+        let (key, event) = first.remove();
+        self.sequence += 1;
+        let sequence = self.sequence;
+        let entry = self.entries.get_mut(&key)?;
+        match (event, &entry.kind) {
+            (Event::Reap, _) => {
+                entry.reap = None;
+                Some(Due::Reap { key })
+            }
+            (Event::Act, CheckKind::Ttl { .. }) => {
+                entry.act = None;
+                let kind = entry.kind.clone();
+                Some(Due::Expired { key, kind })
+            }
+            (Event::Act, _) => {
+                entry.act = None;
+                entry.run = sequence;
+                let kind = entry.kind.clone();
+                Some(Due::Probe { key, kind, run: sequence })
+            }
+        }
+    }
+
+    /// A probe ended; says whether its result counts, and plans the next one.
+    ///
+    /// The second probe comes after a random part of the interval (`random` is in `[0, 1)`), the
+    /// further ones after the whole: thousands of checks registered at once spread out.
+    pub(crate) fn finished(&mut self, now: Instant, key: &Key, run: u64, random: f64) -> bool {
+        let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.run == run) else {
+            return false;
+        };
+        let interval = match entry.kind {
+            CheckKind::Tcp { interval, .. } | CheckKind::Http { interval, .. } => interval,
+            CheckKind::External | CheckKind::Ttl { .. } => return false,
+        };
+        let wait = if entry.runs == 0 { interval.mul_f64(random) } else { interval };
+        entry.runs = entry.runs.saturating_add(1);
+        let place = self.enqueue(now + wait, key, Event::Act);
+        self.entries.entry(key.clone()).and_modify(|entry| entry.act = Some(place));
+        true
+    }
+
+    /// How many checks are known.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn put_reaping(&mut self, now: Instant, key: &Key, check: &Check) {
+        let after = check.deregister_after.filter(|_| check.status == Status::Critical);
+        let after = after.filter(|after| !after.is_zero() && !check.service_id.is_empty());
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        if entry.deregister_after == after && entry.reap.is_some() == after.is_some() {
+            return;
+        }
+        entry.deregister_after = after;
+        if let Some(place) = entry.reap.take() {
+            self.queue.remove(&place);
+        }
+        let at = after.map(|after| now + after.max(self.min_deregister_after));
+        let place = at.map(|at| self.enqueue(at, key, Event::Reap));
+        self.entries.entry(key.clone()).and_modify(|entry| entry.reap = place);
+    }
+
+    fn enqueue(&mut self, at: Instant, key: &Key, event: Event) -> (Instant, u64) {
+        self.sequence += 1;
+        self.queue.insert((at, self.sequence), (key.clone(), event));
+        (at, self.sequence)
+    }
+}

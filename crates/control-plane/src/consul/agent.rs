@@ -1,0 +1,230 @@
+//! `/v1/agent`: services of this node, and who this node is.
+
+use axum::extract::{Path, RawQuery, State as Extract};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::{Map, Value, json};
+
+use super::app::{App, Identity, json};
+use super::failure::Failure;
+use super::query::Query;
+use super::{decode, encode};
+use crate::registry::{Command, Key, OWN_SERVICE, Service, State, Status};
+
+/// `PUT /v1/agent/service/register`.
+pub(crate) async fn register(
+    Extract(app): Extract<App>,
+    RawQuery(query): RawQuery,
+    body: Bytes,
+) -> Result<(), Failure> {
+    let replace = Query::parse(&query.unwrap_or_default()).flag("replace-existing-checks");
+    let command = decode::service(&body, &app.identity.node, replace)?;
+    if matches!(&command, Command::RegisterService { service, .. } if service.id == OWN_SERVICE) {
+        let text = "service ID \"consul\" is the control plane's own; choose another";
+        return Err(Failure::bad_request(text));
+    }
+    Ok(app.engine.submit(command).await?)
+}
+
+/// `PUT /v1/agent/service/deregister/:id`; an unknown id is fine, as in Consul 1.8.
+pub(crate) async fn deregister(
+    Extract(app): Extract<App>,
+    Path(id): Path<String>,
+) -> Result<(), Failure> {
+    if id == OWN_SERVICE {
+        return Ok(());
+    }
+    let key = Key::new(&app.identity.node, &id);
+    Ok(app.engine.submit(Command::DeregisterService { key }).await?)
+}
+
+/// `PUT /v1/agent/service/maintenance/:id`.
+pub(crate) async fn maintain_service(
+    Extract(app): Extract<App>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<(), Failure> {
+    maintain(&app, Some(id), &Query::parse(&query.unwrap_or_default())).await
+}
+
+/// `PUT /v1/agent/maintenance`.
+pub(crate) async fn maintain_node(
+    Extract(app): Extract<App>,
+    RawQuery(query): RawQuery,
+) -> Result<(), Failure> {
+    maintain(&app, None, &Query::parse(&query.unwrap_or_default())).await
+}
+
+async fn maintain(app: &App, service_id: Option<String>, query: &Query) -> Result<(), Failure> {
+    let enable = match query.get("enable").unwrap_or_default().to_lowercase().as_str() {
+        "" => return Err(Failure::bad_request("Missing value for enable")),
+        "1" | "t" | "true" => true,
+        "0" | "f" | "false" => false,
+        text => return Err(Failure::bad_request(format!("Invalid value for enable: {text:?}"))),
+    };
+    let reason = enable.then(|| query.get("reason").unwrap_or_default().to_owned());
+    let node = app.identity.node.clone();
+    Ok(app.engine.submit(Command::Maintain { node, service_id, reason }).await?)
+}
+
+/// `GET /v1/agent/services`.
+pub(crate) async fn services(
+    Extract(app): Extract<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let query = Query::parse(&query.unwrap_or_default());
+    query.check(&app.identity.datacenter)?;
+    let pair = |service: &Service| (service.id.clone(), with_addresses(service));
+    let services: Map<_, _> = app.engine.read(|state| {
+        let own = state.services_on(&app.identity.node);
+        own.filter(|service| service.id != OWN_SERVICE).map(|service| pair(service)).collect()
+    });
+    Ok(json(&query, &Value::Object(services)))
+}
+
+/// `GET /v1/agent/service/:id`.
+pub(crate) async fn service(
+    Extract(app): Extract<App>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let query = Query::parse(&query.unwrap_or_default());
+    let key = Key::new(&app.identity.node, &id);
+    let service = app.engine.read(|state| state.service(&key).cloned());
+    let service = service.filter(|service| service.id != OWN_SERVICE);
+    let service = service.ok_or_else(|| Failure::not_found(format!("unknown service ID: {id}")))?;
+    Ok(json(&query, &with_addresses(&service)))
+}
+
+/// `GET /v1/agent/health/service/id/:id`: the worst status of a service's checks, also as the
+/// HTTP status.
+pub(crate) async fn health_by_id(
+    Extract(app): Extract<App>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = Query::parse(&query.unwrap_or_default());
+    let found = app.engine.read(|state| {
+        let service = state.service(&Key::new(&app.identity.node, &id))?;
+        Some(aggregated(state, service))
+    });
+    match found {
+        None => health_answer(&query, None, &format!("ServiceId {id} not found"), &Value::Null),
+        Some((status, value)) => health_answer(&query, Some(status), status.name(), &value),
+    }
+}
+
+/// `GET /v1/agent/health/service/name/:name`: the same over all instances of this node.
+pub(crate) async fn health_by_name(
+    Extract(app): Extract<App>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = Query::parse(&query.unwrap_or_default());
+    let found: Vec<_> = app.engine.read(|state| {
+        let own = state.instances(&name).filter(|service| service.node == app.identity.node);
+        own.map(|service| aggregated(state, service)).collect()
+    });
+    let worst = found.iter().map(|(status, _)| *status).max();
+    let text = worst.map_or_else(|| format!("ServiceName {name} Not Found"), |s| s.name().into());
+    let value = found.into_iter().map(|(_, value)| value).collect();
+    health_answer(&query, worst, &text, &value)
+}
+
+fn aggregated(state: &State, service: &Service) -> (Status, Value) {
+    let checks: Vec<_> = state.checks_of(&service.node, &service.id).collect();
+    let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Passing);
+    let checks: Vec<_> = checks.into_iter().map(|check| encode::check(state, check)).collect();
+    let service = with_addresses(service);
+    (status, json!({"AggregatedStatus": status.name(), "Service": service, "Checks": checks}))
+}
+
+fn health_answer(query: &Query, status: Option<Status>, text: &str, value: &Value) -> Response {
+    let code = match status {
+        Some(Status::Passing) => StatusCode::OK,
+        Some(Status::Warning) => StatusCode::TOO_MANY_REQUESTS,
+        Some(Status::Critical) => StatusCode::SERVICE_UNAVAILABLE,
+        None => StatusCode::NOT_FOUND,
+    };
+    if query.get("format") == Some("text") {
+        return (code, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text.to_owned())
+            .into_response();
+    }
+    (code, json(query, value)).into_response()
+}
+
+/// `GET /v1/agent/members`: this node alone.
+pub(crate) async fn members(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
+    json(&Query::parse(&query.unwrap_or_default()), &json!([member(&app.identity)]))
+}
+
+/// `GET /v1/agent/self`.
+pub(crate) async fn self_(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
+    let identity = &app.identity;
+    let counts =
+        app.engine.read(|state| (state.services_on(&identity.node).count(), state.index()));
+    let value = json!({
+        "Config": {
+            "Datacenter": identity.datacenter, "NodeName": identity.node,
+            "NodeID": identity.node_id, "Revision": "regatta", "Server": true,
+            "Version": Identity::VERSION,
+        },
+        "Coord": {
+            "Adjustment": 0, "Error": 1.5, "Height": 0.00001, "Vec": [0, 0, 0, 0, 0, 0, 0, 0],
+        },
+        "DebugConfig": {
+            "ACLsEnabled": false, "Bootstrap": true, "Datacenter": identity.datacenter,
+            "NodeName": identity.node, "ServerMode": true, "EnableScriptChecks": false,
+        },
+        "Member": member(identity),
+        "Meta": {"consul-network-segment": ""},
+        "Stats": {
+            "agent": {
+                // The control plane's own service is not counted, as the agent does not list it.
+                "services": counts.0.saturating_sub(1).to_string(),
+                "checks": app.schedule.len().to_string(),
+            },
+            "build": {"version": Identity::VERSION, "revision": "regatta"},
+            "consul": {
+                "bootstrap": "true", "known_datacenters": "1", "leader": "true",
+                "leader_addr": identity.leader(), "server": "true",
+            },
+            "raft": {"applied_index": counts.1.to_string(), "commit_index": counts.1.to_string()},
+        },
+    });
+    json(&Query::parse(&query.unwrap_or_default()), &value)
+}
+
+/// `GET /v1/status/leader`.
+pub(crate) async fn leader(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
+    json(&Query::parse(&query.unwrap_or_default()), &json!(app.identity.leader()))
+}
+
+/// `GET /v1/status/peers`.
+pub(crate) async fn peers(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
+    json(&Query::parse(&query.unwrap_or_default()), &json!([app.identity.leader()]))
+}
+
+/// The agent always shows the member, empty or not.
+fn with_addresses(service: &Service) -> Value {
+    let mut value = encode::agent_service(service);
+    if service.tagged_addresses.is_empty() {
+        value["TaggedAddresses"] = json!({});
+    }
+    value
+}
+
+fn member(identity: &Identity) -> Value {
+    json!({
+        "Name": identity.node, "Addr": identity.address.ip().to_string(), "Port": 8301,
+        "Tags": {
+            "acls": "0", "bootstrap": "1", "build": format!("{}:regatta", Identity::VERSION),
+            "dc": identity.datacenter, "id": identity.node_id, "port": "8300",
+            "role": "consul", "segment": "", "vsn": "2", "vsn_max": "3", "vsn_min": "2",
+        },
+        "Status": 1, "ProtocolMin": 1, "ProtocolMax": 5, "ProtocolCur": 2,
+        "DelegateMin": 2, "DelegateMax": 5, "DelegateCur": 4,
+    })
+}

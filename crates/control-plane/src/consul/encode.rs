@@ -1,0 +1,101 @@
+//! Rows in the JSON shapes of Consul 1.8.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::app::Identity;
+use crate::registry::{Address, Check, Key, Node, Service, State};
+
+/// A node as catalog and health show it.
+pub(crate) fn node(node: &Node, identity: &Identity) -> Value {
+    json!({
+        "ID": node.id, "Node": node.name, "Address": node.address,
+        "Datacenter": identity.datacenter, "TaggedAddresses": tagged(node), "Meta": node.meta,
+        "CreateIndex": node.created, "ModifyIndex": node.modified,
+    })
+}
+
+/// A service as health shows it.
+pub(crate) fn service(service: &Service) -> Value {
+    let mut value = agent_service(service);
+    value["Proxy"] = json!({"MeshGateway": {}, "Expose": {}});
+    value["Connect"] = json!({});
+    value["CreateIndex"] = service.created.into();
+    value["ModifyIndex"] = service.modified.into();
+    value
+}
+
+/// A service as the agent shows it.
+pub(crate) fn agent_service(service: &Service) -> Value {
+    let mut value = json!({
+        "ID": service.id, "Service": service.name, "Tags": service.tags, "Meta": service.meta,
+        "Port": service.port, "Address": service.address,
+        "Weights": {"Passing": service.weights.passing, "Warning": service.weights.warning},
+        "EnableTagOverride": service.enable_tag_override,
+    });
+    if !service.tagged_addresses.is_empty() {
+        value["TaggedAddresses"] = addresses(&service.tagged_addresses);
+    }
+    value
+}
+
+/// One entry of `/v1/catalog/service/:name`.
+pub(crate) fn catalog_service(state: &State, service: &Service, identity: &Identity) -> Value {
+    let node = state.node(&service.node);
+    let node = node.map(|node| self::node(node, identity)).unwrap_or_default();
+    json!({
+        "ID": node["ID"], "Node": service.node, "Address": node["Address"],
+        "Datacenter": identity.datacenter, "TaggedAddresses": node["TaggedAddresses"],
+        "NodeMeta": node["Meta"], "ServiceKind": "", "ServiceID": service.id,
+        "ServiceName": service.name, "ServiceTags": service.tags,
+        "ServiceAddress": service.address,
+        "ServiceWeights": {"Passing": service.weights.passing, "Warning": service.weights.warning},
+        "ServiceMeta": service.meta, "ServicePort": service.port,
+        "ServiceTaggedAddresses": addresses(&service.tagged_addresses),
+        "ServiceEnableTagOverride": service.enable_tag_override,
+        "ServiceProxy": {"MeshGateway": {}, "Expose": {}}, "ServiceConnect": {},
+        "CreateIndex": service.created, "ModifyIndex": service.modified,
+    })
+}
+
+/// One entry of `/v1/health/service/:name`.
+pub(crate) fn health_entry(state: &State, service: &Service, identity: &Identity) -> Value {
+    let node = state.node(&service.node).map(|node| self::node(node, identity));
+    let checks = state.deciding_checks(service).map(|check| self::check(state, check));
+    json!({
+        "Node": node, "Service": self::service(service), "Checks": checks.collect::<Vec<_>>(),
+    })
+}
+
+/// A check, with the tags of its service.
+pub(crate) fn check(state: &State, check: &Check) -> Value {
+    let service = state.service(&Key::new(&check.node, &check.service_id));
+    let tags = service.map(|service| service.tags.clone()).unwrap_or_default();
+    json!({
+        "Node": check.node, "CheckID": check.id, "Name": check.name,
+        "Status": check.status.name(), "Notes": check.notes, "Output": check.output,
+        "ServiceID": check.service_id, "ServiceName": check.service_name, "ServiceTags": tags,
+        "Type": check.kind.name(), "Definition": {},
+        "CreateIndex": check.created, "ModifyIndex": check.modified,
+    })
+}
+
+/// `/v1/catalog/services`: every name with all its tags.
+pub(crate) fn names_with_tags<'a>(services: impl Iterator<Item = &'a Service>) -> Value {
+    let mut names = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for service in services {
+        names.entry(&service.name).or_default().extend(service.tags.iter().map(String::as_str));
+    }
+    json!(names)
+}
+
+fn tagged(node: &Node) -> Value {
+    if node.tagged_addresses.is_empty() { Value::Null } else { json!(node.tagged_addresses) }
+}
+
+fn addresses(addresses: &BTreeMap<String, Address>) -> Value {
+    let value = |address: &Address| json!({"Address": address.address, "Port": address.port});
+    let pairs = addresses.iter().map(|(name, address)| (name.clone(), value(address)));
+    Value::Object(pairs.collect::<Map<_, _>>())
+}

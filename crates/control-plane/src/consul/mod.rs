@@ -1,0 +1,17 @@
+//! Consul's HTTP API over the registry.
+
+mod agent;
+mod agent_checks;
+mod app;
+mod blocking;
+mod catalog;
+mod decode;
+mod encode;
+mod failure;
+mod fields;
+mod health;
+mod query;
+mod routes;
+
+pub(crate) use app::{App, Identity};
+pub(crate) use routes::router;

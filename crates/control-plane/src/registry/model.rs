@@ -1,0 +1,160 @@
+//! Nodes, services and checks, in Consul's words.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The check every live node has.
+pub(crate) const SERF_HEALTH: &str = "serfHealth";
+/// The service that every Consul server has in its catalog, and no agent lists as its own.
+pub(crate) const OWN_SERVICE: &str = "consul";
+
+/// A service or a check: its node and its id there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) node: String,
+    pub(crate) id: String,
+}
+
+impl Key {
+    pub(crate) fn new(node: &str, id: &str) -> Self {
+        Self { node: node.to_owned(), id: id.to_owned() }
+    }
+}
+
+/// A machine, or what stands for one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) address: String,
+    pub(crate) tagged_addresses: BTreeMap<String, String>,
+    pub(crate) meta: BTreeMap<String, String>,
+    pub(crate) created: u64,
+    pub(crate) modified: u64,
+}
+
+/// An address with a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Address {
+    pub(crate) address: String,
+    pub(crate) port: u16,
+}
+
+/// Shares of the traffic by status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Weights {
+    pub(crate) passing: u32,
+    pub(crate) warning: u32,
+}
+
+/// One instance of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Service {
+    pub(crate) node: String,
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) meta: BTreeMap<String, String>,
+    pub(crate) address: String,
+    pub(crate) port: u16,
+    pub(crate) weights: Weights,
+    pub(crate) tagged_addresses: BTreeMap<String, Address>,
+    pub(crate) enable_tag_override: bool,
+    pub(crate) created: u64,
+    pub(crate) modified: u64,
+}
+
+/// How healthy a check found its subject. The order is from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Status {
+    Passing,
+    Warning,
+    Critical,
+}
+
+impl Status {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Passing => "passing",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Passing, Self::Warning, Self::Critical].into_iter().find(|s| s.name() == text)
+    }
+}
+
+/// What a check does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum CheckKind {
+    /// Nothing: its status is set from outside (catalog, maintenance).
+    External,
+    Tcp {
+        address: String,
+        interval: Duration,
+        timeout: Duration,
+    },
+    Http {
+        url: String,
+        method: String,
+        header: Vec<(String, String)>,
+        body: String,
+        skip_verify: bool,
+        interval: Duration,
+        timeout: Duration,
+    },
+    /// The service reports; silence for `ttl` is critical.
+    Ttl {
+        ttl: Duration,
+    },
+}
+
+impl CheckKind {
+    /// The name in Consul's `Type`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::External => "",
+            Self::Tcp { .. } => "tcp",
+            Self::Http { .. } => "http",
+            Self::Ttl { .. } => "ttl",
+        }
+    }
+}
+
+/// A check of a service or, with an empty `service_id`, of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Check {
+    pub(crate) node: String,
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) status: Status,
+    pub(crate) notes: String,
+    pub(crate) output: String,
+    pub(crate) service_id: String,
+    pub(crate) service_name: String,
+    pub(crate) kind: CheckKind,
+    pub(crate) deregister_after: Option<Duration>,
+    pub(crate) created: u64,
+    pub(crate) modified: u64,
+}
+
+impl Service {
+    pub(crate) fn key(&self) -> Key {
+        Key::new(&self.node, &self.id)
+    }
+}
+
+impl Check {
+    pub(crate) fn key(&self) -> Key {
+        Key::new(&self.node, &self.id)
+    }
+
+    /// The service it checks; none for a check of the node.
+    pub(crate) fn service_key(&self) -> Option<Key> {
+        (!self.service_id.is_empty()).then(|| Key::new(&self.node, &self.service_id))
+    }
+}
