@@ -58,6 +58,9 @@ pub enum Error {
     /// The address that others should reach this instance at is not one.
     #[error("`service.advertise` is not a host")]
     Advertise(#[source] regatta_core::InvalidEndpoint),
+    /// Tokens cannot be verified.
+    #[error("tokens cannot be verified")]
+    Guard(#[from] crate::InvalidGuard),
     /// The file descriptors for gRPC reflection do not decode.
     #[error(
         "the descriptors given to `reflection` are not a FileDescriptorSet; give what \
@@ -92,7 +95,7 @@ impl fmt::Debug for Error {
                 }
                 Ok(())
             }
-            _ => Chain(self).fmt(f),
+            _ => write!(f, "{}", Chain(self)),
         }
     }
 }

@@ -18,6 +18,9 @@ pub use routes::Rest;
 mod rest;
 pub use rest::{Json, Path, Problem, Query};
 
+mod guard;
+pub use guard::{Guard, InvalidGuard};
+
 mod tasks;
 pub use tasks::Tasks;
 

@@ -13,13 +13,14 @@ use regatta_discovery::{Check, Probe, Registrar, RegistrarSettings, Registration
 use regatta_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::service::RoutesBuilder;
 
 use crate::health::{self, Dependency, GrpcHealth, Health};
 use crate::serve::{Rules, ServeLayer};
 use crate::server::{self, Limits, Phase};
-use crate::settings::RegistrySettings;
+use crate::settings::{GrpcAuth, RegistrySettings};
 use crate::tasks::Tasks;
-use crate::{Error, Result, Service, identity, metrics, openapi};
+use crate::{Error, Guard, Result, Service, identity, metrics, openapi};
 
 /// axum's own limit on bodies, in bytes.
 const AXUM_BODY_LIMIT: u64 = 2 * 1024 * 1024;
@@ -185,7 +186,9 @@ fn router(mut service: Service, health: &Health) -> Result<Router> {
             }),
         )
         .merge(health::routes(health.clone(), version));
-    service.grpc.add_service(GrpcHealth::server(health.clone(), service.grpc_services.clone()));
+    // Health answers without a token, also where `auth.grpc` asks for one: orchestrators have none.
+    let mut open = RoutesBuilder::default();
+    open.add_service(GrpcHealth::server(health.clone(), service.grpc_services.clone()));
     service.grpc_services.insert("grpc.health.v1.Health".to_owned());
     if !service.descriptors.is_empty() {
         let reflection = || {
@@ -205,9 +208,14 @@ fn router(mut service: Service, health: &Health) -> Result<Router> {
         }
     }
     // tonic's own fallback would answer every unknown path of REST.
-    let grpc = service.grpc.routes().into_axum_router().reset_fallback();
+    let mut grpc = service.grpc.routes().into_axum_router().reset_fallback();
+    if service.settings.auth.grpc == GrpcAuth::Required {
+        let guard = Guard::open(&service.settings.auth)?;
+        grpc = grpc.route_layer(guard.token());
+    }
     let settings = &service.settings.server;
-    let mut router = service.router.merge(own).merge(grpc);
+    let open = open.routes().into_axum_router().reset_fallback();
+    let mut router = service.router.merge(own).merge(grpc).merge(open);
     if settings.max_body_bytes.0 > AXUM_BODY_LIMIT {
         // Ours is the limit then.
         router = router.layer(DefaultBodyLimit::disable());

@@ -21,7 +21,7 @@ use crate::routes::Rest;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::tasks::Tasks;
-use crate::{Builder, Error, Result, Server};
+use crate::{Builder, Error, Guard, Result, Server};
 
 /// A service: what it needs is opened from its settings, what it offers is added, then it runs.
 ///
@@ -168,6 +168,15 @@ impl Service {
     /// As [`Service::client`].
     pub fn channel(&self, service: &str) -> Result<Channel> {
         Ok(self.client.channel(service)?)
+    }
+
+    /// Guards routes by token and role, with the keys of the group `auth`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Guard`] when there is no key, or it cannot be used.
+    pub fn auth(&self) -> Result<Guard> {
+        Ok(Guard::open(&self.settings.auth)?)
     }
 
     /// The service's own database, by `database.url` (`DATABASE_URL`) or its parts; without any of

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use regatta_auth::{InvalidKey, VerifyingKey};
 use regatta_config::{choices, settings};
 use regatta_core::Secret;
 
@@ -10,9 +11,11 @@ settings! {
     /// Whose tokens are believed. A service that asks for no token needs none of it.
     pub struct AuthSettings in "auth" {
         /// Key of HS256 tokens, 32 bytes or more, shared by issuer and services.
-        pub secret: Option<Secret>;
+        pub secret: Option<Secret>, validate long_enough;
         /// PEM file with the public key of RS256, ES256 or EdDSA tokens.
         pub public_key: Option<PathBuf>;
+        /// Algorithm of that key.
+        pub algorithm: KeyAlgorithm;
         /// The issuer that a token must name (`iss`).
         pub issuer: Option<String>;
         /// The audience that a token must name (`aud`).
@@ -25,6 +28,20 @@ settings! {
 }
 
 choices! {
+    /// Algorithm of a public key.
+    #[derive(Default)]
+    pub enum KeyAlgorithm {
+        /// RSASSA-PKCS1-v1_5 with SHA-256.
+        Rs256 = "RS256",
+        /// ECDSA on P-256 with SHA-256.
+        Es256 = "ES256",
+        /// Ed25519.
+        #[default]
+        EdDsa = "EdDSA",
+    }
+}
+
+choices! {
     /// Whether gRPC takes a token.
     #[derive(Default)]
     pub enum GrpcAuth {
@@ -33,5 +50,26 @@ choices! {
         None = "none",
         /// Yes: a valid token, whatever its roles.
         Required = "required",
+    }
+}
+
+/// A secret that could be guessed is refused at start, whether or not a route asks for tokens.
+fn long_enough(secret: &Option<Secret>) -> Result<(), InvalidKey> {
+    secret.as_ref().map_or(Ok(()), |secret| VerifyingKey::hs256(secret).map(|_| ()))
+}
+
+#[cfg(test)]
+mod tests {
+    use regatta_config::Config;
+
+    use super::*;
+
+    #[test]
+    fn a_short_secret_is_refused_and_not_shown() {
+        let yaml = "auth: {secret: hunter2hunter2}";
+        let config = Config::builder().yaml("config.yaml", yaml).build().unwrap();
+        let problems = config.load::<AuthSettings>().unwrap_err().to_string();
+        assert!(problems.contains("auth.secret") && problems.contains("32 or more"), "{problems}");
+        assert!(!problems.contains("hunter2"), "{problems}");
     }
 }

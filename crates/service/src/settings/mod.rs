@@ -16,7 +16,7 @@ mod client;
 pub use client::{ClientSettings, Strategy};
 
 mod auth;
-pub use auth::{AuthSettings, GrpcAuth};
+pub use auth::{AuthSettings, GrpcAuth, KeyAlgorithm};
 
 #[cfg(feature = "database")]
 mod database;
