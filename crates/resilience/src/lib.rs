@@ -29,3 +29,14 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 fn now() -> std::time::Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod testing {
+    //! What unit tests share.
+
+    /// Some instant: none can be made without a clock.
+    #[expect(clippy::disallowed_methods, reason = "any instant does; none can be made otherwise")]
+    pub(crate) fn now() -> std::time::Instant {
+        std::time::Instant::now()
+    }
+}

@@ -173,3 +173,6 @@ impl Rules {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

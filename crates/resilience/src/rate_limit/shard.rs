@@ -139,3 +139,6 @@ fn shared_window(shared: &[Window], hash: u64) -> usize {
     // Bits that chose neither the shard nor, mostly, the place in the index.
     (hash >> 8) as usize % shared.len()
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,7 @@ impl Window {
         self.forget(rule, now);
         let allowed = self.admitted.len() < rule.limit as usize;
         if allowed {
+            self.make_room(rule);
             self.admitted.push_back(now as u32);
             self.last = now;
         }
@@ -91,8 +92,19 @@ impl Window {
 
     /// Takes over another window's calls in place of its own.
     pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.admitted.clone_from(&other.admitted);
+        self.admitted.clear();
+        self.admitted.reserve_exact(other.admitted.len());
+        self.admitted.extend(&other.admitted);
         self.last = other.last;
+    }
+
+    /// Doubles, but never past the limit, as the deque would by itself.
+    fn make_room(&mut self, rule: Rule) {
+        let (length, capacity) = (self.admitted.len(), self.admitted.capacity());
+        if length == capacity {
+            let next = (capacity * 2).clamp(LEAST, (rule.limit as usize).max(LEAST));
+            self.admitted.reserve_exact(next - length);
+        }
     }
 
     /// Bytes on the heap.
@@ -100,8 +112,11 @@ impl Window {
         self.admitted.capacity() * size_of::<u32>()
     }
 
-    /// The most bytes on the heap under this limit: the deque doubles as it grows.
+    /// The most bytes on the heap under this limit.
     pub(crate) fn most_heap_bytes(limit: u32) -> usize {
-        (limit as usize).next_power_of_two().max(4) * size_of::<u32>()
+        (limit as usize).max(LEAST) * size_of::<u32>()
     }
 }
+
+/// Calls that every window has room for: the least the deque allocates.
+const LEAST: usize = 4;

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 /// Bounds the retries of all calls to one target. Cheap to clone; all clones are one budget.
 ///
-/// In every window of 10 s, retries are at most `percent` of the successes in it plus
-/// `floor_per_second` times 10; both are forgotten in steps of a second.
+/// When a retry is taken, the retries of the last 10 s are at most `percent` of the successes of
+/// the last 10 s plus `floor_per_second` times 10. So over any time, attempts are at most the
+/// calls, that share of the successes, and the floor. Both are forgotten in steps of a second.
 #[derive(Clone)]
 pub struct Budget {
     account: Arc<Mutex<Account>>,
@@ -146,5 +147,93 @@ impl Account {
             self.slots.push_back(Slot::default());
         }
         self.newest = self.newest.max(second);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::now;
+
+    fn withdrawals(budget: &Budget, now: Instant) -> u64 {
+        (0..10_000).take_while(|_| budget.withdraw(now)).count() as u64
+    }
+
+    #[test]
+    fn a_quiet_caller_has_the_floor() {
+        let (budget, now) = (Budget::default(), now());
+        assert_eq!(budget.left(now), 30);
+        assert_eq!(withdrawals(&budget, now), 30);
+        assert!(!budget.withdraw(now));
+    }
+
+    #[test]
+    fn a_fifth_of_the_successes_is_added() {
+        let (budget, now) = (Budget::try_new(20, 0).unwrap(), now());
+        (0..99).for_each(|_| budget.deposit(now));
+        assert_eq!(withdrawals(&budget, now), 19);
+    }
+
+    #[test]
+    fn both_are_forgotten_after_ten_seconds() {
+        let (budget, now) = (Budget::try_new(100, 1).unwrap(), now());
+        (0..5).for_each(|_| budget.deposit(now));
+        assert_eq!(withdrawals(&budget, now), 15);
+        let later = now + Duration::from_millis(9_999);
+        assert_eq!(budget.left(later), 0);
+        assert_eq!(budget.left(now + Budget::WINDOW), 10);
+        assert_eq!(budget.left(now + Duration::from_secs(3_000_000)), 10);
+    }
+
+    #[test]
+    fn time_that_runs_back_stands_still() {
+        let (budget, now) = (Budget::try_new(100, 0).unwrap(), now());
+        budget.deposit(now + Duration::from_secs(5));
+        budget.deposit(now);
+        assert_eq!(budget.left(now), 2);
+        assert_eq!(budget.left(now + Duration::from_secs(5)), 2);
+    }
+
+    #[test]
+    fn a_share_over_the_whole_is_refused() {
+        assert!(Budget::try_new(101, 0).unwrap_err().to_string().contains("`101` percent"));
+    }
+
+    proptest! {
+        #[test]
+        fn retries_are_at_most_the_share_of_successes_plus_the_floor(
+            steps in prop::collection::vec((0_u64..3_000, 0_u32..40, 0_u32..40), 1..80),
+            percent in 0_u32..=100, floor in 0_u32..5,
+        ) {
+            let (budget, start) = (Budget::try_new(percent, floor).unwrap(), now());
+            let mut elapsed = Duration::ZERO;
+            let (mut all_successes, mut all_retries) = (0, 0);
+            let mut taken: Vec<(u64, u64, u64)> = Vec::new();
+            budget.deposit(start);
+            for (millis, successes, tries) in steps {
+                elapsed += Duration::from_millis(millis);
+                let (now, second) = (start + elapsed, elapsed.as_secs());
+                (0..successes).for_each(|_| budget.deposit(now));
+                let retries = (0..tries).filter(|_| budget.withdraw(now)).count() as u64;
+                taken.push((second, successes.into(), retries));
+                let share = |successes: u64| successes * u64::from(percent) / 100;
+                let floor = u64::from(floor) * SLOTS;
+
+                // The first deposit counts until second 9.
+                let recent = taken.iter().filter(|(then, ..)| then + SLOTS > second);
+                let first = u64::from(second < SLOTS);
+                let (recent_successes, recent_retries) =
+                    recent.fold((first, 0), |(a, b), (_, s, r)| (a + s, b + r));
+                let most = share(recent_successes) + floor;
+                prop_assert!(retries == 0 || recent_retries <= most, "{recent_retries} > {most}");
+
+                all_successes += u64::from(successes);
+                all_retries += retries;
+                let most = share(1 + all_successes) + floor * (1 + second / SLOTS);
+                prop_assert!(all_retries <= most, "{all_retries} > {most}");
+            }
+        }
     }
 }

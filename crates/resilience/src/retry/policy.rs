@@ -173,3 +173,6 @@ impl Policy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,2 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
-//! The layers, seen from their callers.
+//! The layers and their handles, seen from their callers.
+
+mod breaker;
+mod rate_limit;
+mod timeout;

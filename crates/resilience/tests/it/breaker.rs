@@ -1,0 +1,209 @@
+//! The circuit breaker, seen from its caller.
+
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
+
+use regatta_resilience::BoxError;
+use regatta_resilience::breaker::{
+    Breaker, BreakerLayer, BreakerOpen, Change, Outcome, Settings, State,
+};
+use tokio::time::{Instant, advance};
+use tower::{Layer, Service, service_fn};
+
+type Answer = Result<(), &'static str>;
+
+#[tokio::test(start_paused = true)]
+async fn opens_after_the_threshold_of_failures_in_a_row() {
+    let mut service = service(3);
+    for _ in 0..3 {
+        assert!(!is_open(&service.call(Err("down")).await));
+    }
+    let error = service.call(Ok(())).await.unwrap_err();
+    let open = error.downcast_ref::<BreakerOpen>().unwrap();
+    assert_eq!(open.retry_after, Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successful_probe_closes_it() {
+    let mut service = opened().await;
+    advance(Duration::from_secs(10)).await;
+    assert!(service.call(Ok(())).await.is_ok());
+    assert!(service.call(Ok(())).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_probe_lets_the_next_caller_probe() {
+    let mut service = opened().await;
+    advance(Duration::from_secs(10)).await;
+    let probe = service.call(Ok(()));
+    assert!(is_open(&service.call(Ok(())).await));
+    drop(probe);
+    assert!(service.call(Ok(())).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ignores_an_answer_older_than_the_probe() {
+    let mut service = service(1);
+    let early = service.call(Ok(()));
+    let _ = service.call(Err("down")).await;
+    advance(Duration::from_secs(10)).await;
+    let _probe = service.call(Ok(()));
+    assert!(early.await.is_ok());
+    assert!(is_open(&service.call(Ok(())).await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_classifier_says_what_counts() {
+    let breaker = breaker(1);
+    let layer =
+        BreakerLayer::new(breaker.clone()).with_classifier(|answer: &Answer| match answer {
+            Err("not found") => Outcome::Success,
+            Err(_) => Outcome::Failure,
+            Ok(()) => Outcome::Success,
+        });
+    let mut service = layer.layer(echo());
+    let _ = service.call(Err("not found")).await;
+    assert_eq!(breaker.state(now()), State::Closed);
+    let _ = service.call(Err("down")).await;
+    assert_eq!(breaker.state(now()), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_is_announced_once_and_in_order() {
+    let (seen, observer) = recorder();
+    let breaker = Breaker::try_observed(settings(1), observer).unwrap();
+    breaker.admit(now()).unwrap().record(now(), Outcome::Failure);
+    advance(Duration::from_secs(10)).await;
+    breaker.admit(now()).unwrap().record(now(), Outcome::Success);
+    let states: Vec<_> = seen.lock().unwrap().iter().map(|change| change.to).collect();
+    assert_eq!(states, [State::Open, State::HalfOpen, State::Closed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_may_use_the_breaker() {
+    let slot: Arc<Mutex<Option<Breaker>>> = Arc::default();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (held, log) = (Arc::clone(&slot), Arc::clone(&seen));
+    let observer = Arc::new(move |change: Change| {
+        let breaker = held.lock().unwrap().clone().unwrap();
+        log.lock().unwrap().push((change.to, breaker.state(now())));
+    });
+    let breaker = Breaker::try_observed(settings(1), observer).unwrap();
+    *slot.lock().unwrap() = Some(breaker.clone());
+    breaker.admit(now()).unwrap().record(now(), Outcome::Failure);
+    assert_eq!(*seen.lock().unwrap(), [(State::Open, State::Open)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_is_told_of_the_next_change() {
+    let (seen, record) = recorder();
+    let observer = Arc::new(move |change: Change| {
+        record(change);
+        assert_ne!(change.to, State::Open, "expected by this test");
+    });
+    let breaker = Breaker::try_observed(settings(1), observer).unwrap();
+    let permit = breaker.admit(now()).unwrap();
+    let now = now();
+    let fail = std::panic::AssertUnwindSafe(|| permit.record(now, Outcome::Failure));
+    assert!(std::panic::catch_unwind(fail).is_err());
+    advance(Duration::from_secs(10)).await;
+    breaker.admit(self::now()).unwrap().record(self::now(), Outcome::Success);
+    assert_eq!(seen.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn many_threads_open_it_once_and_probe_one_at_a_time() {
+    let now = clock();
+    let (seen, observer) = recorder();
+    let breaker = Breaker::try_observed(settings(5), observer).unwrap();
+    together(8, || {
+        for _ in 0..100 {
+            if let Ok(permit) = breaker.admit(now) {
+                permit.record(now, Outcome::Failure);
+            }
+        }
+    });
+    assert_eq!(seen.lock().unwrap().len(), 1);
+
+    let later = now + Duration::from_secs(10);
+    let probes = Mutex::new(Vec::new());
+    together(8, || probes.lock().unwrap().extend(breaker.admit(later)));
+    assert_eq!(probes.into_inner().unwrap().len(), 1);
+}
+
+#[test]
+fn successes_on_other_threads_never_hide_failures_in_a_row() {
+    let now = clock();
+    let breaker = Breaker::try_new(settings(5)).unwrap();
+    together(4, || {
+        for _ in 0..1_000 {
+            breaker.admit(now).unwrap().record(now, Outcome::Success);
+        }
+    });
+    for _ in 0..5 {
+        breaker.admit(now).unwrap().record(now, Outcome::Failure);
+    }
+    assert_eq!(breaker.state(now), State::Open);
+}
+
+fn settings(failure_threshold: u32) -> Settings {
+    Settings::default()
+        .with_failure_threshold(failure_threshold)
+        .with_open_for(Duration::from_secs(10))
+}
+
+fn breaker(failure_threshold: u32) -> Breaker {
+    Breaker::try_new(settings(failure_threshold)).unwrap()
+}
+
+/// A service that answers each request with the request itself.
+fn echo() -> impl Service<Answer, Response = (), Error = &'static str, Future: Send> + Clone {
+    service_fn(|answer: Answer| async move { answer })
+}
+
+fn service(
+    failure_threshold: u32,
+) -> impl Service<Answer, Response = (), Error = BoxError, Future: Send + Unpin + Sized> {
+    tower::util::BoxCloneService::new(BreakerLayer::new(breaker(failure_threshold)).layer(echo()))
+}
+
+async fn opened() -> impl Service<Answer, Response = (), Error = BoxError, Future: Send + Unpin> {
+    let mut service = service(1);
+    let _ = service.call(Err("down")).await;
+    service
+}
+
+fn is_open(answer: &Result<(), BoxError>) -> bool {
+    answer.as_ref().is_err_and(|error| error.is::<BreakerOpen>())
+}
+
+type Seen = Arc<Mutex<Vec<Change>>>;
+
+fn recorder() -> (Seen, Arc<dyn Fn(Change) + Send + Sync>) {
+    let seen = Seen::default();
+    let log = Arc::clone(&seen);
+    (seen, Arc::new(move |change| log.lock().unwrap().push(change)))
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+/// The real clock, where there is no runtime.
+#[expect(clippy::disallowed_methods, reason = "any instant does; none can be made otherwise")]
+fn clock() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// Runs it on so many threads that begin at the same time.
+fn together(threads: usize, run: impl Fn() + Sync) {
+    let barrier = Barrier::new(threads);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                barrier.wait();
+                run();
+            });
+        }
+    });
+}
