@@ -81,8 +81,9 @@ impl Config {
             Err(problems) => {
                 let secret = T::SECRET || crate::redact::is_secret_name(key);
                 let problems = problems.into_iter().map(|p| p.under(key));
-                Problems::check(problems.map(|p| crate::redact::problem(p, secret)).collect())
-                    .map(|()| None)
+                let kind = secret.then(T::kind);
+                let shown = problems.map(|p| crate::redact::problem(p, kind.as_deref()));
+                Problems::check(shown.collect()).map(|()| None)
             }
         }
     }

@@ -55,7 +55,8 @@ impl Group {
             text.push_str(&format!("{indent}# {}\n{indent}# {name}:{value}\n", facts(key)));
         }
         for (name, group) in &self.children {
-            if !text.is_empty() {
+            let heading = text.lines().next_back().is_some_and(|line| !line.contains('#'));
+            if !text.is_empty() && !heading {
                 text.push('\n');
             }
             for line in &group.docs {

@@ -150,7 +150,8 @@ impl<'a> Reader<'a> {
         });
         read.unwrap_or_else(|problems| {
             let placed = problems.into_iter().map(|p| p.under(&key.name));
-            self.problems.extend(placed.map(|p| redact::problem(p, key.secret)));
+            let kind = key.secret.then_some(key.kind.as_str());
+            self.problems.extend(placed.map(|p| redact::problem(p, kind)));
             default
         })
     }

@@ -19,6 +19,10 @@ pub fn words(words: &[&str]) -> String {
 }
 
 /// Reads one of several words.
+///
+/// # Errors
+///
+/// The value is none of them.
 pub fn choice<T: Setting + Copy>(
     value: &Value,
     choices: &[(&'static str, T)],
@@ -36,6 +40,10 @@ pub fn choice<T: Setting + Copy>(
 }
 
 /// Reads a type from its text.
+///
+/// # Errors
+///
+/// The text is none of the type.
 pub fn from_text<T: Setting + FromStr<Err: Display>>(
     value: &Value,
     remedy: &str,

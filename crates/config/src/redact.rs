@@ -21,6 +21,8 @@ pub fn redact_urls(text: &str) -> String {
             Some(end) => Some(end),
             None => word.rfind('@').filter(|_| word[..authority].contains(':')),
         };
+        // A message may have cut the text before the `@`.
+        let end = end.or_else(|| word.ends_with('…').then_some(word.len()));
         rest = after;
         if let Some(end) = end
             && let Some(colon) = word[..end].find(':')
@@ -42,12 +44,15 @@ pub(crate) fn is_secret_name(key: &str) -> bool {
         .any(|word| last.contains(word))
 }
 
-/// A problem that shows no secret.
-pub(crate) fn problem(mut problem: Problem, secret: bool) -> Problem {
-    problem.message = match (secret, problem.kind) {
-        // The remedy stays: it tells what is allowed and not what was found. What is found cannot
-        // end it, for `found` comes before the `;` and its text is behind us with it.
-        (true, ProblemKind::WrongType | ProblemKind::OutOfRange) => {
+/// A problem that shows no secret; `kind` is the type in words when the value as a whole is one.
+pub(crate) fn problem(mut problem: Problem, kind: Option<&str>) -> Problem {
+    problem.message = match (kind, problem.kind) {
+        // Even the remedy may repeat the value: "write 12" for 012.
+        (Some(kind), ProblemKind::WrongType) => {
+            format!("expected {kind}; the value is not shown because it is secret")
+        }
+        // The remedy says what is allowed. It comes last, so no part of the value is behind it.
+        (Some(_), ProblemKind::OutOfRange) => {
             let remedy = problem.message.rsplit_once("; ").map_or("", |(_, remedy)| remedy);
             format!("the value, not shown because it is secret, is not allowed; {remedy}")
         }

@@ -146,8 +146,11 @@ impl<'a> Known<'a> {
             Some(meant) => format!("unknown key; did you mean `{}`{variable}?", join(path, meant)),
             None => {
                 let names = self.below(path).join(", ");
-                let place = if path.is_empty() { "at the top" } else { path };
-                format!("unknown key; remove it, or use one of those known in {place}: {names}")
+                let place = match path {
+                    "" => "at the top".to_owned(),
+                    path => format!("in {path}"),
+                };
+                format!("unknown key; remove it, or use one of those known {place}: {names}")
             }
         };
         Problem { kind: ProblemKind::Unknown, key: join(path, key), origin: Some(origin), message }

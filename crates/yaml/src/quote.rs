@@ -2,7 +2,7 @@
 
 /// Writes a text plain where that is safe and in double quotes where it is not.
 pub fn quote(text: &str) -> String {
-    let plain_char = |c: char| c.is_ascii_alphanumeric() || "_./+-@%=".contains(c);
+    let plain_char = |c: char| c.is_ascii_alphanumeric() || "_./+-@%=?&".contains(c);
     let inner = |c: char| plain_char(c) || c == ':' || c == ' ';
     let starts = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '/');
     let special = matches!(
@@ -52,10 +52,29 @@ mod tests {
     proptest! {
         #[test]
         fn every_text_reads_back(text in any::<String>()) {
-            let tree = parse(&format!("key: {}\n", quote(&text))).unwrap();
-            let node = tree.at(&["key"]).unwrap();
-            let Value::Scalar(scalar) = &node.value else { panic!("{node:?}") };
-            prop_assert_eq!(&scalar.text, &text);
+            reads_back(&text)?;
         }
+
+        #[test]
+        fn every_text_of_yaml_characters_reads_back(
+            text in "[abz:,\\-?&*!|>'\"%@`#{}\\[\\]~<=/+_\\n\\t 01.]{0,12}",
+        ) {
+            reads_back(&text)?;
+        }
+    }
+
+    /// In a block, in a list and as a key.
+    fn reads_back(text: &str) -> Result<(), TestCaseError> {
+        let quoted = quote(text);
+        let tree = parse(&format!("block: {quoted}\nflow: [{quoted}, {{{quoted}: {quoted}}}]\n"));
+        let tree = tree.map_err(|problems| TestCaseError::fail(format!("{problems:?}")))?;
+        let block = tree.at(&["block"]).and_then(|node| node.scalar());
+        prop_assert_eq!(block.map(|scalar| scalar.text.as_str()), Some(text));
+        let flow = tree.at(&["flow"]).map(|node| node.value.clone());
+        let Some(Value::List(items)) = flow else { panic!("{flow:?}") };
+        prop_assert_eq!(items[0].scalar().map(|scalar| scalar.text.as_str()), Some(text));
+        let inner = items[1].at(&[text]).and_then(|node| node.scalar());
+        prop_assert_eq!(inner.map(|scalar| scalar.text.as_str()), Some(text));
+        Ok(())
     }
 }
