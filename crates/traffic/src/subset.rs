@@ -98,3 +98,73 @@ impl Split {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ninety_to_ten_is_ninety_to_ten() {
+        let split = split(&[("v1", 90), ("v2", 10)], &["v1", "v1", "v2"]);
+        let mut counts = [0; 3];
+        for _ in 0..100 {
+            counts[split.pick(0, |_| true).unwrap()] += 1;
+        }
+        assert_eq!(counts, [45, 45, 10]);
+    }
+
+    #[test]
+    fn without_weights_versions_do_not_matter() {
+        let split = split(&[], &["v1", "v2", "v3"]);
+        let picked: Vec<_> = (0..3).map(|_| split.pick(0, |_| true).unwrap()).collect();
+        assert_eq!(picked, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_version_without_instances_costs_no_call() {
+        let split = split(&[("v1", 90), ("v2", 10)], &["v1"]);
+        assert!((0..20).all(|_| split.pick(0, |_| true) == Ok(0)));
+    }
+
+    #[test]
+    fn a_version_without_weight_gets_no_call_even_if_the_others_fail() {
+        let split = split(&[("v1", 100), ("v2", 0)], &["v1", "v2", "v3"]);
+        assert!((0..20).all(|_| split.pick(0, |_| true) == Ok(0)));
+        assert_eq!(split.pick(0, |number| number != 0), Err(NoInstance::Excluded));
+    }
+
+    #[test]
+    fn a_broken_canary_leaves_its_calls_to_the_others() {
+        let split = split(&[("v1", 50), ("v2", 50)], &["v1", "v2"]);
+        assert!((0..20).all(|_| split.pick(0, |number| number != 1) == Ok(0)));
+    }
+
+    #[test]
+    fn says_whether_there_is_nobody_or_nobody_of_these_versions() {
+        let nobody = split(&[("v1", 1)], &[]);
+        assert_eq!(nobody.pick(0, |_| true), Err(NoInstance::Empty));
+        let others = split(&[("v1", 1)], &["v9"]);
+        assert_eq!(others.pick(0, |_| true), Err(NoInstance::NoWeight));
+    }
+
+    #[test]
+    fn the_weights_hold_over_new_members() {
+        let split = split(&[("v1", 1), ("v2", 1)], &["v1"]);
+        let next = split.with_instances(instances(&["v1", "v2"]));
+        let picked: Vec<_> = (0..4).map(|_| next.pick(0, |_| true).unwrap()).collect();
+        assert_eq!(picked, [0, 1, 0, 1]);
+    }
+
+    fn split(weights: &[(&str, u32)], versions: &[&str]) -> Split {
+        let weights = weights.iter().map(|(version, weight)| ((*version).to_owned(), *weight));
+        Split::new(Strategy::RoundRobin, Arc::new(weights.collect()), instances(versions), 0)
+    }
+
+    fn instances(versions: &[&str]) -> Arc<[Instance]> {
+        let instance = |(version, port): (&&str, u16)| {
+            let endpoint = regatta_core::Endpoint::try_new("127.0.0.1", port).unwrap();
+            Instance::new("user-service".parse().unwrap(), endpoint).with_version(version)
+        };
+        versions.iter().zip(1..).map(instance).collect()
+    }
+}

@@ -25,8 +25,8 @@ pub enum NoInstance {
     /// The set is empty.
     #[error("there is no instance; start one, or look at why it is not passing its check")]
     Empty,
-    /// All instances have weight 0.
-    #[error("every instance has weight 0; give one a weight of 1 or more")]
+    /// All instances, or their versions, have weight 0 or none.
+    #[error("every instance, or its version, has weight 0; give one a weight of 1 or more")]
     NoWeight,
     /// The caller wants none of those there are.
     #[error("none of the instances can be used now; look at why they fail")]
@@ -106,3 +106,6 @@ fn next_random(random: u64) -> u64 {
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,86 @@ fn stride(total: u64) -> u64 {
     let near = (0..total).flat_map(|away| [golden.saturating_sub(away), golden + away]);
     near.into_iter().find(|stride| greatest_common_divisor(total, *stride) == 1).unwrap_or(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn turns(schedule: &Schedule, count: u64) -> Vec<usize> {
+        (0..count).map(|_| schedule.next().unwrap()).collect()
+    }
+
+    #[test]
+    fn equal_weights_take_turns_one_after_the_other() {
+        assert_eq!(turns(&Schedule::new([3, 3, 3], 0), 6), [0, 1, 2, 0, 1, 2]);
+        assert_eq!(turns(&Schedule::new([1, 1, 1], 2), 3), [2, 0, 1]);
+    }
+
+    #[test]
+    fn a_heavy_entry_does_not_take_all_its_turns_at_once() {
+        let turns = turns(&Schedule::new([5, 1, 1], 0), 14);
+        assert!(turns.windows(5).all(|window| window.iter().any(|entry| *entry != 0)), "{turns:?}");
+    }
+
+    #[test]
+    fn the_largest_weights_there_are_do_not_overflow() {
+        let schedule = Schedule::new([u32::MAX, u32::MAX - 1, 1], u64::MAX - 5);
+        assert!(turns(&schedule, 100).iter().all(|entry| *entry < 3));
+    }
+
+    #[test]
+    fn without_weight_it_is_nobodys_turn() {
+        assert_eq!(Schedule::new([], 0).next(), None);
+        assert_eq!(Schedule::new([0, 0], 7).next(), None);
+        assert_eq!(Schedule::new([0, 0], 7).random(7), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_period_meets_the_weights_exactly(
+            weights in prop::collection::vec(0_u32..60, 1..12), first_turn: u32,
+        ) {
+            let total: u32 = weights.iter().sum();
+            prop_assume!(total > 0);
+            let schedule = Schedule::new(weights.clone(), first_turn.into());
+            let mut counts = vec![0; weights.len()];
+            turns(&schedule, total.into()).into_iter().for_each(|entry| counts[entry] += 1);
+            prop_assert_eq!(counts, weights);
+        }
+
+        #[test]
+        fn any_stretch_is_near_the_weights(
+            weights in prop::collection::vec(1_u32..60, 1..12), first_turn: u32, length in 1_u64..400,
+        ) {
+            let total: u32 = weights.iter().sum();
+            let schedule = Schedule::new(weights.clone(), first_turn.into());
+            let turns = turns(&schedule, length);
+            for (entry, weight) in weights.iter().enumerate() {
+                let count = turns.iter().filter(|turn| **turn == entry).count() as f64;
+                let share = length as f64 * f64::from(*weight) / f64::from(total);
+                // Drawn at random, 400 turns are off by 30 now and then.
+                prop_assert!((count - share).abs() <= 6.0, "{count} instead of {share}");
+            }
+        }
+
+        #[test]
+        fn a_random_turn_is_as_likely_as_the_weight_says(
+            weights in prop::collection::vec(0_u32..60, 1..12), seed: u64,
+        ) {
+            let total: u32 = weights.iter().sum();
+            prop_assume!(total > 0);
+            let schedule = Schedule::new(weights.clone(), 0);
+            let mut counts = vec![0_u32; weights.len()];
+            // Evenly spread bits in place of random ones: each count is off by one at most.
+            let step = u64::MAX / u64::from(total) / 16;
+            for draw in 0..u64::from(total) * 16 {
+                counts[schedule.random(seed % step + draw * step).unwrap()] += 1;
+            }
+            for (count, weight) in counts.iter().zip(&weights) {
+                prop_assert!(count.abs_diff(weight * 16) <= 1);
+            }
+        }
+    }
+}
