@@ -1,5 +1,6 @@
 //! The system as a whole.
 
+use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -80,20 +81,18 @@ impl Manifest {
     /// The services such that each comes after all it needs; otherwise in the order of the text.
     pub fn start_order(&self) -> Vec<&Service> {
         let mut order: Vec<&Service> = Vec::with_capacity(self.services.len());
+        let mut started: HashSet<&str> = HashSet::new();
         while order.len() < self.services.len() {
-            let started = |name: &str| order.iter().any(|service| service.name.as_str() == name);
+            let waiting =
+                || self.services.iter().filter(|service| !started.contains(service.name.as_str()));
             let ready = |service: &&Service| {
-                !started(service.name.as_str())
-                    && service.needs.iter().all(|need| started(need.as_str()))
+                service.needs.iter().all(|need| started.contains(need.as_str()))
             };
             // A manifest that was read has no cycle; one made by hand may, and then its rest comes
             // in the order of the text.
-            let next = self.services.iter().find(ready);
-            let next = next.or_else(|| self.services.iter().find(|s| !started(s.name.as_str())));
-            match next {
-                Some(service) => order.push(service),
-                None => break,
-            }
+            let Some(next) = waiting().find(ready).or_else(|| waiting().next()) else { break };
+            started.insert(next.name.as_str());
+            order.push(next);
         }
         order
     }

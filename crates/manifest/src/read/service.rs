@@ -32,6 +32,9 @@ const RESERVED: [&str; 9] = [
 /// Most processes of one service on one machine: above it a manifest most likely has a typo.
 const MAX_REPLICAS: i128 = 100;
 
+/// Most services of a system: far above what one machine runs, and a bound on the checks' work.
+const MAX_SERVICES: usize = 1000;
+
 /// All services that could be read, and the names of all, readable or not.
 pub(super) fn services(
     node: &Node,
@@ -52,6 +55,14 @@ pub(super) fn services(
             &[]
         }
     };
+    if entries.len() > MAX_SERVICES {
+        let message = format!(
+            "services: {} services are more than {MAX_SERVICES}; split the system",
+            entries.len()
+        );
+        problems.push(Problem::new(node.mark, message));
+        return (Vec::new(), Vec::new());
+    }
     let mut names = Vec::new();
     let mut services = Vec::new();
     for (key, node) in entries {

@@ -1,0 +1,203 @@
+//! The gateway of a manifest.
+
+use std::time::Duration;
+
+use regatta_manifest::{AccessLog, PerClient, Requirement};
+
+use super::*;
+
+#[test]
+fn every_key_of_the_gateway_is_read() {
+    let text = services(USER)
+        + "
+gateway:
+  listen: \"[::1]:80\"
+  admin: none
+  workers: 2
+  auth: { issuer: dev, audience: shop, default: none }
+  limits:
+    { per_client: none, connections: 10, header_bytes: 16KiB, headers: 50, target_bytes: 4KiB,
+      body_bytes: 1MiB, http2_streams: 100, idle_upstream: 8 }
+  timeouts:
+    { header_read: 1s, body_idle: 2s, idle: 3s, upstream_idle: 4s, connect: 5s, request: 6s,
+      drain: 7s, tunnel_idle: 8s }
+  retries: 2
+  trusted_hops: [10.0.0.0/8, \"::1\"]
+  access_log: json
+  routes:
+    - { path: \"/user-service/users/{id}\", methods: [GET], roles: [user, admin], timeout: 2s }
+    - { path: /user-service/**, auth: optional }
+control_plane: { listen: 127.0.0.1:8501 }
+";
+    let manifest = parse(&text);
+    let gateway = manifest.gateway;
+    assert_eq!(gateway.listen.to_string(), "[::1]:80");
+    assert_eq!(gateway.admin, None);
+    assert_eq!(gateway.workers.unwrap().get(), 2);
+    let auth = gateway.auth.unwrap();
+    assert_eq!((&*auth.issuer, auth.audience.as_deref()), ("dev", Some("shop")));
+    assert_eq!(auth.default, Requirement::None);
+    assert_eq!(gateway.limits.per_client, Some(PerClient::Unlimited));
+    assert_eq!(gateway.limits.connections, Some(10));
+    assert_eq!(gateway.limits.header_bytes, Some(16 << 10));
+    assert_eq!(gateway.limits.headers, Some(50));
+    assert_eq!(gateway.limits.target_bytes, Some(4 << 10));
+    assert_eq!(gateway.limits.body_bytes, Some(1 << 20));
+    assert_eq!(gateway.limits.http2_streams, Some(100));
+    assert_eq!(gateway.limits.idle_upstream, Some(8));
+    let timeouts = &gateway.timeouts;
+    let seconds = [
+        timeouts.header_read,
+        timeouts.body_idle,
+        timeouts.idle,
+        timeouts.upstream_idle,
+        timeouts.connect,
+        timeouts.request,
+        timeouts.drain,
+        timeouts.tunnel_idle,
+    ];
+    assert_eq!(seconds.map(|time| time.unwrap().as_secs()), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(gateway.retries, Some(2));
+    assert_eq!(gateway.trusted_hops, ["10.0.0.0/8", "::1"]);
+    assert_eq!(gateway.access_log, AccessLog::Json);
+    let route = &gateway.routes[0];
+    assert_eq!(
+        (route.path.as_str(), route.auth),
+        ("/user-service/users/{id}", Requirement::Required)
+    );
+    assert_eq!(
+        (&*route.methods, &*route.roles),
+        (&["GET".to_owned()][..], &["user".into(), "admin".into()][..])
+    );
+    assert_eq!(route.timeout, Some(Duration::from_secs(2)));
+    assert_eq!(gateway.routes[1].auth, Requirement::Optional);
+    assert_eq!(manifest.control_plane.listen.port(), 8501);
+}
+
+#[test]
+fn unknown_keys_at_every_level_get_a_hint() {
+    assert!(gateway_problems("{ lisen: 1 }")[0].contains("did you mean `listen`?"));
+    assert!(
+        gateway_problems("{ limits: { per_clients: 1/s } }")[0]
+            .contains("did you mean `per_client`?")
+    );
+    assert!(
+        gateway_problems("{ timeouts: { conect: 1s } }")[0].contains("did you mean `connect`?")
+    );
+    assert!(gateway_problems("{ auth: { issuer: a, audince: b } }")[0].contains("`audience`?"));
+    let found = gateway_problems("{ routes: [{ path: /user-service, method: [GET] }] }");
+    assert!(found[0].contains("`gateway.routes[0].method`; did you mean `methods`?"), "{found:?}");
+    let text = format!("{}control_plane: {{ listn: 1 }}\n", services(USER));
+    assert!(problems(&text)[0].contains("did you mean `listen`?"));
+}
+
+#[test]
+fn values_out_of_range_name_the_range() {
+    for (text, remedy) in [
+        ("{ listen: localhost }", "write both, such as 127.0.0.1:8080"),
+        ("{ admin: off }", "write both"),
+        ("{ workers: 0 }", "use 1 to 1024"),
+        ("{ retries: 9 }", "use 0 to 3"),
+        ("{ access_log: yaml }", "expected off or json or text"),
+        ("{ limits: { per_client: 60 } }", "such as 60/min"),
+        ("{ limits: { per_client: 0/min } }", "such as 60/min"),
+        ("{ limits: { headers: 1 } }", "use 8 to 128"),
+        ("{ limits: { body_bytes: 0 } }", "use 1KiB or more"),
+        ("{ limits: { body_bytes: 1mb } }", "`mb` is not a unit of size"),
+        ("{ timeouts: { connect: 0 } }", "use 1ms or more"),
+        ("{ trusted_hops: [10.0.0.0/33] }", "such as 10.1.2.3, 10.0.0.0/8 or fd00::/8"),
+        ("{ trusted_hops: [nginx] }", "write an address or a range"),
+        ("{ auth: {} }", "write `issuer: dev`"),
+        ("{ auth: { issuer: a, default: maybe } }", "expected none or optional or required"),
+        ("{ auth: true }", "gateway.auth: expected a map"),
+    ] {
+        let found = gateway_problems(text);
+        assert!(found[0].contains(remedy), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn a_path_pattern_is_checked() {
+    let route =
+        |path: &str| gateway_problems(&format!("{{ routes: [{{ path: \"{path}\" }}] }}")).remove(0);
+    assert!(route("user-service").contains("begin it with `/`"));
+    for path in [
+        "/user-service/**/x",
+        "/user-service/a*",
+        "/user-service/{a",
+        "/user-service/{}",
+        "/user-service//x",
+        "/user-service/x?y",
+        "/user-service/a b",
+    ] {
+        assert!(route(path).contains("each segment is a text, `*`, `{name}` or"), "{path}");
+    }
+    assert!(route("/usr-service/x").contains("did you mean `/user-service`?"));
+    assert!(route("/other/x").contains("paths begin with the name of a service"));
+    assert!(gateway_problems("{ routes: [{ roles: [a] }] }")[0].contains("has no path; write"));
+    for path in ["/**", "/*/openapi.json", "/user-service/", "/user-service/{id}/x"] {
+        parse(&format!("{}gateway: {{ routes: [{{ path: \"{path}\" }}] }}\n", services(USER)));
+    }
+}
+
+#[test]
+fn a_rule_may_name_a_grpc_service() {
+    parse(
+        &(services("  a: { run: { cargo: a }, grpc: [p.S] }\n")
+            + "gateway: { routes: [{ path: /p.S/** }] }\n"),
+    );
+}
+
+#[test]
+fn methods_are_written_in_capitals() {
+    let route = |methods: &str| {
+        gateway_problems(&format!("{{ routes: [{{ path: /user-service, methods: {methods} }}] }}"))
+    };
+    assert!(route("[get]")[0].contains("write GET"));
+    assert!(route("[\"\"]")[0].contains("write such as GET"));
+    assert!(route("GET")[0].contains("expected a list"));
+    assert!(route("[GET, GET]")[0].contains("occurs twice"));
+}
+
+#[test]
+fn rules_about_tokens_need_the_gateway_to_verify_them() {
+    let open = |rule: &str| {
+        gateway_problems(&format!("{{ routes: [{{ path: /user-service, {rule} }}] }}"))
+    };
+    assert!(open("auth: required")[0].contains("verifies no tokens; write `gateway.auth`"));
+    assert!(open("roles: [user]")[0].contains("roles: the gateway verifies no tokens"));
+    let closed = |rule: &str| {
+        gateway_problems(&format!(
+            "{{ auth: {{ issuer: a }}, routes: [{{ path: /user-service, {rule} }}] }}"
+        ))
+    };
+    assert!(closed("auth: none, roles: [user]")[0].contains("roles need a token"));
+    assert!(closed("auth: optional, roles: [user]")[0].contains("roles need a token"));
+}
+
+#[test]
+fn a_rule_without_auth_needs_a_token_exactly_when_the_gateway_verifies_them() {
+    let auth = |keys: &str| {
+        let text = format!(
+            "{}gateway: {{ {keys} routes: [{{ path: /user-service }}] }}\n",
+            services(USER)
+        );
+        parse(&text).gateway.routes[0].auth
+    };
+    assert_eq!(auth("auth: { issuer: a },"), Requirement::Required);
+    assert_eq!(auth(""), Requirement::None);
+}
+
+#[test]
+fn a_rule_that_an_earlier_one_hides_is_reported() {
+    let rules = |rules: &str| format!("{}gateway: {{ routes: [{rules}] }}\n", services(USER));
+    let hidden =
+        "{ path: /user-service, methods: [GET, PUT] }, { path: /user-service, methods: [GET] }";
+    let found = problems(&rules(hidden));
+    assert!(found[0].contains("routes[1]: it is never reached, for rule 0 in line 4"), "{found:?}");
+    assert_eq!(problems(&rules("{ path: /user-service }, { path: /user-service }")).len(), 1);
+    parse(&rules("{ path: /user-service, methods: [GET] }, { path: /user-service }"));
+    parse(&rules(
+        "{ path: /user-service, methods: [GET] }, { path: /user-service, methods: [PUT] }",
+    ));
+}
