@@ -37,6 +37,11 @@ impl Board {
         });
     }
 
+    /// Tells what went wrong.
+    pub(crate) fn warn(&self, message: String) {
+        let _nobody = self.events.send(Event::Warning { message });
+    }
+
     /// The state now.
     pub(crate) fn state(&self) -> State {
         self.state.borrow().clone()

@@ -28,6 +28,11 @@ pub enum Event {
     Part(PartStatus),
     /// A part printed a line.
     Log(Record),
+    /// Something went wrong that the system copes with.
+    Warning {
+        /// What, and what it means.
+        message: String,
+    },
     /// Every part is ready.
     Running(State),
     /// The system stops.

@@ -204,7 +204,9 @@ impl Keeper {
         };
         let hurry = self.shared.hurry.cancelled();
         if end_group(leader, self.shared.stop_within, ended, hurry).await {
-            tracing::warn!(part = %self.part.name, "killed; it did not end in time");
+            self.shared
+                .board
+                .warn(format!("{} was killed; it did not end in time", self.part.name));
         }
     }
 

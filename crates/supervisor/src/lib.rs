@@ -53,4 +53,5 @@ mod keeper;
 mod lock;
 mod process;
 mod readiness;
+mod state_file;
 pub use process::Identity;

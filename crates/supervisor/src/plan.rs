@@ -1,9 +1,19 @@
 //! Which processes make the system that a manifest describes.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
-use crate::part::{Part, Run};
+use regatta_manifest::{Manifest, PlannedInstance, Service};
+
+use crate::part::{Kind, Part, Port, Run};
+
+/// The control plane's name among the parts, and what services need.
+const CONTROL_PLANE: &str = "control-plane";
+/// The gateway's name among the parts.
+const GATEWAY: &str = "gateway";
+/// What every part but the control plane answers when it is ready.
+const READY: &str = "/health/ready";
 
 /// The processes of one system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +36,14 @@ pub struct Plan {
 pub enum PlanError {
     /// A service runs from a container image.
     #[error(
-        "service `{service}` runs from image `{image}`, and `up` runs processes only; give it \
-         run.cargo or run.command"
+        "{manifest}:{line}: service `{service}` runs from image `{image}`, and `up` runs processes \
+         only; give it run.cargo or run.command"
     )]
     Image {
+        /// The manifest.
+        manifest: String,
+        /// Where the service stands in it.
+        line: u32,
         /// The service.
         service: String,
         /// The image.
@@ -38,6 +52,34 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// Plans the control plane, every instance of every service, and the gateway.
+    ///
+    /// `path` is the manifest's absolute path; `isolated` gives every part free ports.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`] when a service is no process.
+    pub fn try_new(manifest: &Manifest, path: &Path, isolated: bool) -> Result<Self, PlanError> {
+        let port = |port: u16, key: &str| match isolated {
+            true => Port::Free,
+            false => Port::Fixed { port, key: key.to_owned() },
+        };
+        let mut parts = vec![control_plane(manifest.control_plane.listen, &port)];
+        for service in manifest.start_order() {
+            let run = run(service, path)?;
+            let part = |instance| service_part(service, &run, &instance, &port);
+            parts.extend(service.instances().map(part));
+        }
+        parts.push(gateway(&manifest.gateway, &port));
+        Ok(Self {
+            name: manifest.name.clone(),
+            manifest: path.to_owned(),
+            issuer: manifest.gateway.auth.as_ref().map(|auth| auth.issuer.clone()),
+            isolated,
+            parts,
+        })
+    }
+
     /// The cargo packages to be built.
     pub fn packages(&self) -> BTreeSet<String> {
         let package = |part: &Part| match &part.run {
@@ -45,5 +87,168 @@ impl Plan {
             Run::Command { .. } | Run::Regatta { .. } => None,
         };
         self.parts.iter().filter_map(package).collect()
+    }
+}
+
+fn part(name: &str, kind: Kind, run: Run, host: String, port: Port) -> Part {
+    Part {
+        name: name.to_owned(),
+        service: name.to_owned(),
+        kind,
+        run,
+        version: None,
+        needs: vec![CONTROL_PLANE.to_owned()],
+        host,
+        port,
+        admin: None,
+        ready_path: READY.to_owned(),
+        database: false,
+        environment: Default::default(),
+    }
+}
+
+fn regatta(arguments: &[&str]) -> Run {
+    Run::Regatta { arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect() }
+}
+
+fn control_plane(listen: SocketAddr, port: &impl Fn(u16, &str) -> Port) -> Part {
+    let run = regatta(&["control", "--listen", "{listen}", "--data-dir", "{data}"]);
+    let chosen = port(listen.port(), "control_plane.listen in the manifest");
+    let mut part = part(CONTROL_PLANE, Kind::ControlPlane, run, listen.ip().to_string(), chosen);
+    part.needs.clear();
+    // Consul's own way to ask whether a server is there.
+    part.ready_path = "/v1/status/leader".to_owned();
+    part
+}
+
+fn gateway(gateway: &regatta_manifest::Gateway, port: &impl Fn(u16, &str) -> Port) -> Part {
+    let run = regatta(&["gateway", "--manifest", "{manifest}", "--listen", "{listen}"]);
+    let chosen = port(gateway.listen.port(), "gateway.listen in the manifest");
+    let mut part = part(GATEWAY, Kind::Gateway, run, gateway.listen.ip().to_string(), chosen);
+    if let Some(admin) = gateway.admin {
+        let chosen = port(admin.port(), "gateway.admin in the manifest");
+        part.admin = Some((admin.ip().to_string(), chosen));
+        if let Run::Regatta { arguments } = &mut part.run {
+            arguments.extend(["--admin".to_owned(), "{admin}".to_owned()]);
+        }
+    }
+    part
+}
+
+fn run(service: &Service, path: &Path) -> Result<Run, PlanError> {
+    Ok(match &service.run {
+        regatta_manifest::Run::Cargo { package } => Run::Cargo { package: package.clone() },
+        regatta_manifest::Run::Command { argv } => {
+            let (program, arguments) = argv.split_first().expect("the manifest checks the program");
+            Run::Command { program: program.clone(), arguments: arguments.to_vec() }
+        }
+        regatta_manifest::Run::Image { reference } => {
+            return Err(PlanError::Image {
+                manifest: path.display().to_string(),
+                line: service.line,
+                service: service.name.to_string(),
+                image: reference.clone(),
+            });
+        }
+    })
+}
+
+fn service_part(
+    service: &Service,
+    run: &Run,
+    instance: &PlannedInstance<'_>,
+    port: &impl Fn(u16, &str) -> Port,
+) -> Part {
+    let key = format!("services.{}.port in the manifest", service.name);
+    let chosen = service.port.map_or(Port::Free, |wish| port(wish.get(), &key));
+    let host = "127.0.0.1".to_owned();
+    let mut part = part(&instance.id, Kind::Service, run.clone(), host, chosen);
+    part.service = service.name.to_string();
+    part.version = instance.version.map(str::to_owned);
+    part.needs.extend(service.needs.iter().map(ToString::to_string));
+    part.database = service.database;
+    part.environment = service.env.iter().cloned().collect();
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOP: &str = "
+name: shop
+services:
+  order:
+    run: { command: [node, order.js] }
+    needs: [user]
+    port: 9000
+    env: { LOG: debug }
+  user:
+    run: { cargo: user-service }
+    database: true
+    versions: { v1: 90, v2: 10 }
+gateway:
+  listen: 127.0.0.1:8000
+  auth: { issuer: dev }
+";
+
+    #[test]
+    fn every_instance_is_a_process_of_its_own() {
+        let plan = plan(SHOP, false).unwrap();
+        let names: Vec<_> = plan.parts.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(names, ["control-plane", "user-1", "user-2", "order-1", "gateway"]);
+        assert_eq!(plan.parts[2].version.as_deref(), Some("v2"));
+        assert_eq!(plan.parts[2].service, "user");
+        assert!(plan.parts[2].database && !plan.parts[3].database);
+        assert_eq!(plan.parts[3].needs, ["control-plane", "user"]);
+        assert_eq!(plan.parts[3].environment["LOG"], "debug");
+        assert_eq!(plan.issuer.as_deref(), Some("dev"));
+        assert_eq!(plan.packages(), BTreeSet::from(["user-service".to_owned()]));
+    }
+
+    #[test]
+    fn ports_of_the_manifest_hold_and_the_others_are_free() {
+        let plan = plan(SHOP, false).unwrap();
+        let ports: Vec<_> = plan.parts.iter().map(|part| part.port.clone()).collect();
+        let fixed = |port, key: &str| Port::Fixed { port, key: format!("{key} in the manifest") };
+        let expected = [
+            fixed(8500, "control_plane.listen"),
+            Port::Free,
+            Port::Free,
+            fixed(9000, "services.order.port"),
+            fixed(8000, "gateway.listen"),
+        ];
+        assert_eq!(ports, expected);
+        let admin = plan.parts[4].admin.clone().unwrap();
+        assert_eq!(admin, ("127.0.0.1".to_owned(), fixed(9901, "gateway.admin")));
+    }
+
+    #[test]
+    fn an_isolated_system_has_no_fixed_port() {
+        let plan = plan(SHOP, true).unwrap();
+        assert!(plan.parts.iter().all(|part| part.port == Port::Free));
+        assert_eq!(plan.parts[4].admin.as_ref().unwrap().1, Port::Free);
+    }
+
+    #[test]
+    fn the_gateway_without_an_admin_address_gets_none() {
+        let text = SHOP.replace("  auth:", "  admin: none\n  auth:");
+        let plan = plan(&text, true).unwrap();
+        let Run::Regatta { arguments } = &plan.parts[4].run else { panic!("not regatta") };
+        assert_eq!(plan.parts[4].admin, None);
+        assert!(!arguments.contains(&"--admin".to_owned()));
+    }
+
+    #[test]
+    fn an_image_cannot_be_run_and_the_line_is_named() {
+        let text = SHOP.replace("{ command: [node, order.js] }", "{ image: acme/order }");
+        let error = plan(&text, false).unwrap_err().to_string();
+        assert!(error.starts_with("/shop/regatta.yaml:4: service `order`"), "{error}");
+        assert!(error.contains("run.command"), "{error}");
+    }
+
+    fn plan(text: &str, isolated: bool) -> Result<Plan, PlanError> {
+        let manifest = Manifest::parse(text, "regatta.yaml").unwrap();
+        Plan::try_new(&manifest, Path::new("/shop/regatta.yaml"), isolated)
     }
 }

@@ -29,6 +29,7 @@ use crate::plan::Plan;
 use crate::process::{Identity, Launcher, end_all, identity};
 use crate::secret::development_secret;
 use crate::state::{PartState, PartStatus, State};
+use crate::state_file::StateFile;
 
 /// Events kept for a listener that is slow; it learns how many it missed.
 const KEPT_EVENTS: usize = 4096;
@@ -44,7 +45,7 @@ pub struct Settings {
     pub profile: Profile,
     /// How long a part may take to become ready. Default 30 s.
     pub ready_within: Duration,
-    /// How long a part may take to end. Default 15 s: a service drains for 10 s.
+    /// How long a part may take to end. Default 25 s: longer than parts drain.
     pub stop_within: Duration,
     /// When a part that died starts again.
     pub backoff: Backoff,
@@ -58,7 +59,7 @@ impl Settings {
             profile: Profile::of_program(&program),
             program,
             ready_within: Duration::from_secs(30),
-            stop_within: Duration::from_secs(15),
+            stop_within: Duration::from_secs(25),
             backoff: Backoff::default(),
         }
     }
@@ -142,12 +143,12 @@ impl Supervisor {
             hurry: hurry.clone(),
             failures,
         });
+        let crew = self.start(&addresses, &shared)?;
+        let file = Arc::new(StateFile::new(self.layout.state_file(), board.clone()));
         let writer = TaskTracker::new();
         let written = CancellationToken::new();
-        writer.spawn(write_state(board.clone(), self.layout.state_file(), written.clone()));
+        writer.spawn(Arc::clone(&file).follow(written.clone()));
         writer.close();
-
-        let crew = self.start(&addresses, &shared)?;
         let started = tokio::select! {
             biased;
             Some(error) = failed.recv() => Err(error),
@@ -155,7 +156,9 @@ impl Supervisor {
             () = board.until_all_ready() => Ok(()),
         };
         if started.is_ok() {
-            self.tell_running(&board)?;
+            // The file first: whoever hears that the system runs may read it.
+            file.save();
+            let _nobody = self.events.send(Event::Running(board.state()));
             stop.cancelled().await;
         }
         let _nobody = self.events.send(Event::Stopping);
@@ -164,15 +167,6 @@ impl Supervisor {
         written.cancel();
         writer.wait().await;
         started
-    }
-
-    /// The file first: whoever hears that the system runs may read it.
-    fn tell_running(&self, board: &Board) -> Result<(), Error> {
-        let path = self.layout.state_file();
-        let state = board.state();
-        state.write(&path).map_err(Error::file("cannot write", path))?;
-        let _nobody = self.events.send(Event::Running(state));
-        Ok(())
     }
 
     async fn build(
@@ -287,21 +281,4 @@ type Crew = Vec<(CancellationToken, JoinHandle<()>)>;
 fn folder(manifest: &Path) -> PathBuf {
     let folder = manifest.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).to_owned()
-}
-
-/// Writes the state after each change.
-async fn write_state(board: Board, path: PathBuf, done: CancellationToken) {
-    let mut changes = board.watch();
-    changes.mark_changed();
-    loop {
-        tokio::select! {
-            biased;
-            () = done.cancelled() => return,
-            changed = changes.changed() => if changed.is_err() { return },
-        }
-        let state = changes.borrow_and_update().clone();
-        if let Err(error) = state.write(&path) {
-            tracing::warn!(%error, path = %path.display(), "state not written");
-        }
-    }
 }

@@ -84,7 +84,8 @@ impl Journal {
         let written = inner.file.as_mut().map_or(Ok(()), |file| file.append(&text));
         if let Err(error) = written {
             inner.file = None;
-            tracing::warn!(part = %self.part, %error, "log file given up; lines are only shown");
+            let message = format!("the log file of {} is given up: {error}", self.part);
+            let _nobody = self.events.send(Event::Warning { message });
         }
     }
 
