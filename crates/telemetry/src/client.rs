@@ -19,10 +19,10 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderValue, Method};
 use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry::{KeyValue, Value};
-use regatta_core::{Context, TraceContext};
+use regatta_core::{Context, Deadline, TraceContext};
 
 use crate::metrics::OTHER;
-use crate::propagation::{self, ATTEMPT_COUNT, PREVIOUS_ATTEMPTS};
+use crate::propagation::{self, ATTEMPT_COUNT};
 use crate::span::{self, Recording};
 use crate::status::{self, MethodName, Outcome};
 use crate::{Telemetry, clock, ids};
@@ -37,6 +37,7 @@ pub struct Outgoing<'a> {
     service: Option<&'a str>,
     is_grpc: bool,
     attempt: u32,
+    deadline: Option<Deadline>,
 }
 
 impl<'a> Outgoing<'a> {
@@ -44,7 +45,16 @@ impl<'a> Outgoing<'a> {
     pub fn new(method: &'a Method, path: &'a str, address: &'a str, port: u16) -> Self {
         // Whoever passes a whole target still does not record a secret in its query.
         let path = path.split(['?', '#']).next().unwrap_or_default();
-        Self { method, path, address, port, service: None, is_grpc: false, attempt: 0 }
+        Self {
+            method,
+            path,
+            address,
+            port,
+            service: None,
+            is_grpc: false,
+            attempt: 0,
+            deadline: None,
+        }
     }
 
     /// The same call, to an instance of this service.
@@ -58,6 +68,13 @@ impl<'a> Outgoing<'a> {
     #[must_use]
     pub fn grpc(mut self) -> Self {
         self.is_grpc = true;
+        self
+    }
+
+    /// The same call with a deadline of its own; the context's stays if it is earlier.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Deadline) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 
@@ -91,6 +108,7 @@ pub struct ClientSpan {
     peer: Box<str>,
     address_length: usize,
     attempt: u32,
+    deadline: Option<Deadline>,
     outcome: Outcome,
     is_over: bool,
 }
@@ -117,6 +135,7 @@ impl ClientSpan {
             peer: format!("{}:{}", outgoing.address, outgoing.port).into(),
             address_length: outgoing.address.len(),
             attempt: outgoing.attempt,
+            deadline: outgoing.deadline,
             outcome: Outcome::failed("cancelled"),
             is_over: false,
             context,
@@ -129,18 +148,21 @@ impl ClientSpan {
     }
 
     /// Writes the context into the call's headers: `traceparent`, `tracestate`, `baggage`,
-    /// `x-request-id`, what is left of the deadline, and the attempt.
+    /// `x-request-id`, what is left of the earlier deadline, and `x-envoy-attempt-count`.
+    ///
+    /// The count is 1 for a first attempt; for one made while a retry is served it is at least 2,
+    /// so that the mark reaches the end of a chain.
     pub fn inject(&self, headers: &mut HeaderMap) {
         let none = Context::default();
         let context = self.context.as_deref().unwrap_or(&none);
-        propagation::inject(headers, context, &self.trace, clock::now(), self.is_grpc);
-        if self.attempt > 0 {
-            let (name, count) = match self.is_grpc {
-                true => (PREVIOUS_ATTEMPTS, self.attempt),
-                false => (ATTEMPT_COUNT, self.attempt + 1),
-            };
-            headers.insert(name, HeaderValue::from(count));
+        let now = clock::now();
+        propagation::inject(headers, context, &self.trace, now, self.is_grpc);
+        if let Some(deadline) = self.deadline {
+            propagation::inject_deadline(headers, deadline, now, self.is_grpc);
         }
+        let least = if context.serves_retry { 2 } else { 1 };
+        let count = self.attempt.saturating_add(1).max(least);
+        headers.insert(ATTEMPT_COUNT, HeaderValue::from(count));
     }
 
     /// Adds an attribute to the span, if one is recorded.

@@ -179,3 +179,12 @@ impl<F: Future> Future for Scoped<F> {
         this.future.poll(cx)
     }
 }
+
+/// The output of a future that never waits.
+pub(crate) fn now<F: Future>(future: F) -> F::Output {
+    let mut cx = task::Context::from_waker(task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut cx) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("the future awaits nothing"),
+    }
+}

@@ -2,18 +2,18 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::MatchedPath;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri, Version};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanKind, Status};
-use regatta_core::Context;
+use regatta_core::{Context, Deadline};
 
 use super::Route;
 use crate::metrics::OTHER;
 use crate::propagation::{self, REQUEST_ID};
-use crate::span::{Current, Recording};
+use crate::span::{self, Current, Recording, Scoped};
 use crate::status::{self, MethodName, Outcome};
 use crate::{Telemetry, clock, ids};
 
@@ -94,6 +94,14 @@ impl Exchange {
         }
     }
 
+    /// The same request, which must be over `timeout` from now; a caller's earlier deadline stays.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        let context = Arc::make_mut(&mut self.context);
+        let deadline = Deadline::after(self.started, timeout).earlier(context.deadline);
+        context.deadline = Some(deadline);
+        self
+    }
+
     /// What handlers and outgoing calls read; scope the serving future with it.
     pub fn context(&self) -> &Arc<Context> {
         &self.context
@@ -142,6 +150,12 @@ impl Exchange {
     /// Ends it: the response has gone out.
     pub fn end(mut self) {
         self.finish();
+    }
+
+    /// Runs something at once in the request's context and span.
+    pub(crate) fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
+        let scoped = Scoped::new(self.current(), async { work() });
+        span::now(Arc::clone(&self.context).scope(scoped))
     }
 
     pub(crate) fn current(&self) -> Current {
@@ -194,7 +208,7 @@ impl Exchange {
         self.log(elapsed);
     }
 
-    fn end_span(&self, recording: &Recording, elapsed: std::time::Duration) {
+    fn end_span(&self, recording: &Recording, elapsed: Duration) {
         let outcome = self.outcome;
         let name = match (self.name.rpc(outcome), self.name.route()) {
             (Some(rpc), _) => {
@@ -231,13 +245,13 @@ impl Exchange {
     }
 
     /// A line for what is the server's fault; one at debug level for the rest.
-    fn log(&self, elapsed: std::time::Duration) {
+    fn log(&self, elapsed: Duration) {
         let is_error = self.outcome.server_error(self.is_grpc);
         let context = &self.context;
         let route = self.name.rpc(self.outcome).or(self.name.route()).unwrap_or_default();
         macro_rules! line {
             ($level:ident, $error:expr, $message:literal) => {
-                crate::logs::in_context(context, || {
+                span::now(Arc::clone(context).scope(async {
                     tracing::$level!(
                         target: "regatta::request",
                         method = self.method.name(),
@@ -247,7 +261,7 @@ impl Exchange {
                         duration_ms = elapsed.as_secs_f64() * 1e3,
                         $message
                     );
-                })
+                }))
             };
         }
         match is_error {

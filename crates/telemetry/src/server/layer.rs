@@ -1,5 +1,7 @@
 //! The layer that makes a service observed.
 
+use std::time::Duration;
+
 use tower_layer::Layer;
 
 use crate::{Serve, Telemetry};
@@ -11,12 +13,22 @@ use crate::{Serve, Telemetry};
 #[derive(Clone, Debug)]
 pub struct ServerLayer {
     telemetry: Telemetry,
+    timeout: Option<Duration>,
 }
 
 impl ServerLayer {
     /// A layer that reports to this telemetry.
     pub fn new(telemetry: Telemetry) -> Self {
-        Self { telemetry }
+        Self { telemetry, timeout: None }
+    }
+
+    /// Gives every request a deadline; a caller's earlier one stays. Default none.
+    ///
+    /// It bounds the calls that the request makes; it does not stop the handler itself.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
     }
 }
 
@@ -24,6 +36,6 @@ impl<S> Layer<S> for ServerLayer {
     type Service = Serve<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Serve::new(inner, self.telemetry.clone())
+        Serve::new(inner, self.telemetry.clone(), self.timeout)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
+use std::time::Duration;
 
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -22,11 +23,12 @@ use crate::span::Scoped;
 pub struct Serve<S> {
     inner: S,
     telemetry: Telemetry,
+    timeout: Option<Duration>,
 }
 
 impl<S> Serve<S> {
-    pub(super) fn new(inner: S, telemetry: Telemetry) -> Self {
-        Self { inner, telemetry }
+    pub(super) fn new(inner: S, telemetry: Telemetry, timeout: Option<Duration>) -> Self {
+        Self { inner, telemetry, timeout }
     }
 }
 
@@ -44,9 +46,14 @@ where
     }
 
     fn call(&mut self, request: http::Request<RequestBody>) -> Self::Future {
-        let exchange = Exchange::begin(&self.telemetry, Head::from(&request));
+        let mut exchange = Exchange::begin(&self.telemetry, Head::from(&request));
+        if let Some(timeout) = self.timeout {
+            exchange = exchange.with_timeout(timeout);
+        }
         let is_head = request.method() == http::Method::HEAD;
-        let future = self.inner.call(request);
+        // Layers further in may answer, log or call out as soon as they are called.
+        let inner = &mut self.inner;
+        let future = exchange.enter(|| inner.call(request));
         let future = exchange.context().clone().scope(Scoped::new(exchange.current(), future));
         ServeFuture { exchange: Some(exchange), is_head, future }
     }

@@ -1,1 +1,8 @@
+//! Telemetry as its users see it.
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
+mod client;
+mod collector;
+mod export;
+mod metrics;
+mod server;
