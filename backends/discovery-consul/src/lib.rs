@@ -28,3 +28,8 @@ pub use options::{InvalidOptions, Options};
 
 mod registry;
 pub use registry::ConsulRegistry;
+
+mod http;
+mod poll;
+mod rhythm;
+mod wire;

@@ -1,52 +1,127 @@
 //! The registry client.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use regatta_core::{InstanceId, ServiceName};
 use regatta_discovery::{Discover, Publisher, Register, RegisterError, Registration, Watch};
+use reqwest::StatusCode;
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
 
-use crate::options::base_url;
+use crate::http::Http;
+use crate::poll::poll;
+use crate::wire::{Registered, registration};
 use crate::{InvalidOptions, Options};
 
-/// A Consul agent, or Regatta's control plane.
+/// A Consul agent, or Regatta's control plane; clones share connections and watches.
+///
+/// Watching needs the context of a tokio runtime. One blocking query runs per watched service,
+/// however many watch it, and ends when nobody does.
 #[derive(Clone, Debug)]
 pub struct ConsulRegistry {
-    base: Arc<str>,
-    watched: Arc<Mutex<HashMap<ServiceName, Publisher>>>,
+    http: Http,
+    options: Arc<Options>,
+    watched: Arc<Mutex<HashMap<ServiceName, Arc<Publisher>>>>,
+    polls: TaskTracker,
 }
 
 impl ConsulRegistry {
-    /// Talks to the registry at `url`; makes no connection yet.
+    /// Talks to the registry at `url` (`http://`, `https://`, `consul://` or just `host:port`);
+    /// makes no connection yet.
     ///
     /// # Errors
     ///
     /// [`InvalidOptions`] when the address is malformed or an option is out of range.
     pub fn try_new(url: &str, options: Options) -> Result<Self, InvalidOptions> {
         options.validate()?;
-        Ok(Self { base: base_url(url)?.into(), watched: Arc::default() })
+        let http = Http::try_new(url, &options)?;
+        let (watched, polls) = (Arc::default(), TaskTracker::new());
+        Ok(Self { http, options: Arc::new(options), watched, polls })
+    }
+
+    /// How many services are polled now.
+    pub fn polled_services(&self) -> usize {
+        lock(&self.watched).len()
     }
 }
 
 impl Discover for ConsulRegistry {
-    fn watch(&self, _service: &ServiceName) -> Watch {
-        Publisher::default().watch()
+    fn watch(&self, service: &ServiceName) -> Watch {
+        let mut watched = lock(&self.watched);
+        if let Some(publisher) = watched.get(service) {
+            return publisher.watch();
+        }
+        let publisher = Arc::new(Publisher::default());
+        let watch = publisher.watch();
+        watched.insert(service.clone(), Arc::clone(&publisher));
+        let poll =
+            poll(self.http.clone(), Arc::clone(&self.options), service.clone(), publisher.clone());
+        let (watched, service) = (Arc::clone(&self.watched), service.clone());
+        self.polls.spawn(async move {
+            tokio::select! {
+                () = poll => (),
+                () = left_alone(&watched, &service, &publisher) => (),
+            }
+        });
+        watch
+    }
+}
+
+/// Waits until nobody watches, and then makes room for a new poll.
+async fn left_alone(
+    watched: &Mutex<HashMap<ServiceName, Arc<Publisher>>>,
+    service: &ServiceName,
+    publisher: &Publisher,
+) {
+    loop {
+        publisher.idle().await;
+        let mut watched = lock(watched);
+        // Someone may have come between the wake-up and the lock.
+        if publisher.is_idle() {
+            watched.remove(service);
+            return;
+        }
     }
 }
 
 #[async_trait]
 impl Register for ConsulRegistry {
     fn address(&self) -> &str {
-        &self.base
+        self.http.address()
     }
-    async fn register(&self, _registration: &Registration) -> Result<(), RegisterError> {
-        Ok(())
+
+    async fn register(&self, wanted: &Registration) -> Result<(), RegisterError> {
+        let path = ["v1", "agent", "service", "register"];
+        let answer = self.http.put(&path, Some(&registration(wanted))).await;
+        let answer = answer.map_err(|error| self.http.unreachable(error))?;
+        if answer.status.is_success() { Ok(()) } else { Err(self.http.refused(&answer)) }
     }
-    async fn deregister(&self, _id: &InstanceId) -> Result<(), RegisterError> {
-        Ok(())
+
+    async fn deregister(&self, id: &InstanceId) -> Result<(), RegisterError> {
+        let path = ["v1", "agent", "service", "deregister", id.as_str()];
+        let answer = self.http.put(&path, None).await;
+        let answer = answer.map_err(|error| self.http.unreachable(error))?;
+        // Consul from 1.9 on answers 404 for an instance that is not there.
+        let is_gone = answer.status.is_success() || answer.status == StatusCode::NOT_FOUND;
+        if is_gone { Ok(()) } else { Err(self.http.refused(&answer)) }
     }
-    async fn is_registered(&self, _registration: &Registration) -> Result<bool, RegisterError> {
-        Ok(true)
+
+    async fn is_registered(&self, wanted: &Registration) -> Result<bool, RegisterError> {
+        let path = ["v1", "agent", "health", "service", "id", wanted.instance.id.as_str()];
+        let answer = self.http.get(&path, &[], Duration::ZERO).await;
+        let answer = answer.map_err(|error| self.http.unreachable(error))?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        // The status tells the health (200, 429, 503), so the body decides whether it is an answer.
+        let registered = serde_json::from_slice::<Registered>(&answer.body);
+        registered.map(|found| found.is(wanted)).map_err(|_| self.http.refused(&answer))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each holder changes one entry, so the map is whole even after a panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -49,3 +49,6 @@ pub use memory::MemoryRegistry;
 
 mod fixed;
 pub use fixed::{InvalidStatic, StaticRegistry};
+
+#[cfg(feature = "conformance")]
+pub mod conformance;

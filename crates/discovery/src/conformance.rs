@@ -1,0 +1,263 @@
+//! What every registry must do; each backend's tests run all of it.
+//!
+//! The checks need no empty registry: each uses names of its own. They wait for changes with a
+//! limit, since a backend may learn of them over a network.
+
+#![allow(clippy::unwrap_used, reason = "checks panic on failure, as tests do")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regatta_core::{Instance, InstanceId, ServiceName};
+use tokio::net::TcpListener;
+
+use crate::{Check, Discover, Freshness, InstanceSet, Register, Registration, Watch};
+
+/// How long a change may take to be seen.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs every check.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: registrations may be left behind.
+pub async fn all(discover: Arc<dyn Discover>, register: Arc<dyn Register>) {
+    an_unknown_service_has_no_instances_and_that_is_known(&*discover).await;
+    a_registered_instance_is_found_with_all_its_attributes(&*discover, &*register).await;
+    a_watch_sees_instances_come_and_go(&*discover, &*register).await;
+    every_watch_of_a_service_sees_the_same(&*discover, &*register).await;
+    registering_again_replaces(&*discover, &*register).await;
+    deregistering_what_is_not_there_is_fine(&*register).await;
+    any_id_can_be_registered_and_removed(&*discover, &*register).await;
+    a_registration_is_recognised_only_as_it_is(&*register).await;
+    a_check_decides_whether_an_instance_is_given_out(&*discover, &*register).await;
+}
+
+/// A service that nobody registered is known to have no instance.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Cancel safe: it only reads.
+pub async fn an_unknown_service_has_no_instances_and_that_is_known(discover: &dyn Discover) {
+    let set = discover.watch(&name("conformance-unknown")).first(LIMIT).await;
+    assert_eq!(set.freshness, Freshness::Fresh);
+    assert!(set.instances.is_empty());
+}
+
+/// Version, zone, weight and metadata survive the way through the registry.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn a_registered_instance_is_found_with_all_its_attributes(
+    discover: &dyn Discover,
+    register: &dyn Register,
+) {
+    for (weight, version) in [(7, Some("v2")), (0, None), (70_000, Some("v1"))] {
+        let mut wanted = instance("conformance-attributes", "one", 4001);
+        wanted.weight = weight;
+        wanted.version = version.map(str::to_owned);
+        wanted.zone = version.map(|_| "eu-central-1a".to_owned());
+        wanted.metadata.insert("team".to_owned(), "blue".to_owned());
+        register.register(&Registration::new(wanted.clone())).await.unwrap();
+        let mut watch = discover.watch(&wanted.service);
+        until(&mut watch, |set| *set.instances == [wanted.clone()]).await;
+        register.deregister(&wanted.id).await.unwrap();
+    }
+}
+
+/// A watch yields the present set first and then each change.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn a_watch_sees_instances_come_and_go(discover: &dyn Discover, register: &dyn Register) {
+    let one = instance("conformance-changes", "one", 4001);
+    let two = instance("conformance-changes", "two", 4002);
+    let mut watch = discover.watch(&one.service);
+    register.register(&Registration::new(two.clone())).await.unwrap();
+    let first = until(&mut watch, |set| *set.instances == [two.clone()]).await;
+    register.register(&Registration::new(one.clone())).await.unwrap();
+    let second = until(&mut watch, |set| *set.instances == [one.clone(), two.clone()]).await;
+    assert!(second.generation > first.generation);
+    register.deregister(&one.id).await.unwrap();
+    register.deregister(&two.id).await.unwrap();
+    let last = until(&mut watch, |set| set.instances.is_empty()).await;
+    assert_eq!(last.freshness, Freshness::Fresh);
+}
+
+/// Watches of one service agree, also one that was cloned or came late.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn every_watch_of_a_service_sees_the_same(
+    discover: &dyn Discover,
+    register: &dyn Register,
+) {
+    let one = instance("conformance-watches", "one", 4001);
+    let mut early = discover.watch(&one.service);
+    let mut clone = early.clone();
+    register.register(&Registration::new(one.clone())).await.unwrap();
+    until(&mut early, |set| set.instances.len() == 1).await;
+    let mut late = discover.watch(&one.service);
+    register.deregister(&one.id).await.unwrap();
+    for watch in [&mut early, &mut clone, &mut late] {
+        until(watch, |set| set.is_known() && set.instances.is_empty()).await;
+    }
+}
+
+/// The same id at another address moves the instance.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn registering_again_replaces(discover: &dyn Discover, register: &dyn Register) {
+    let before = instance("conformance-replace", "one", 4001);
+    let after = instance("conformance-replace", "one", 4002);
+    register.register(&Registration::new(before.clone())).await.unwrap();
+    let mut watch = discover.watch(&before.service);
+    until(&mut watch, |set| set.instances.len() == 1).await;
+    register.register(&Registration::new(after.clone())).await.unwrap();
+    until(&mut watch, |set| *set.instances == [after.clone()]).await;
+    register.deregister(&after.id).await.unwrap();
+}
+
+/// Deregistering twice, or what never was, succeeds.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is registered.
+pub async fn deregistering_what_is_not_there_is_fine(register: &dyn Register) {
+    register.deregister(&InstanceId::new("conformance-nothing")).await.unwrap();
+}
+
+/// Ids are free text: other clients choose their own.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn any_id_can_be_registered_and_removed(
+    discover: &dyn Discover,
+    register: &dyn Register,
+) {
+    for id in ["a/b", "a#127.0.0.1#80", "a b?c=d", "50%", "größe"] {
+        let one = instance("conformance-ids", id, 4001);
+        let registration = Registration::new(one.clone());
+        register.register(&registration).await.unwrap();
+        assert!(register.is_registered(&registration).await.unwrap(), "{id}");
+        let mut watch = discover.watch(&one.service);
+        until(&mut watch, |set| set.instances.iter().any(|i| i.id == one.id)).await;
+        register.deregister(&one.id).await.unwrap();
+        assert!(!register.is_registered(&registration).await.unwrap(), "{id}");
+    }
+}
+
+/// `is_registered` tells a registration from one that differs, and from none.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn a_registration_is_recognised_only_as_it_is(register: &dyn Register) {
+    let wanted = Registration::new(instance("conformance-verify", "one", 4001))
+        .with_tags(["blue", "green"])
+        .with_check(Check::tcp());
+    assert!(!register.is_registered(&wanted).await.unwrap());
+    register.register(&wanted).await.unwrap();
+    assert!(register.is_registered(&wanted).await.unwrap());
+    let moved =
+        Registration { instance: instance("conformance-verify", "one", 4002), ..wanted.clone() };
+    assert!(!register.is_registered(&moved).await.unwrap());
+    let retagged = wanted.clone().with_tags(["blue"]);
+    assert!(!register.is_registered(&retagged).await.unwrap());
+    let mut heavier = wanted.clone();
+    heavier.instance.weight = 9;
+    assert!(!register.is_registered(&heavier).await.unwrap());
+    register.deregister(&wanted.instance.id).await.unwrap();
+    assert!(!register.is_registered(&wanted).await.unwrap());
+}
+
+/// An instance that answers its check is given out. (Which one is not, depends on whether the
+/// registry probes; those that do have tests of their own for it.)
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn a_check_decides_whether_an_instance_is_given_out(
+    discover: &dyn Discover,
+    register: &dyn Register,
+) {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let alive = instance("conformance-check", "alive", port);
+    let registration = Registration::new(alive.clone()).with_check(Check::tcp());
+    register.register(&registration).await.unwrap();
+    let mut watch = discover.watch(&alive.service);
+    until(&mut watch, |set| *set.instances == [alive.clone()]).await;
+    register.deregister(&alive.id).await.unwrap();
+}
+
+fn name(text: &str) -> ServiceName {
+    text.parse().unwrap()
+}
+
+fn instance(service: &str, id: &str, port: u16) -> Instance {
+    let endpoint = SocketAddr::from(([127, 0, 0, 1], port)).into();
+    Instance::new(name(service), endpoint).with_id(InstanceId::new(id))
+}
+
+/// Waits until the set passes this test.
+async fn until(watch: &mut Watch, test: impl Fn(&InstanceSet) -> bool) -> Arc<InstanceSet> {
+    let wait = async {
+        let mut set = watch.current();
+        while !test(&set) {
+            set = watch.changed().await;
+        }
+        set
+    };
+    match tokio::time::timeout(LIMIT, wait).await {
+        Ok(set) => set,
+        Err(_) => panic!("not seen within {LIMIT:?}; the latest is {:?}", watch.current()),
+    }
+}

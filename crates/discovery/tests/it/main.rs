@@ -1,0 +1,6 @@
+//! Discovery, seen from its callers.
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
+
+mod last_known;
+mod memory;
+mod registrar;

@@ -1,0 +1,135 @@
+//! The registrar, with time paused and a registry that fails on demand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use regatta_core::{Endpoint, Instance, InstanceId};
+use regatta_discovery::{
+    MemoryRegistry, Register, RegisterError, Registrar, RegistrarSettings, Registration, Standing,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+#[tokio::test(start_paused = true)]
+async fn registers_at_start_and_deregisters_at_drain() {
+    let registry = MemoryRegistry::new();
+    let (mut running, drain) = start(Arc::new(registry.clone()));
+    running.wait_for(|standing| *standing == Standing::Registered).await;
+    assert_eq!(registry.registrations(), [users()]);
+    drain.cancel();
+    running.wait_for(|standing| *standing == Standing::Gone).await;
+    assert!(registry.registrations().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn registers_again_within_a_verification_when_the_registry_was_wiped() {
+    let registry = MemoryRegistry::new();
+    let (mut running, _drain) = start(Arc::new(registry.clone()));
+    running.wait_for(|standing| *standing == Standing::Registered).await;
+    registry.wipe();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    settle().await;
+    assert_eq!(registry.registrations(), [users()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn says_that_it_fails_during_an_outage_and_heals_by_itself() {
+    let registry = MemoryRegistry::new();
+    registry.set_away(true);
+    let (mut running, _drain) = start(Arc::new(registry.clone()));
+    let standing = running.wait_for(|standing| *standing != Standing::Pending).await;
+    assert!(matches!(&standing, Standing::Failing { error } if error.contains("refused")));
+    registry.set_away(false);
+    let before = Instant::now();
+    running.wait_for(|standing| *standing == Standing::Registered).await;
+    assert!(before.elapsed() <= Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_hangs_is_given_up_after_the_timeout_and_holds_up_no_drain() {
+    let (mut running, drain) = start(Arc::new(Hanging::default()));
+    let before = Instant::now();
+    running.wait_for(|standing| matches!(standing, Standing::Failing { .. })).await;
+    assert_eq!(before.elapsed(), Duration::from_secs(5));
+    let before = Instant::now();
+    drain.cancel();
+    running.wait_for(|standing| *standing == Standing::Gone).await;
+    assert_eq!(before.elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn does_not_flood_a_registry_that_fails() {
+    let registry = Arc::new(Hanging { fails_at_once: true, ..Hanging::default() });
+    let (_running, _drain) = start(registry.clone());
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    // With full jitter up to 10 s, ten minutes hold some 120 calls.
+    assert!((60..400).contains(&registry.calls.load(Ordering::Relaxed)));
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let mut settings = RegistrarSettings::default();
+    settings.verify_every = Duration::ZERO;
+    let made = Registrar::try_new(Arc::new(MemoryRegistry::new()), users(), settings);
+    let error = made.unwrap_err().to_string();
+    assert_eq!(error, "verify_every is 0ns; set it to 100ms or more");
+}
+
+/// Never answers, or fails at once.
+#[derive(Debug, Default)]
+struct Hanging {
+    fails_at_once: bool,
+    calls: AtomicUsize,
+}
+
+impl Hanging {
+    async fn answer<T>(&self) -> Result<T, RegisterError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.fails_at_once {
+            let (registry, message) = ("here".to_owned(), String::new());
+            return Err(RegisterError::Failed { registry, status: 500, message });
+        }
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Register for Hanging {
+    fn address(&self) -> &str {
+        "here"
+    }
+
+    async fn register(&self, _: &Registration) -> Result<(), RegisterError> {
+        self.answer().await
+    }
+
+    async fn deregister(&self, _: &InstanceId) -> Result<(), RegisterError> {
+        self.answer().await
+    }
+
+    async fn is_registered(&self, _: &Registration) -> Result<bool, RegisterError> {
+        self.answer().await
+    }
+}
+
+fn start(registry: Arc<dyn Register>) -> (regatta_discovery::RegistrarHandle, CancellationToken) {
+    let registrar = Registrar::try_new(registry, users(), RegistrarSettings::default()).unwrap();
+    let (handle, drain) = (registrar.handle(), CancellationToken::new());
+    TaskTracker::new().spawn(registrar.run(drain.clone()));
+    (handle, drain)
+}
+
+/// Lets the other tasks run as far as they get without time.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn users() -> Registration {
+    let endpoint = Endpoint::try_new("127.0.0.1", 8080).unwrap();
+    Registration::new(Instance::new("users".parse().unwrap(), endpoint))
+}
