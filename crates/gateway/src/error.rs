@@ -76,6 +76,12 @@ pub enum InvalidSettings {
         /// What is wrong with it.
         reason: String,
     },
+    /// The limiter cannot count so.
+    #[error("rate_limit cannot be: {reason}")]
+    BadRateLimit {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The key cannot verify.
     #[error("auth cannot verify tokens: {reason}")]
     BadAuth {

@@ -1,22 +1,40 @@
 //! The gateway as a program sees it: bind, run, drain.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use regatta_discovery::Discover;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::{BindError, Settings};
+use crate::access_log::AccessLogger;
+use crate::policy::Rules;
+use crate::shared::Shared;
+use crate::upstream::{Upstream, follow};
+use crate::worker::{Listeners, random};
+use crate::{BindError, Settings, admin, worker};
+
+/// How long the end waits for workers that were told to stop at once.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A gateway that is bound and not yet running.
 #[derive(Debug)]
 pub struct Gateway {
-    addr: SocketAddr,
-    admin_addr: Option<SocketAddr>,
+    listeners: Listeners,
+    admin: Option<(SocketAddr, tokio::net::TcpListener)>,
+    shared: Arc<Shared>,
+    upstreams: BTreeMap<String, Arc<Upstream>>,
+    discover: Arc<dyn Discover>,
+    drain_timeout: Duration,
 }
 
 impl Gateway {
     /// Checks the settings and binds the listeners; instances come from `discover`.
+    ///
+    /// Neither the registry nor a service needs to be up.
     ///
     /// # Errors
     ///
@@ -27,26 +45,103 @@ impl Gateway {
     /// Cancel safe: what was bound is closed.
     pub async fn bind(settings: Settings, discover: Arc<dyn Discover>) -> Result<Self, BindError> {
         settings.validate()?;
-        let _ = discover;
-        Ok(Self { addr: settings.listen, admin_addr: settings.admin })
+        let upstreams: BTreeMap<_, _> = settings
+            .services
+            .iter()
+            .map(|service| {
+                let upstream = Upstream::new(service, &settings.resilience, random::next());
+                (service.name.to_string(), Arc::new(upstream))
+            })
+            .collect();
+        let rules = Rules::compile(&settings, &upstreams)?;
+        let workers = settings
+            .workers
+            .map_or_else(|| std::thread::available_parallelism().map_or(1, Into::into), Into::into);
+        let listeners = Listeners::bind(settings.listen, workers)
+            .map_err(|source| BindError::Listen { address: settings.listen, source })?;
+        let admin = match settings.admin {
+            None => None,
+            Some(address) => {
+                let failed = |source| BindError::Listen { address, source };
+                let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
+                Some((listener.local_addr().map_err(failed)?, listener))
+            }
+        };
+        let log = AccessLogger::start(settings.access_log)
+            .map_err(|source| BindError::Worker { worker: 0, source })?;
+        let shared = Arc::new(Shared::new(rules, log, CancellationToken::new()));
+        let drain_timeout = settings.timeouts.drain;
+        Ok(Self { listeners, admin, shared, upstreams, discover, drain_timeout })
     }
 
     /// Where clients connect, with the port that was taken.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.listeners.address
     }
 
     /// Where operators connect, with the port that was taken.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin_addr
+        self.admin.as_ref().map(|(address, _)| *address)
     }
 
-    /// Serves until `drain` is cancelled, then finishes what is in flight.
+    /// Serves until `drain` is cancelled, then finishes what is in flight, at most for the drain
+    /// timeout.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::Worker`] when a thread cannot be made.
     ///
     /// # Cancel safety
     ///
     /// Not cancel safe: a dropped run stops its workers without draining.
-    pub async fn run(self, drain: CancellationToken) {
+    pub async fn run(self, drain: CancellationToken) -> Result<(), BindError> {
+        let Self { listeners, admin, shared, upstreams, discover, drain_timeout } = self;
+        // Dropped or done, the workers end.
+        let _stop = shared.stop.clone().drop_guard();
+        let _drain = shared.drain.clone().drop_guard();
+        let tasks = TaskTracker::new();
+        for upstream in upstreams.into_values() {
+            let watch = discover.watch(&upstream.name);
+            tasks.spawn(follow(upstream, watch, shared.stop.clone()));
+        }
+        if let Some((_, listener)) = admin {
+            tasks.spawn(admin::run(listener, Arc::clone(&shared)));
+        }
+        let mut ends = Vec::new();
+        for (number, socket) in listeners.sockets.into_iter().enumerate() {
+            let (ended, end) = oneshot::channel::<()>();
+            ends.push(end);
+            let shared = Arc::clone(&shared);
+            let failed = |source| BindError::Worker { worker: number, source };
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(failed)?;
+            std::thread::Builder::new()
+                .name(format!("gateway-{number}"))
+                .spawn(move || {
+                    runtime.block_on(worker::run(socket, shared));
+                    // Whatever is still blocked must not hold the end up.
+                    runtime.shutdown_background();
+                    drop(ended);
+                })
+                .map_err(failed)?;
+        }
         drain.cancelled().await;
+        shared.drain.cancel();
+        let mut all = std::pin::pin!(async {
+            for end in &mut ends {
+                // A dropped sender is the worker's end.
+                _ = end.await;
+            }
+        });
+        if tokio::time::timeout(drain_timeout, all.as_mut()).await.is_err() {
+            tracing::warn!(open = shared.open(), "drain timed out; closing what is still open");
+        }
+        shared.stop.cancel();
+        _ = tokio::time::timeout(LAST_WORDS, all).await;
+        tasks.close();
+        _ = tokio::time::timeout(LAST_WORDS, tasks.wait()).await;
+        Ok(())
     }
 }

@@ -1,5 +1,31 @@
 //! Reverse proxy: one runtime per core, policies as typed stages.
+//!
+//! A [`Gateway`] takes `/{service}{path}` to an instance of the service. Each core accepts, decides
+//! and forwards on its own: nothing a request needs is shared but the rules, an immutable snapshot.
+//! HTTP/1.1 is our own ([`http1`]); HTTP/2 and gRPC are hyper's. What is decided about a request is
+//! decided once, by functions without I/O, for both.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use regatta_discovery::StaticRegistry;
+//! use regatta_gateway::{Gateway, Service, Settings};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let registry: StaticRegistry = "static:user-service=127.0.0.1:8081".parse()?;
+//! let mut settings = Settings::default();
+//! settings.services = vec![Service::new("user-service".parse()?)];
+//! let gateway = Gateway::bind(settings, Arc::new(registry)).await?;
+//! println!("http://{}", gateway.addr());
+//! gateway.run(CancellationToken::new()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What it does not do: TLS, HTTP/3, response caching, compression, WebSocket over HTTP/2.
 
+mod gateway;
+pub use gateway::Gateway;
 mod settings;
 pub use settings::{
     Access, AccessLog, Auth, Limits, RateLimit, Resilience, Route, Service, Settings, Timeouts,
@@ -8,5 +34,15 @@ mod network;
 pub use network::{InvalidNetwork, Network};
 mod error;
 pub use error::{BindError, InvalidSettings};
-mod gateway;
-pub use gateway::Gateway;
+mod worker;
+mod shared;
+pub mod http1;
+mod http2;
+mod policy;
+mod upstream;
+mod grpc;
+mod health;
+mod record;
+mod metrics;
+mod access_log;
+mod admin;

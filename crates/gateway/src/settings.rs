@@ -133,18 +133,15 @@ pub struct RateLimit {
     pub requests: NonZeroU32,
     /// The window. Default 60 s.
     pub window: Duration,
-    /// Clients that are counted at once; when full, the one idle longest is forgotten.
-    /// Default 100 000.
-    pub clients: NonZeroUsize,
+    /// The most memory for all clients together, in bytes; when full, the clients idle longest are
+    /// forgotten. Default 32 MiB.
+    pub max_bytes: usize,
 }
 
 impl Default for RateLimit {
     fn default() -> Self {
-        Self {
-            requests: nonzero_u32(60),
-            window: Duration::from_secs(60),
-            clients: nonzero(100_000),
-        }
+        let requests = nonzero_u32(60);
+        Self { requests, window: Duration::from_secs(60), max_bytes: 32 << 20 }
     }
 }
 
@@ -357,10 +354,6 @@ impl Settings {
         }
         Ok(())
     }
-}
-
-fn nonzero(number: usize) -> NonZeroUsize {
-    NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn nonzero_u32(number: u32) -> NonZeroU32 {

@@ -1,0 +1,521 @@
+//! One request's way to an instance and back, driven from the client's own task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use regatta_resilience::breaker::{Outcome, Permit};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::admit::{Forward, deny};
+use super::connection::After;
+use super::io::{read_some, write_all, write_counting};
+use super::relay::{self, Relayed};
+use super::upload::{self, Upload, UploadError};
+use super::{Fields, parse_response, tunnel, write};
+use crate::policy::{Denial, Rules};
+use crate::shared::Shared;
+use crate::upstream::{Cluster, Tried, retry};
+use crate::worker::alarm::{Alarm, TimedOut};
+use crate::worker::buffer::Buffer;
+use crate::worker::{pool, random};
+
+/// Bytes of a response's head.
+pub(super) const MOST_RESPONSE_HEAD: usize = 64 * 1024;
+
+/// How long an answer is waited for when the upstream has stopped reading the request.
+const AFTER_REFUSED_BODY: Duration = Duration::from_secs(1);
+
+/// Instances passed over because their breaker opened between the look and the ask.
+const MOST_REJECTIONS: u32 = 16;
+
+/// Forwards a request whose head is in `out` and whose body begins in `buffer`.
+pub(super) async fn run(
+    client: &mut TcpStream,
+    buffer: &mut Buffer,
+    out: &mut Vec<u8>,
+    mut forward: Forward,
+    shared: &Arc<Shared>,
+    rules: &Rules,
+    alarm: &mut Alarm,
+) -> After {
+    let started = forward.record.started;
+    let head_length = out.len();
+    let mut body = match Upload::begin(forward.body, buffer, out, rules.limits.body_bytes) {
+        Ok(body) => body,
+        Err(error) => {
+            out.clear();
+            return refuse_body(client, out, forward, error, shared, alarm).await;
+        }
+    };
+    let mut attempts = Attempts::new(&forward, rules);
+    let denial = loop {
+        let reached = match attempts.reach(&mut forward, rules, shared, alarm).await {
+            Ok(reached) => reached,
+            Err(denial) => break denial,
+        };
+        let Reached { mut upstream, number, permit, is_reused } = reached;
+        let mut sent = 0;
+        let written = write_counting(&mut upstream, out, &mut sent);
+        let deadline = Instant::now() + rules.timeouts.body_idle;
+        let written = matches!(alarm.within(deadline, written).await, Ok(Ok(())));
+
+        let mut response = Buffer::default();
+        let mut broke_off = None;
+        let mut side = Side::default();
+        let head = if !written {
+            Err(NoHead::Broken)
+        } else if body.is_done() {
+            let deadline = attempts.deadline(&forward, started);
+            head(&mut upstream, &mut response, deadline, alarm).await
+        } else {
+            if forward.expects_continue
+                && write_all(client, b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err()
+            {
+                return After::Close;
+            }
+            let limit = forward.is_callers_timeout.then(|| started + forward.timeout);
+            let (found, upload) =
+                head_while_sending(client, &mut upstream, buffer, &mut response, &mut body, limit, rules, alarm)
+                    .await;
+            side.result = upload;
+            match side.result {
+                Some(Err(error)) if error != UploadError::Upstream => {
+                    broke_off = Some(error);
+                    Err(NoHead::Broken)
+                }
+                Some(_) if found.is_none() => {
+                    let wait = if side.result == Some(Ok(())) {
+                        attempts.deadline(&forward, started)
+                    } else {
+                        Instant::now() + AFTER_REFUSED_BODY
+                    };
+                    head(&mut upstream, &mut response, wait, alarm).await
+                }
+                _ => found.unwrap_or(Err(NoHead::Broken)),
+            }
+        };
+        if let Some(error) = broke_off {
+            // The client's fault says nothing about the upstream: its permit is dropped.
+            out.clear();
+            return refuse_body(client, out, forward, error, shared, alarm).await;
+        }
+
+        let is_replayable = body.was_at_hand();
+        let found = head.and_then(|()| look(&response, forward.is_head));
+        let now = Instant::now();
+        match found {
+            Ok(status) => {
+                let failed = retry::is_unavailable(status);
+                let outcome = if failed { Outcome::Failure } else { Outcome::Success };
+                permit.record(now.into_std(), outcome);
+                if !failed {
+                    forward.upstream.budget.deposit(now.into_std());
+                } else if retry::may_retry(
+                    forward.is_idempotent,
+                    is_replayable,
+                    retry::Failed::Unavailable,
+                ) && attempts.may_go_on(&forward, number, now, rules)
+                {
+                    shared.metrics.retried();
+                    attempts.prepare(&forward, started, out, head_length);
+                    continue;
+                }
+                return answer(client, upstream, buffer, response, body, forward, shared, rules, alarm, out, &attempts, side)
+                    .await;
+            }
+            Err(NoHead::Broken) => {
+                let failed = if sent == 0 { retry::Failed::Unsent } else { retry::Failed::NoAnswer };
+                let at_hand = match failed {
+                    retry::Failed::Unsent => side.result.is_none() && body.is_untouched(),
+                    _ => is_replayable,
+                };
+                let repeatable = retry::may_retry(forward.is_idempotent, at_hand, failed);
+                // An idle connection that the upstream closed as we wrote says nothing about its
+                // health: the same instance may be asked again on a new connection.
+                if is_reused && response.is_empty() {
+                    drop(permit);
+                    if repeatable && !attempts.fresh_only {
+                        attempts.fresh_only = true;
+                        attempts.prepare(&forward, started, out, head_length);
+                        continue;
+                    }
+                } else {
+                    permit.record(now.into_std(), Outcome::Failure);
+                    if repeatable && attempts.may_go_on(&forward, number, now, rules) {
+                        shared.metrics.retried();
+                        attempts.prepare(&forward, started, out, head_length);
+                        continue;
+                    }
+                }
+                break Denial::bad_upstream(
+                    forward.upstream.name.as_str(),
+                    "the connection broke before the answer",
+                );
+            }
+            Err(NoHead::Garbage(what)) => {
+                permit.record(now.into_std(), Outcome::Failure);
+                break Denial::bad_upstream(forward.upstream.name.as_str(), what);
+            }
+            Err(NoHead::TooLate) => {
+                // A caller with no patience must not open the breaker for all others.
+                if forward.is_callers_timeout {
+                    drop(permit);
+                } else {
+                    permit.record(now.into_std(), Outcome::Failure);
+                }
+                break Denial::timed_out(forward.upstream.name.as_str(), forward.timeout);
+            }
+        }
+    };
+    out.clear();
+    forward.keep_alive &= body.is_done();
+    deny(&denial, forward.is_grpc, &forward.trace, forward.is_head, &forward.common(), out);
+    let status = denial.status();
+    finish_own(client, out, forward, status, shared, alarm, attempts.made).await
+}
+
+/// Why there is no response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoHead {
+    Broken,
+    Garbage(&'static str),
+    TooLate,
+}
+
+/// How the upload beside the download ended, once it has.
+#[derive(Debug, Default)]
+struct Side {
+    result: Option<Result<(), UploadError>>,
+}
+
+/// A connection to an instance, with the right to use it.
+struct Reached {
+    upstream: TcpStream,
+    number: usize,
+    permit: Permit,
+    is_reused: bool,
+}
+
+/// The attempts made for one request.
+struct Attempts {
+    cluster: Arc<Cluster>,
+    tried: Tried,
+    made: u8,
+    most: u8,
+    /// Whether to pass over idle connections: one of them has just proved stale.
+    fresh_only: bool,
+    address: Option<std::net::SocketAddr>,
+}
+
+impl Attempts {
+    fn new(forward: &Forward, rules: &Rules) -> Self {
+        // A hop that serves a retry does not retry: attempts must not multiply along a chain.
+        let most = if forward.attempt > 1 { 1 } else { rules.resilience.retries + 1 };
+        Self {
+            cluster: forward.upstream.cluster(),
+            tried: Tried::default(),
+            made: 0,
+            most,
+            fresh_only: false,
+            address: None,
+        }
+    }
+
+    /// Connects to an instance whose breaker lets the call pass.
+    async fn reach(
+        &mut self,
+        forward: &mut Forward,
+        rules: &Rules,
+        shared: &Shared,
+        alarm: &mut Alarm,
+    ) -> Result<Reached, Denial> {
+        let mut rejections = 0;
+        loop {
+            let now = Instant::now();
+            let name = forward.upstream.name.as_str();
+            let Some(number) = self.cluster.pick(random::next(), self.tried, now.into_std()) else {
+                if self.cluster.members().iter().any(|m| m.breaker.check(now.into_std()).is_err()) {
+                    shared.metrics.breaker_rejected();
+                }
+                return Err(Denial::no_instance(name));
+            };
+            let member = self.cluster.member(number);
+            let Ok(permit) = member.breaker.admit(now.into_std()) else {
+                self.tried.insert(number);
+                rejections += 1;
+                if rejections > MOST_REJECTIONS {
+                    return Err(Denial::no_instance(name));
+                }
+                continue;
+            };
+            self.made += 1;
+            self.address = Some(member.address);
+            forward.record.attempts = self.made;
+            if !self.fresh_only {
+                let (idle, ask) = (rules.timeouts.upstream_idle, !forward.is_idempotent);
+                if let Some(upstream) = pool::take(member.address, now, idle, ask) {
+                    return Ok(Reached { upstream, number, permit, is_reused: true });
+                }
+            }
+            let connect = TcpStream::connect(member.address);
+            match alarm.within(now + rules.timeouts.connect, connect).await {
+                Ok(Ok(upstream)) => {
+                    _ = upstream.set_nodelay(true);
+                    return Ok(Reached { upstream, number, permit, is_reused: false });
+                }
+                Ok(Err(_)) | Err(TimedOut) => {
+                    let now = Instant::now();
+                    permit.record(now.into_std(), Outcome::Failure);
+                    if !self.may_go_on(forward, number, now, rules) {
+                        return Err(Denial::no_instance(name));
+                    }
+                    shared.metrics.retried();
+                }
+            }
+        }
+    }
+
+    /// Whether another attempt may be made: there is one left, an instance that was not tried, and
+    /// room in the budget.
+    fn may_go_on(&mut self, forward: &Forward, number: usize, now: Instant, rules: &Rules) -> bool {
+        let _ = rules;
+        self.tried.insert(number);
+        self.made < self.most
+            && self.cluster.pick(0, self.tried, now.into_std()).is_some()
+            && forward.upstream.budget.withdraw(now.into_std())
+    }
+
+    /// Makes the head say which attempt it is and how much time is left.
+    fn prepare(&self, forward: &Forward, started: Instant, out: &mut [u8], head_length: usize) {
+        let left = (started + forward.timeout).duration_since(Instant::now());
+        let attempt = forward.attempt.saturating_add(self.made);
+        write::patch(&mut out[..head_length], forward.patch, attempt, left);
+    }
+
+    fn deadline(&self, forward: &Forward, started: Instant) -> Instant {
+        if forward.is_callers_timeout || self.made > 1 || forward.body_was_small() {
+            started + forward.timeout
+        } else {
+            // The service gets its whole time once it has the whole body.
+            Instant::now() + forward.timeout
+        }
+    }
+}
+
+impl Forward {
+    fn body_was_small(&self) -> bool {
+        matches!(self.body, super::Body::None | super::Body::Length(0))
+    }
+}
+
+/// Reads until a head is whole.
+async fn head<R: tokio::io::AsyncRead + Unpin>(
+    upstream: &mut R,
+    response: &mut Buffer,
+    deadline: Instant,
+    alarm: &mut Alarm,
+) -> Result<(), NoHead> {
+    loop {
+        match alarm.within(deadline, read_some(upstream, response, MOST_RESPONSE_HEAD)).await {
+            Err(TimedOut) => return Err(NoHead::TooLate),
+            Ok(Err(_)) => return Err(NoHead::Broken),
+            Ok(Ok(0)) if response.filled().len() >= MOST_RESPONSE_HEAD => {
+                return Err(NoHead::Garbage("the response's head is too long"));
+            }
+            Ok(Ok(0)) if response.is_empty() => return Err(NoHead::Broken),
+            Ok(Ok(0)) => return Err(NoHead::Garbage("the response's head is cut off")),
+            Ok(Ok(_)) if is_whole(response)? => return Ok(()),
+            Ok(Ok(_)) => (),
+        }
+    }
+}
+
+/// Whether a final head, or one that switches protocols, is there. Interim ones are dropped: the
+/// gateway has sent `100 Continue` itself and promises no early hints.
+fn is_whole(response: &mut Buffer) -> Result<bool, NoHead> {
+    loop {
+        let mut fields = Fields::default();
+        let interim = match parse_response(response.filled(), &mut fields, false) {
+            Ok(None) => return Ok(false),
+            Ok(Some(head)) if head.status >= 200 || head.status == 101 => return Ok(true),
+            Ok(Some(head)) => head.length,
+            Err(what) => return Err(NoHead::Garbage(what)),
+        };
+        response.consume(interim);
+        if response.is_empty() {
+            return Ok(false);
+        }
+    }
+}
+
+fn look(response: &Buffer, is_head: bool) -> Result<u16, NoHead> {
+    let mut fields = Fields::default();
+    match parse_response(response.filled(), &mut fields, is_head) {
+        Ok(Some(head)) => Ok(head.status),
+        Ok(None) => Err(NoHead::Garbage("the response's head is cut off")),
+        Err(what) => Err(NoHead::Garbage(what)),
+    }
+}
+
+/// Sends the body while the head is waited for: a service may answer before it has read it all.
+#[expect(clippy::too_many_arguments, reason = "the parts of an exchange, borrowed apart")]
+async fn head_while_sending(
+    client: &mut TcpStream,
+    upstream: &mut TcpStream,
+    buffer: &mut Buffer,
+    response: &mut Buffer,
+    body: &mut Upload,
+    limit: Option<Instant>,
+    rules: &Rules,
+    alarm: &mut Alarm,
+) -> (Option<Result<(), NoHead>>, Option<Result<(), UploadError>>) {
+    let (mut from_client, _) = client.split();
+    let (mut from_upstream, mut to_upstream) = upstream.split();
+    let far = Instant::now() + Duration::from_secs(86_400);
+    let head = head(&mut from_upstream, response, limit.unwrap_or(far), alarm);
+    let send = upload::run(&mut from_client, &mut to_upstream, buffer, body, rules);
+    tokio::select! {
+        biased;
+        found = head => (Some(found), None),
+        sent = Box::pin(send) => (None, Some(sent)),
+    }
+}
+
+/// Passes the response on, with the rest of the upload beside it if there is one.
+#[expect(clippy::too_many_arguments, reason = "the parts of an exchange, borrowed apart")]
+async fn answer(
+    client: &mut TcpStream,
+    mut upstream: TcpStream,
+    buffer: &mut Buffer,
+    mut response: Buffer,
+    mut body: Upload,
+    mut forward: Forward,
+    shared: &Arc<Shared>,
+    rules: &Rules,
+    alarm: &mut Alarm,
+    out: &mut Vec<u8>,
+    attempts: &Attempts,
+    side: Side,
+) -> After {
+    out.clear();
+    let sending = !body.is_done() && side.result.is_none();
+    // Half a body that nobody reads would be taken for the next request.
+    forward.keep_alive &= body.is_done() || sending;
+    let start = relay::begin(&mut response, &mut forward, out);
+    let relayed = match start {
+        Err(what) => {
+            out.clear();
+            let denial = Denial::bad_upstream(forward.upstream.name.as_str(), what);
+            deny(&denial, forward.is_grpc, &forward.trace, forward.is_head, &forward.common(), out);
+            let status = denial.status();
+            return finish_own(client, out, forward, status, shared, alarm, attempts.made).await;
+        }
+        Ok(relay::Start::Switch) => {
+            forward.record.status = 101;
+            let idle = rules.timeouts.tunnel_idle;
+            let tunnel = tunnel::run(client, upstream, buffer, response, out, idle, &shared.stop);
+            Box::pin(tunnel).await;
+            forward.record.finish(shared, Instant::now());
+            return After::Close;
+        }
+        Ok(relay::Start::Body(plan)) if sending => {
+            // The client is told that the connection closes only if the upload does not end in
+            // time, which is known when it is too late to tell; so it just closes then.
+            let (mut from_client, mut to_client) = client.split();
+            let (mut from_upstream, mut to_upstream) = upstream.split();
+            let send = Box::pin(upload::run(
+                &mut from_client,
+                &mut to_upstream,
+                buffer,
+                &mut body,
+                rules,
+            ));
+            let relay = Box::pin(relay::body(
+                &mut from_upstream,
+                &mut to_client,
+                &mut response,
+                out,
+                plan,
+                rules,
+                alarm,
+            ));
+            both(relay, send).await
+        }
+        Ok(relay::Start::Body(plan)) => {
+            let (_, mut to_client) = client.split();
+            let (mut from_upstream, _) = upstream.split();
+            relay::body(&mut from_upstream, &mut to_client, &mut response, out, plan, rules, alarm)
+                .await
+        }
+    };
+    let now = Instant::now();
+    let done = body.is_done();
+    if relayed == (Relayed::Whole { reusable: true }) && done && response.is_empty()
+        && let Some(address) = attempts.address
+    {
+        pool::put(address, upstream, now, rules.limits.idle_upstream);
+    }
+    let keep_alive = forward.keep_alive && done && matches!(relayed, Relayed::Whole { .. });
+    forward.record.finish(shared, now);
+    match relayed {
+        Relayed::Whole { .. } if keep_alive => After::Again,
+        Relayed::Whole { .. } => After::Linger,
+        Relayed::Broken => After::Close,
+    }
+}
+
+/// Runs the relay to its end with the upload beside it, for as long as that lasts.
+async fn both(
+    relay: impl Future<Output = Relayed> + Unpin,
+    send: impl Future<Output = Result<(), UploadError>> + Unpin,
+) -> Relayed {
+    let (mut relay, mut send) = (relay, send);
+    tokio::select! {
+        relayed = &mut relay => return relayed,
+        sent = &mut send => if sent.is_err_and(|error| error != UploadError::Upstream) {
+            return Relayed::Broken;
+        },
+    }
+    relay.await
+}
+
+async fn refuse_body(
+    client: &mut TcpStream,
+    out: &mut Vec<u8>,
+    mut forward: Forward,
+    error: UploadError,
+    shared: &Arc<Shared>,
+    alarm: &mut Alarm,
+) -> After {
+    forward.keep_alive = false;
+    let Some(denial) = error.denial() else {
+        forward.record.finish(shared, Instant::now());
+        return After::Close;
+    };
+    deny(&denial, forward.is_grpc, &forward.trace, forward.is_head, &forward.common(), out);
+    let status = denial.status();
+    finish_own(client, out, forward, status, shared, alarm, 0).await
+}
+
+async fn finish_own(
+    client: &mut TcpStream,
+    out: &[u8],
+    forward: Forward,
+    status: u16,
+    shared: &Arc<Shared>,
+    alarm: &mut Alarm,
+    attempts: u8,
+) -> After {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let written = alarm.within(deadline, write_all(client, out)).await;
+    let keep_alive = forward.keep_alive;
+    let mut record = forward.record.with(status);
+    record.attempts = attempts;
+    record.finish(shared, Instant::now());
+    match (written, keep_alive) {
+        (Ok(Ok(())), true) => After::Again,
+        (Ok(Ok(())), false) => After::Linger,
+        _ => After::Close,
+    }
+}

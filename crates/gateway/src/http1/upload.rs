@@ -1,0 +1,186 @@
+//! A request's body on its way to the upstream.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::chunked::{self, Decoder, Output};
+use super::io::{read_some, write_all};
+use super::{Body, Refusal};
+use crate::policy::{Denial, Rules};
+use crate::worker::alarm::{Alarm, TimedOut};
+use crate::worker::buffer::{self, Buffer};
+
+/// Why a body did not get through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UploadError {
+    /// It breaks the grammar or is too long.
+    Refused(Refusal),
+    /// The client stopped sending.
+    TooSlow,
+    /// The client left.
+    Gone,
+    /// The upstream stopped reading; its answer may say why.
+    Upstream,
+}
+
+impl UploadError {
+    /// What the client is told; none when it is not there or not at fault.
+    pub(crate) fn denial(self) -> Option<Denial> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.into()),
+            Self::TooSlow => Some(Denial::new(regatta_core::Problem::new(
+                408,
+                "body_too_slow",
+                "Request timeout",
+                "the body stopped coming; send it without pauses".into(),
+            ))),
+            Self::Gone | Self::Upstream => None,
+        }
+    }
+}
+
+/// How much of a body has been passed on.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    left: Left,
+    /// Bytes of data that may still come.
+    allowed: u64,
+    at_hand: bool,
+    touched: bool,
+}
+
+#[derive(Debug)]
+enum Left {
+    Nothing,
+    Bytes(u64),
+    Chunks(Box<Decoder>),
+}
+
+impl Upload {
+    /// Appends the body to the head when all of it has come already; then it can be sent again.
+    ///
+    /// # Errors
+    ///
+    /// [`UploadError::Refused`] when what has come breaks the grammar.
+    pub(crate) fn begin(
+        body: Body,
+        buffer: &mut Buffer,
+        out: &mut Vec<u8>,
+        most: u64,
+    ) -> Result<Self, UploadError> {
+        let left = match body {
+            Body::None | Body::UntilClose | Body::Length(0) => Left::Nothing,
+            Body::Length(length) => Left::Bytes(length),
+            Body::Chunked => Left::Chunks(Box::default()),
+        };
+        let mut upload = Self { left, allowed: most, at_hand: true, touched: false };
+        match upload.left {
+            Left::Bytes(length) if length <= buffer.filled().len() as u64 => {
+                upload.step(buffer, out)?;
+            }
+            Left::Chunks(_) => {
+                let begin = out.len();
+                upload.step(buffer, out)?;
+                upload.touched = out.len() > begin;
+                upload.at_hand = upload.is_done();
+            }
+            Left::Bytes(_) => upload.at_hand = false,
+            Left::Nothing => (),
+        }
+        Ok(upload)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.left, Left::Nothing)
+    }
+
+    /// Whether all of it is still at hand, so that it can be sent again.
+    pub(crate) fn was_at_hand(&self) -> bool {
+        self.at_hand
+    }
+
+    /// Whether nothing but what is in `out` has been taken from the client.
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.touched || self.at_hand
+    }
+
+    /// Moves what is in the buffer to `out`, framed for the upstream.
+    fn step(&mut self, buffer: &mut Buffer, out: &mut Vec<u8>) -> Result<(), UploadError> {
+        match &mut self.left {
+            Left::Nothing => (),
+            Left::Bytes(left) => {
+                let filled = buffer.filled();
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(filled.len());
+                out.extend_from_slice(&filled[..take]);
+                buffer.consume(take);
+                *left -= take as u64;
+                if *left == 0 {
+                    self.left = Left::Nothing;
+                }
+            }
+            Left::Chunks(decoder) => {
+                let before = out.len();
+                let taken = decoder
+                    .feed(buffer.filled(), Output::Plain, out)
+                    .map_err(|error| UploadError::Refused(Refusal::Malformed(error.0)))?;
+                buffer.consume(taken);
+                let data = out.split_off(before);
+                self.allowed = self
+                    .allowed
+                    .checked_sub(data.len() as u64)
+                    .ok_or(UploadError::Refused(Refusal::BodyTooLong))?;
+                chunked::append(Output::Chunks, &data, out);
+                if decoder.is_done() {
+                    chunked::finish(decoder.trailers(), out)
+                        .map_err(|error| UploadError::Refused(Refusal::Malformed(error.0)))?;
+                    self.left = Left::Nothing;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends the rest of a body as it comes; the upstream's pace holds the client back.
+///
+/// # Errors
+///
+/// [`UploadError`] says which side ended it.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a part may be written that the buffer no longer has.
+pub(crate) async fn run<R, W>(
+    client: &mut R,
+    upstream: &mut W,
+    buffer: &mut Buffer,
+    body: &mut Upload,
+    rules: &Rules,
+) -> Result<(), UploadError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let idle = rules.timeouts.body_idle;
+    let mut alarm = Alarm::new(Instant::now() + idle);
+    let mut out = buffer::Output::default();
+    loop {
+        body.step(buffer, &mut out.0)?;
+        if !out.0.is_empty() {
+            body.touched = true;
+            let write = write_all(upstream, &out.0);
+            match alarm.within(Instant::now() + idle, write).await {
+                Ok(Ok(())) => out.0.clear(),
+                Ok(Err(_)) | Err(TimedOut) => return Err(UploadError::Upstream),
+            }
+        }
+        if body.is_done() {
+            return Ok(());
+        }
+        match alarm.within(Instant::now() + idle, read_some(client, buffer, 64 * 1024)).await {
+            Ok(Ok(0)) | Ok(Err(_)) => return Err(UploadError::Gone),
+            Ok(Ok(_)) => (),
+            Err(TimedOut) => return Err(UploadError::TooSlow),
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Heads as they go out: the lines that are passed on, copied once, and the gateway's own.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use httparse::Header;
+use regatta_resilience::rate_limit::Decision;
+
+use super::request::offset;
+use super::{Body, Facts, RequestHead, ResponseHead};
+use crate::policy::ids::{RequestId, Trace};
+use crate::policy::{Caller, forwarded, number, whole_seconds};
+
+/// Where a head has digits that differ from attempt to attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patch {
+    attempt: usize,
+    timeout: usize,
+}
+
+/// What goes into the head of an upstream request beside the client's fields.
+#[derive(Debug)]
+pub(crate) struct Outgoing<'o> {
+    /// The canonical path at the service, beginning with `/`, or empty for the root.
+    pub(crate) path: &'o str,
+    pub(crate) peer: IpAddr,
+    pub(crate) trusts_peer: bool,
+    pub(crate) request_id: &'o RequestId,
+    pub(crate) trace: &'o Trace,
+    pub(crate) caller: Option<&'o Caller>,
+    pub(crate) timeout: Duration,
+    /// Stands in for a missing `Host` of HTTP/1.0.
+    pub(crate) service: &'o str,
+    pub(crate) upgrade: bool,
+}
+
+/// Writes the head of an upstream request.
+pub(crate) fn request_head(
+    bytes: &[u8],
+    head: &RequestHead<'_>,
+    facts: &Facts<'_>,
+    outgoing: &Outgoing<'_>,
+    out: &mut Vec<u8>,
+) -> Patch {
+    out.extend_from_slice(head.method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(if outgoing.path.is_empty() { b"/" } else { outgoing.path.as_bytes() });
+    out.extend_from_slice(facts.target.query.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    let host = if facts.host.is_empty() { outgoing.service } else { facts.host };
+    out.extend_from_slice(host.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    let mut dropped = facts.dropped;
+    if !outgoing.trace.is_callers {
+        dropped |= facts.tracestate;
+    }
+    copy_lines(bytes, head.fields, head.length, dropped, out);
+
+    let trusted_fields = if outgoing.trusts_peer { head.fields } else { &[] };
+    let existing = trusted_fields.iter().map(|field| (field.name.as_bytes(), field.value));
+    forwarded::write(existing, outgoing.peer, facts.host.as_bytes(), out);
+    out.extend_from_slice(b"X-Request-Id: ");
+    out.extend_from_slice(outgoing.request_id.as_bytes());
+    out.extend_from_slice(b"\r\ntraceparent: ");
+    out.extend_from_slice(&outgoing.trace.header);
+    if let Some(caller) = outgoing.caller {
+        out.extend_from_slice(b"\r\nx-user-id: ");
+        out.extend_from_slice(caller.user_id().as_bytes());
+        out.extend_from_slice(b"\r\nx-user-roles: ");
+        for (index, role) in caller.roles().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(role.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\nx-envoy-attempt-count: 1");
+    let attempt = out.len() - 1;
+    out.extend_from_slice(b"\r\nx-envoy-expected-rq-timeout-ms: ");
+    let timeout = out.len();
+    push_millis(out, outgoing.timeout);
+    match facts.body {
+        Body::Length(length) => {
+            out.extend_from_slice(b"\r\nContent-Length: ");
+            number::push(out, length);
+        }
+        Body::Chunked => out.extend_from_slice(b"\r\nTransfer-Encoding: chunked"),
+        Body::None | Body::UntilClose => (),
+    }
+    if outgoing.upgrade {
+        out.extend_from_slice(b"\r\nConnection: Upgrade\r\nUpgrade: websocket");
+    }
+    out.extend_from_slice(b"\r\n\r\n");
+    Patch { attempt, timeout }
+}
+
+/// Writes another attempt's number (1 to 9) and remaining time over the first one's.
+pub(crate) fn patch(out: &mut [u8], at: Patch, attempt: u8, timeout: Duration) {
+    out[at.attempt] = b'0' + attempt.min(9);
+    let mut digits = Vec::with_capacity(MILLIS_DIGITS);
+    push_millis(&mut digits, timeout);
+    out[at.timeout..at.timeout + MILLIS_DIGITS].copy_from_slice(&digits);
+}
+
+/// Fixed, so that a later attempt's number fits; 99,999,999 ms are a day.
+const MILLIS_DIGITS: usize = 8;
+
+fn push_millis(out: &mut Vec<u8>, timeout: Duration) {
+    // Rounded down, as a callee must not believe it has longer than its caller; not to zero.
+    let mut rest = timeout.as_millis().clamp(1, 99_999_999) as u32;
+    let mut digits = [b'0'; MILLIS_DIGITS];
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&digits);
+}
+
+/// How the client is told where a response's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// No framing field: there is no body by the status or the method.
+    None,
+    /// `Content-Length`.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunks,
+    /// The connection closes after it.
+    Close,
+}
+
+/// The fields every answer of the gateway has, its own and the services'.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Common<'c> {
+    pub(crate) request_id: &'c RequestId,
+    pub(crate) rate: Option<&'c Decision>,
+    pub(crate) window: Duration,
+    pub(crate) keep_alive: bool,
+    pub(crate) minor_version: u8,
+}
+
+/// Writes the head of a response that a service gave.
+pub(crate) fn response_head(
+    bytes: &[u8],
+    head: &ResponseHead<'_>,
+    frame: Frame,
+    common: &Common<'_>,
+    out: &mut Vec<u8>,
+) {
+    status_line(head.status, head.reason, out);
+    copy_lines(bytes, head.fields, head.length, head.dropped, out);
+    if !head.has_request_id {
+        push_field(b"X-Request-Id: ", common.request_id.as_bytes(), out);
+    }
+    finish_head(frame, common, out);
+}
+
+/// Writes an answer of the gateway's own, body included.
+pub(crate) fn own_answer(
+    status: u16,
+    media_type: &str,
+    fields: &[(&str, String)],
+    body: &[u8],
+    to_head: bool,
+    common: &Common<'_>,
+    out: &mut Vec<u8>,
+) {
+    let reason = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
+    status_line(status, reason.unwrap_or(""), out);
+    for (name, value) in fields {
+        out.extend_from_slice(name.as_bytes());
+        push_field(b": ", value.as_bytes(), out);
+    }
+    if !media_type.is_empty() {
+        push_field(b"Content-Type: ", media_type.as_bytes(), out);
+    }
+    push_field(b"X-Request-Id: ", common.request_id.as_bytes(), out);
+    finish_head(Frame::Length(body.len() as u64), common, out);
+    if !to_head {
+        out.extend_from_slice(body);
+    }
+}
+
+fn status_line(status: u16, reason: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    number::push(out, status.into());
+    out.push(b' ');
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn finish_head(frame: Frame, common: &Common<'_>, out: &mut Vec<u8>) {
+    if let Some(rate) = common.rate {
+        rate_fields(rate, common.window, out);
+    }
+    match frame {
+        Frame::None | Frame::Close => (),
+        Frame::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            number::push(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        Frame::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+    if !common.keep_alive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    } else if common.minor_version == 0 {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// R19's fields and those of draft-ietf-httpapi-ratelimit-headers-10.
+fn rate_fields(rate: &Decision, window: Duration, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"X-RateLimit-Limit: ");
+    number::push(out, rate.limit.into());
+    out.extend_from_slice(b"\r\nX-RateLimit-Remaining: ");
+    number::push(out, rate.remaining.into());
+    out.extend_from_slice(b"\r\nRateLimit: \"client\";r=");
+    number::push(out, rate.remaining.into());
+    out.extend_from_slice(b";t=");
+    number::push(out, whole_seconds(rate.reset));
+    out.extend_from_slice(b"\r\nRateLimit-Policy: \"client\";q=");
+    number::push(out, rate.limit.into());
+    out.extend_from_slice(b";w=");
+    number::push(out, whole_seconds(window));
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Copies the lines that are passed on, neighbours in one piece.
+///
+/// The parser has checked that each line ends with CRLF and that none is folded, so a line ends
+/// where the next field's name begins.
+pub(crate) fn copy_lines(
+    bytes: &[u8],
+    fields: &[Header<'_>],
+    head_length: usize,
+    dropped: u128,
+    out: &mut Vec<u8>,
+) {
+    let begin = |index: usize| match fields.get(index) {
+        Some(field) => offset(bytes, field.name.as_ptr()),
+        None => head_length - 2,
+    };
+    let mut index = 0;
+    while index < fields.len() {
+        if dropped >> index & 1 == 1 {
+            index += 1;
+            continue;
+        }
+        let start = index;
+        while index < fields.len() && dropped >> index & 1 == 0 {
+            index += 1;
+        }
+        out.extend_from_slice(&bytes[begin(start)..begin(index)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+    use crate::http1::{Fields, parse_request, parse_response};
+
+    const IDS: &[u8] = b"abc";
+
+    fn outgoing_of(text: &str, caller: Option<&Caller>) -> (String, Vec<u8>, Patch) {
+        let (request_id, trace) = (
+            RequestId::echo_or_make(Some(IDS), || 0),
+            Trace::pass_or_make(None, || (1, 2)),
+        );
+        let outgoing = Outgoing {
+            path: "/users/1",
+            peer: "192.0.2.1".parse().unwrap(),
+            trusts_peer: false,
+            request_id: &request_id,
+            trace: &trace,
+            caller,
+            timeout: Duration::from_millis(1500),
+            service: "user-service",
+            upgrade: false,
+        };
+        let (mut fields, limits) = (Fields::default(), Limits::default());
+        let head = parse_request(text.as_bytes(), &mut fields, &limits).unwrap().unwrap();
+        let facts = Facts::of(&head, &limits).unwrap();
+        let mut out = Vec::new();
+        let patch = request_head(text.as_bytes(), &head, &facts, &outgoing, &mut out);
+        (String::from_utf8(out.clone()).unwrap(), out, patch)
+    }
+
+    #[test]
+    fn a_request_keeps_its_own_fields_and_gets_the_gateways() {
+        let caller = Caller::for_test("1", &["user", "admin"]);
+        let (text, ..) = outgoing_of(
+            "GET /user-service/users/1?a=b HTTP/1.1\r\nHost: shop\r\nAccept: */*\r\n\
+             X-User-Id: 99\r\nX-Request-Id: evil\r\ntracestate: a=b\r\nConnection: X-Mine\r\n\
+             X-Mine: 1\r\nX-Forwarded-For: 6.6.6.6\r\nx-envoy-attempt-count: 7\r\nX-End:  1 \r\n\r\n",
+            Some(&caller),
+        );
+        assert_eq!(
+            text,
+            format!(
+                "GET /users/1?a=b HTTP/1.1\r\nHost: shop\r\nAccept: */*\r\nX-End:  1 \r\n\
+                 X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\n\
+                 X-Forwarded-Host: shop\r\n\
+                 Forwarded: for=192.0.2.1;host=\"shop\";proto=http\r\n\
+                 X-Request-Id: abc\r\ntraceparent: 00-{:032x}-{:016x}-01\r\n\
+                 x-user-id: 1\r\nx-user-roles: user,admin\r\nx-envoy-attempt-count: 1\r\n\
+                 x-envoy-expected-rq-timeout-ms: 00001500\r\n\r\n",
+                1, 2
+            )
+        );
+    }
+
+    #[test]
+    fn a_later_attempt_says_its_number_and_what_time_is_left() {
+        let (_, mut out, at) = outgoing_of("GET /a HTTP/1.1\r\nHost: h\r\n\r\n", None);
+        patch(&mut out, at, 2, Duration::from_millis(700));
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("x-envoy-attempt-count: 2\r\n"), "{text}");
+        assert!(text.contains("x-envoy-expected-rq-timeout-ms: 00000700\r\n"), "{text}");
+    }
+
+    #[test]
+    fn a_response_keeps_its_status_and_fields_and_loses_those_of_the_hop() {
+        let text = b"HTTP/1.1 299 Odd Reason\r\nConnection: keep-alive\r\nSet-Cookie: a=b\r\n\
+                     Content-Length: 2\r\nSet-Cookie: c=d\r\n\r\nhi";
+        let mut fields = Fields::default();
+        let head = parse_response(text, &mut fields, false).unwrap().unwrap();
+        let request_id = RequestId::echo_or_make(Some(IDS), || 0);
+        let common = Common {
+            request_id: &request_id,
+            rate: None,
+            window: Duration::from_secs(60),
+            keep_alive: false,
+            minor_version: 1,
+        };
+        let mut out = Vec::new();
+        response_head(text, &head, Frame::Length(2), &common, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "HTTP/1.1 299 Odd Reason\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\
+             X-Request-Id: abc\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+        );
+    }
+}

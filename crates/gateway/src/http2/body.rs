@@ -1,0 +1,147 @@
+//! Bodies of HTTP/2 exchanges, with what must be known when they end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::record::Record;
+use crate::shared::Shared;
+
+/// A request's body on its way to an upstream.
+#[derive(Debug)]
+pub(super) struct Upload {
+    /// None for a body that is known to be empty.
+    inner: Option<Incoming>,
+    /// Bytes that may still come; none for gRPC, whose streams have no length.
+    left: Option<u64>,
+    ended: Arc<Notify>,
+}
+
+/// The client sent more than it may, or broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    #[error("the body is longer than this gateway accepts")]
+    TooLong,
+    #[error("the client broke off")]
+    Client(#[source] hyper::Error),
+}
+
+impl Upload {
+    /// A body of at most `most` bytes; `ended` is told when the last one was taken.
+    pub(super) fn new(inner: Incoming, most: Option<u64>, ended: Arc<Notify>) -> Self {
+        Self { inner: Some(inner), left: most, ended }
+    }
+
+    /// No body.
+    pub(super) fn empty(ended: Arc<Notify>) -> Self {
+        Self { inner: None, left: None, ended }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let frame = match ready!(Pin::new(inner).poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(UploadError::Client(error)))),
+            Some(Ok(frame)) => frame,
+        };
+        if let (Some(data), Some(left)) = (frame.data_ref(), self.left) {
+            match left.checked_sub(data.len() as u64) {
+                Some(rest) => self.left = Some(rest),
+                None => return Poll::Ready(Some(Err(UploadError::TooLong))),
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // Dropped when its last frame was taken, or when nobody wants the rest.
+        self.ended.notify_one();
+    }
+}
+
+/// A response's body on its way to the client; counts the request when it ends.
+#[derive(Debug)]
+pub(crate) struct Download {
+    inner: Inner,
+    done: Option<(Record, Arc<Shared>)>,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Own(Full<Bytes>),
+    Upstream(Incoming),
+}
+
+impl Download {
+    pub(super) fn own(body: Bytes, record: Record, shared: &Arc<Shared>) -> Self {
+        Self { inner: Inner::Own(Full::new(body)), done: Some((record, Arc::clone(shared))) }
+    }
+
+    pub(super) fn upstream(body: Incoming, record: Record, shared: &Arc<Shared>) -> Self {
+        Self { inner: Inner::Upstream(body), done: Some((record, Arc::clone(shared))) }
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.inner {
+            Inner::Own(body) => Pin::new(body).poll_frame(cx).map(|frame| {
+                frame.map(|frame| frame.map_err(|never| match never {}))
+            }),
+            Inner::Upstream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Own(body) => body.is_end_stream(),
+            Inner::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Own(body) => body.size_hint(),
+            Inner::Upstream(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if let Some((record, shared)) = self.done.take() {
+            record.finish(&shared, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Reads a request's header map for the rules, and rewrites it for the upstream.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Uri, header};
+use regatta_core::{ENVOY_TIMEOUT, GRPC_TIMEOUT, format_grpc_timeout};
+
+use crate::http1::Headers;
+use crate::http1::name::{Name, classify, is_hop_by_hop};
+use crate::policy::ids::{RequestId, Trace};
+use crate::policy::{Caller, forwarded};
+
+/// What the rules look at, from a header map.
+pub(super) fn facts(map: &HeaderMap) -> Headers<'_> {
+    let first = |name: &str| map.get(name).map(HeaderValue::as_bytes);
+    Headers {
+        authorization: first("authorization"),
+        ambiguous_authorization: map.get_all(header::AUTHORIZATION).iter().nth(1).is_some(),
+        client_id: first("x-client-id"),
+        request_id: first("x-request-id"),
+        traceparent: first("traceparent"),
+        content_type: first("content-type"),
+        grpc_timeout: first(GRPC_TIMEOUT),
+        envoy_timeout: first(ENVOY_TIMEOUT),
+        attempt: first("x-envoy-attempt-count"),
+        has_forwarding: false,
+    }
+}
+
+/// What the gateway says to the upstream beside the client's own fields.
+#[derive(Debug)]
+pub(super) struct Rewrite<'r> {
+    pub(super) peer: IpAddr,
+    pub(super) trusts_peer: bool,
+    pub(super) host: &'r str,
+    pub(super) request_id: &'r RequestId,
+    pub(super) trace: &'r Trace,
+    pub(super) caller: Option<&'r Caller>,
+    pub(super) timeout: Duration,
+    pub(super) is_callers_timeout: bool,
+    pub(super) is_grpc: bool,
+}
+
+/// Takes out what is not passed on and puts in what the gateway says.
+pub(super) fn rewrite(map: &mut HeaderMap, rewrite: &Rewrite<'_>) {
+    let existing: Vec<(HeaderName, HeaderValue)> = if rewrite.trusts_peer {
+        map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    } else {
+        Vec::new()
+    };
+    let wants_trailers = map.get("te").is_some_and(|te| te.as_bytes() == b"trailers");
+    let dropped: Vec<HeaderName> = map
+        .keys()
+        .filter(|name| {
+            let bytes = name.as_str().as_bytes();
+            is_hop_by_hop(bytes)
+                || matches!(
+                    classify(bytes),
+                    Name::Identity
+                        | Name::Disguised
+                        | Name::Forwarded
+                        | Name::ForwardedFor
+                        | Name::ForwardedHost
+                        | Name::ForwardedProto
+                        | Name::RequestId
+                        | Name::Traceparent
+                        | Name::AttemptCount
+                        | Name::EnvoyTimeout
+                        | Name::GrpcTimeout
+                        | Name::Host
+                        | Name::Expect
+                )
+                || (bytes == b"tracestate" && !rewrite.trace.is_callers)
+        })
+        .cloned()
+        .collect();
+    for name in dropped {
+        map.remove(name);
+    }
+    if wants_trailers && rewrite.is_grpc {
+        map.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    let mut lines = Vec::with_capacity(256);
+    let existing = existing.iter().map(|(n, v)| (n.as_str().as_bytes(), v.as_bytes()));
+    forwarded::write(existing, rewrite.peer, rewrite.host.as_bytes(), &mut lines);
+    for line in lines.split(|byte| *byte == b'\n') {
+        let mut parts = line.strip_suffix(b"\r").unwrap_or(line).splitn(2, |byte| *byte == b':');
+        if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+            set(map, name, value.trim_ascii());
+        }
+    }
+    set(map, b"x-request-id", rewrite.request_id.as_bytes());
+    set(map, b"traceparent", &rewrite.trace.header);
+    if let Some(caller) = rewrite.caller {
+        set(map, b"x-user-id", caller.user_id().as_bytes());
+        let roles: Vec<&str> = caller.roles().collect();
+        set(map, b"x-user-roles", roles.join(",").as_bytes());
+    }
+    // A stream may outlast the time until its head, so gRPC gets only a deadline the caller set.
+    if rewrite.is_grpc {
+        if rewrite.is_callers_timeout {
+            set(map, GRPC_TIMEOUT.as_bytes(), format_grpc_timeout(rewrite.timeout).as_bytes());
+        }
+    } else {
+        set(map, ENVOY_TIMEOUT.as_bytes(), rewrite.timeout.as_millis().to_string().as_bytes());
+    }
+}
+
+/// Says which attempt it is.
+pub(super) fn set_attempt(map: &mut HeaderMap, attempt: u8) {
+    set(map, b"x-envoy-attempt-count", attempt.to_string().as_bytes());
+}
+
+/// The target at the upstream: origin-form for HTTP/1.1, with an authority for HTTP/2.
+pub(super) fn target(path: &str, query: Option<&str>, authority: Option<&str>) -> Option<Uri> {
+    let path = if path.is_empty() { "/" } else { path };
+    let path_and_query = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let builder = Uri::builder().path_and_query(path_and_query);
+    match authority {
+        Some(authority) => builder.scheme("http").authority(authority).build().ok(),
+        None => builder.build().ok(),
+    }
+}
+
+fn set(map: &mut HeaderMap, name: &[u8], value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        map.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_out_what_a_client_may_not_say_and_keeps_the_rest() {
+        let mut map = HeaderMap::new();
+        for (name, value) in [
+            ("x-user-id", "99"), ("x_user_roles", "admin"), ("x-forwarded-for", "6.6.6.6"),
+            ("te", "trailers"), ("tracestate", "a=b"), ("x-envoy-attempt-count", "5"),
+            ("accept", "*/*"), ("grpc-timeout", "1H"), ("x-envoy-expected-rq-timeout-ms", "9"),
+        ] {
+            map.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let request_id = RequestId::echo_or_make(Some(b"r"), || 0);
+        let trace = Trace::pass_or_make(None, || (1, 2));
+        let caller = Caller::for_test("1", &["user"]);
+        rewrite(
+            &mut map,
+            &Rewrite {
+                peer: "192.0.2.1".parse().unwrap(),
+                trusts_peer: false,
+                host: "shop",
+                request_id: &request_id,
+                trace: &trace,
+                caller: Some(&caller),
+                timeout: Duration::from_secs(2),
+                is_callers_timeout: true,
+                is_grpc: true,
+            },
+        );
+        let get = |name: &str| map.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(get("x-user-id"), Some("1"));
+        assert_eq!(get("x-user-roles"), Some("user"));
+        assert_eq!(get("x_user_roles"), None);
+        assert_eq!(get("x-forwarded-for"), Some("192.0.2.1"));
+        assert_eq!(get("te"), Some("trailers"));
+        assert_eq!(get("tracestate"), None);
+        assert_eq!(get("x-envoy-attempt-count"), None);
+        assert_eq!(get("accept"), Some("*/*"));
+        assert_eq!(get("grpc-timeout"), Some("2000000u"));
+        assert_eq!(get("x-request-id"), Some("r"));
+    }
+
+    #[test]
+    fn the_target_keeps_its_query() {
+        let uri = target("/a", Some("b=c"), Some("h:1")).unwrap();
+        assert_eq!(uri.to_string(), "http://h:1/a?b=c");
+        assert_eq!(target("", None, None).unwrap().to_string(), "/");
+    }
+}

@@ -1,0 +1,14 @@
+//! What the gateway decides about a request, as rules without I/O.
+
+pub(crate) mod forwarded;
+pub(crate) mod ids;
+pub(crate) mod deadline;
+mod denial;
+pub(crate) use denial::Denial;
+mod caller;
+pub(crate) use caller::{Authenticator, Caller};
+mod rules;
+pub(crate) use rules::Rules;
+mod decide;
+pub(crate) use decide::{Health, Plan, Request, Verdict, decide, whole_seconds};
+pub(crate) mod number;

@@ -1,0 +1,68 @@
+//! What all workers share: the rules, the counters, the stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+use crate::access_log::AccessLogger;
+use crate::metrics::Metrics;
+use crate::policy::Rules;
+
+/// What all workers share. Nothing here is locked while a request is served.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) rules: ArcSwap<Rules>,
+    pub(crate) metrics: Metrics,
+    pub(crate) log: Option<AccessLogger>,
+    /// Stop accepting, finish what is in flight.
+    pub(crate) drain: CancellationToken,
+    /// The time for that is over.
+    pub(crate) stop: CancellationToken,
+    open: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new(rules: Rules, log: Option<AccessLogger>, drain: CancellationToken) -> Self {
+        Self {
+            rules: ArcSwap::from_pointee(rules),
+            metrics: Metrics::default(),
+            log,
+            drain,
+            stop: CancellationToken::new(),
+            open: AtomicUsize::new(0),
+        }
+    }
+
+    /// Client connections now.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts a client connection; none when there are as many as allowed.
+    pub(crate) fn admit(self: &Arc<Self>) -> Option<Admission> {
+        let most = self.rules.load().limits.connections;
+        // Relaxed: the count guards no other memory.
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        let admission = Admission(Arc::clone(self));
+        (before < most).then_some(admission)
+    }
+}
+
+/// One counted client connection.
+#[derive(Debug)]
+pub(crate) struct Admission(Arc<Shared>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The wall clock, for `exp` of tokens and times in the log.
+#[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+pub(crate) fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,68 @@
+//! Follows a service's instances from the registry into its upstream.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regatta_core::Instance;
+use regatta_discovery::Watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Upstream;
+
+/// How often host names are asked for again; a name's addresses move without the registry knowing.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
+
+/// How long one look-up may take.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Keeps the upstream's instances as the registry last knew them, until the stop.
+///
+/// # Cancel safety
+///
+/// Cancel safe: the upstream keeps the last set.
+pub(crate) async fn follow(upstream: Arc<Upstream>, mut watch: Watch, stop: CancellationToken) {
+    let mut set = watch.current();
+    loop {
+        let has_names =
+            set.instances.iter().any(|instance| instance.endpoint.as_socket_addr().is_none());
+        let found = addresses(&set.instances).await;
+        let (seen, listed) = (found.len(), set.instances.len());
+        if seen < listed {
+            tracing::warn!(service = %upstream.name, listed, seen, "instances without an address");
+        }
+        // A list of names of which none resolves says that the resolver is away.
+        if seen > 0 || listed == 0 {
+            upstream.replace(found);
+        }
+        let again = async {
+            if has_names {
+                tokio::time::sleep(RESOLVE_AGAIN).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = watch.changed() => set = changed,
+            () = again => (),
+        }
+    }
+}
+
+async fn addresses(instances: &[Instance]) -> Vec<(Instance, SocketAddr)> {
+    let mut found = Vec::with_capacity(instances.len());
+    for instance in instances {
+        let endpoint = &instance.endpoint;
+        let address = match endpoint.as_socket_addr() {
+            Some(address) => Some(address),
+            None => {
+                let lookup = tokio::net::lookup_host((endpoint.host(), endpoint.port()));
+                let answer = tokio::time::timeout(RESOLVE_TIMEOUT, lookup).await;
+                answer.ok().and_then(Result::ok).and_then(|mut addresses| addresses.next())
+            }
+        };
+        found.extend(address.map(|address| (instance.clone(), address)));
+    }
+    found
+}
