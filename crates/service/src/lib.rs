@@ -26,9 +26,13 @@ pub use tasks::Tasks;
 
 pub mod settings;
 
+pub mod testing;
+
 mod health;
 mod identity;
 mod metrics;
+#[cfg(feature = "database")]
+mod migrate;
 mod openapi;
 mod registry;
 mod serve;
