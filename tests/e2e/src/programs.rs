@@ -1,0 +1,40 @@
+//! Where the programs under test lie.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+/// A program of the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The `regatta` command.
+    Regatta,
+    /// A service of the reference system, by its name.
+    Service(&'static str),
+}
+
+impl Program {
+    /// The built program, beside the test that asks.
+    ///
+    /// # Errors
+    ///
+    /// When it is not built, with the command that builds it.
+    pub fn path(self) -> Result<PathBuf> {
+        let name = match self {
+            Self::Regatta => "regatta",
+            Self::Service(name) => name,
+        };
+        // A test lies in `target/<profile>/deps`.
+        let test = std::env::current_exe().context("cannot find this test's own program")?;
+        let folder = test.parent().and_then(Path::parent).context("the test lies in no folder")?;
+        let path = folder.join(name);
+        ensure!(path.is_file(), "`{name}` is not built; run `cargo build --workspace --bins`");
+        Ok(path)
+    }
+}
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.expect("this package lies two folders below the root")
+}

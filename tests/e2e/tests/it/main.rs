@@ -1,0 +1,8 @@
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
+//! What a user sees of the whole system.
+
+mod bad_input;
+mod command_line;
+mod failures;
+mod grpc;
+mod walkthrough;
