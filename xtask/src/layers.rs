@@ -85,6 +85,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "regatta-core",
             "regatta-config",
+            "regatta-discovery-consul",
+            "regatta-yaml",
             "regatta-telemetry",
             "regatta-auth",
             "regatta-gateway",

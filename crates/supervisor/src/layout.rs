@@ -17,6 +17,11 @@ impl Layout {
         Self { root: folder.unwrap_or(Path::new(".")).join(".regatta") }
     }
 
+    /// Another folder in its place; an absolute path, because parts are told of places in it.
+    pub fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root

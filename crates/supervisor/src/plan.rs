@@ -112,7 +112,7 @@ fn regatta(arguments: &[&str]) -> Run {
 }
 
 fn control_plane(listen: SocketAddr, port: &impl Fn(u16, &str) -> Port) -> Part {
-    let run = regatta(&["control", "--listen", "{listen}", "--data-dir", "{data}"]);
+    let run = regatta(&["control", "--listen", "{listen}", "--store", "{data}"]);
     let chosen = port(listen.port(), "control_plane.listen in the manifest");
     let mut part = part(CONTROL_PLANE, Kind::ControlPlane, run, listen.ip().to_string(), chosen);
     part.needs.clear();

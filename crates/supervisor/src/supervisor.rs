@@ -39,6 +39,8 @@ const KEPT_EVENTS: usize = 4096;
 pub struct Settings {
     /// The parts.
     pub plan: Plan,
+    /// Where it keeps its files. Default `.regatta/` beside the manifest.
+    pub layout: Layout,
     /// The `regatta` program, which is also the control plane and the gateway.
     pub program: PathBuf,
     /// The cargo profile of the services.
@@ -55,6 +57,7 @@ impl Settings {
     /// The defaults for this plan, with the services built as this program was.
     pub fn new(plan: Plan, program: PathBuf) -> Self {
         Self {
+            layout: Layout::beside(&plan.manifest),
             plan,
             profile: Profile::of_program(&program),
             program,
@@ -81,7 +84,7 @@ impl Supervisor {
     ///
     /// [`Error::AlreadyRunning`], or [`Error::File`].
     pub fn try_new(settings: Settings) -> Result<Self, Error> {
-        let layout = Layout::beside(&settings.plan.manifest);
+        let layout = settings.layout.clone();
         layout.create().map_err(Error::file("cannot make", layout.root()))?;
         let lock = Lock::take(&layout.lock_file()).map_err(|taken| match taken {
             Taken::By(holder) => Error::AlreadyRunning { holder },

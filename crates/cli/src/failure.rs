@@ -1,0 +1,64 @@
+//! Why a verb failed: what is printed, and with which code the program exits.
+
+use std::process::ExitCode;
+
+use regatta_core::Chain;
+use serde_json::json;
+
+use crate::output::{Format, Paint, err};
+
+/// A verb that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    detail: Vec<String>,
+    is_usage: bool,
+    /// What happened was printed already.
+    is_silent: bool,
+}
+
+impl Failure {
+    /// Something did not work; exit code 1.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        let (detail, message) = (Vec::new(), message.into());
+        Self { message, detail, is_usage: false, is_silent: false }
+    }
+
+    /// The command line asks for something that cannot be; exit code 2.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { is_usage: true, ..Self::new(message) }
+    }
+
+    /// Exit code 1, with nothing more to say.
+    pub(crate) fn silent() -> Self {
+        Self { is_silent: true, ..Self::new("") }
+    }
+
+    /// The same with lines that are printed before it, such as the compiler's.
+    pub(crate) fn with_detail(self, detail: Vec<String>) -> Self {
+        Self { detail, ..self }
+    }
+
+    /// Prints it to standard error and gives the exit code.
+    pub(crate) fn print(self, format: Format) -> ExitCode {
+        if !self.is_silent {
+            match format {
+                Format::Json => {
+                    err(&json!({ "error": self.message, "detail": self.detail }).to_string());
+                }
+                Format::Text => {
+                    let paint = Paint::of_stderr();
+                    self.detail.iter().for_each(|line| err(line));
+                    err(&format!("{} {}", paint.error("error:"), self.message));
+                }
+            }
+        }
+        ExitCode::from(if self.is_usage { 2 } else { 1 })
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(Chain(&error).to_string())
+    }
+}

@@ -1,0 +1,110 @@
+//! Which system a verb is about: its manifest, its folder.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use regatta_manifest::Manifest;
+use regatta_supervisor::{Layout, Plan, Settings, State};
+
+use crate::failure::Failure;
+
+/// The name of a manifest.
+const MANIFEST: &str = "regatta.yaml";
+
+/// Where the system is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Place {
+    /// The manifest. Default: regatta.yaml here or in the nearest folder above.
+    #[arg(long, global = true, value_name = "PATH", env = "REGATTA_MANIFEST")]
+    manifest: Option<PathBuf>,
+    /// Where the running system keeps data, logs and state. Default: .regatta beside the manifest.
+    #[arg(long, global = true, value_name = "PATH", env = "REGATTA_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Place {
+    /// The manifest's absolute path; the file need not be valid.
+    pub(crate) fn manifest_path(&self) -> Result<PathBuf, Failure> {
+        let here = std::env::current_dir()?;
+        let given = match &self.manifest {
+            Some(path) if path.is_dir() => path.join(MANIFEST),
+            Some(path) => path.clone(),
+            None => find_above(&here).ok_or_else(|| {
+                Failure::usage(format!(
+                    "there is no {MANIFEST} in `{}` or above; go to the folder that has it, or \
+                     name it with --manifest PATH",
+                    here.display()
+                ))
+            })?,
+        };
+        if !given.is_file() {
+            let path = given.display();
+            let text = format!("there is no manifest `{path}`; name one with --manifest PATH");
+            return Err(Failure::usage(text));
+        }
+        Ok(std::fs::canonicalize(given)?)
+    }
+
+    /// The folder of the running system.
+    pub(crate) fn layout(&self) -> Result<Layout, Failure> {
+        Ok(match &self.data_dir {
+            Some(folder) => Layout::at(std::path::absolute(folder)?),
+            None => Layout::beside(&self.manifest_path()?),
+        })
+    }
+
+    /// The manifest.
+    pub(crate) fn manifest(&self) -> Result<(PathBuf, Manifest), Failure> {
+        let path = self.manifest_path()?;
+        let manifest = Manifest::load(&path)?;
+        Ok((path, manifest))
+    }
+
+    /// What a supervisor needs to run the system.
+    pub(crate) fn settings(&self, isolated: bool) -> Result<Settings, Failure> {
+        let (path, manifest) = self.manifest()?;
+        let plan = Plan::try_new(&manifest, &path, isolated)?;
+        let mut settings = Settings::new(plan, std::env::current_exe()?);
+        settings.layout = self.layout()?;
+        Ok(settings)
+    }
+
+    /// What runs; `None` when nothing does.
+    pub(crate) fn state(&self) -> Result<Option<State>, Failure> {
+        let layout = self.layout()?;
+        let state = State::read(&layout.state_file());
+        state.map_err(|error| {
+            let path = layout.state_file();
+            let text = format!("`{}` cannot be read; run `regatta down`: {error}", path.display());
+            Failure::new(text)
+        })
+    }
+
+    /// The options that lead another process to the same system.
+    pub(crate) fn arguments(&self) -> Result<Vec<PathBuf>, Failure> {
+        let data = self.layout()?.root().to_owned();
+        Ok(vec!["--manifest".into(), self.manifest_path()?, "--data-dir".into(), data])
+    }
+}
+
+fn find_above(folder: &Path) -> Option<PathBuf> {
+    folder.ancestors().map(|folder| folder.join(MANIFEST)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_manifest_above_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("services/user/src");
+        std::fs::create_dir_all(&deep).unwrap();
+        let outer = folder.path().join(MANIFEST);
+        std::fs::write(&outer, "").unwrap();
+        assert_eq!(find_above(&deep), Some(outer));
+        let inner = folder.path().join("services").join(MANIFEST);
+        std::fs::write(&inner, "").unwrap();
+        assert_eq!(find_above(&deep), Some(inner));
+    }
+}

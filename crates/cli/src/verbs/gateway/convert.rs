@@ -1,0 +1,187 @@
+//! The manifest's gateway as the gateway's settings.
+
+use std::num::NonZeroUsize;
+
+use regatta_core::Secret;
+use regatta_gateway::{
+    Access, AccessLog, Auth, Limits, RateLimit, Route, Service, Settings, Timeouts,
+};
+use regatta_manifest::{Manifest, PerClient, Requirement};
+
+use crate::failure::Failure;
+
+/// Converts; what the manifest leaves open stays the gateway's default.
+pub(super) fn settings(manifest: &Manifest, secret: Option<Secret>) -> Result<Settings, Failure> {
+    let from = &manifest.gateway;
+    let mut to = Settings::default();
+    to.listen = from.listen;
+    to.admin = from.admin;
+    to.workers = from.workers.map(NonZeroUsize::from);
+    to.services = manifest.services.iter().map(service).collect();
+    to.routes = from.routes.iter().map(route).collect();
+    if let Some(auth) = &from.auth {
+        let missing = "the gateway verifies tokens and has no secret; set AUTH__SECRET to 32 bytes \
+                       or more (`regatta up` does)";
+        let mut own = Auth::new(secret.ok_or_else(|| Failure::usage(missing))?);
+        own.issuer = Some(auth.issuer.clone());
+        own.audience = auth.audience.clone();
+        to.auth = Some(own);
+        to.default_access = access(auth.default);
+    }
+    to.rate_limit = match from.limits.per_client {
+        None => to.rate_limit,
+        Some(PerClient::Unlimited) => None,
+        Some(PerClient::AtMost(rate)) => {
+            let mut limit = RateLimit::default();
+            (limit.requests, limit.window) = (rate.count, rate.per);
+            Some(limit)
+        }
+    };
+    to.trusted_hops = from.trusted_hops.iter().map(|hop| hop.parse()).collect::<Result<_, _>>()?;
+    limits(&from.limits, &mut to.limits)?;
+    timeouts(&from.timeouts, &mut to.timeouts);
+    to.resilience.retries = from.retries.unwrap_or(to.resilience.retries);
+    to.access_log = match from.access_log {
+        regatta_manifest::AccessLog::Off => AccessLog::Off,
+        regatta_manifest::AccessLog::Json => AccessLog::Json,
+        regatta_manifest::AccessLog::Text => AccessLog::Text,
+    };
+    Ok(to)
+}
+
+fn service(from: &regatta_manifest::Service) -> Service {
+    let mut to = Service::new(from.name.clone());
+    to.versions = from.versions.iter().map(|v| (v.label.clone(), v.weight)).collect();
+    to.grpc = from.grpc.clone();
+    to.timeout = from.timeout;
+    to
+}
+
+fn route(from: &regatta_manifest::Route) -> Route {
+    let mut to = Route::new(&from.path);
+    to.methods = from.methods.clone();
+    to.access = access(from.auth);
+    to.roles = from.roles.clone();
+    to.timeout = from.timeout;
+    to
+}
+
+fn access(from: Requirement) -> Access {
+    match from {
+        Requirement::None => Access::None,
+        Requirement::Optional => Access::Optional,
+        Requirement::Required => Access::Required,
+    }
+}
+
+fn limits(from: &regatta_manifest::Limits, to: &mut Limits) -> Result<(), Failure> {
+    let counts = [
+        (from.connections, &mut to.connections),
+        (from.headers, &mut to.headers),
+        (from.idle_upstream, &mut to.idle_upstream),
+    ];
+    for (from, to) in counts {
+        set(from.map(usize::try_from).transpose()?, to);
+    }
+    set(from.header_bytes.map(usize::try_from).transpose()?, &mut to.header_bytes);
+    set(from.target_bytes.map(usize::try_from).transpose()?, &mut to.target_bytes);
+    set(from.body_bytes, &mut to.body_bytes);
+    set(from.http2_streams, &mut to.http2_streams);
+    Ok(())
+}
+
+fn timeouts(from: &regatta_manifest::Timeouts, to: &mut Timeouts) {
+    set(from.header_read, &mut to.header_read);
+    set(from.body_idle, &mut to.body_idle);
+    set(from.idle, &mut to.idle);
+    set(from.upstream_idle, &mut to.upstream_idle);
+    set(from.connect, &mut to.connect);
+    set(from.request, &mut to.request);
+    set(from.drain, &mut to.drain);
+    set(from.tunnel_idle, &mut to.tunnel_idle);
+}
+
+fn set<T>(from: Option<T>, to: &mut T) {
+    if let Some(value) = from {
+        *to = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SHOP: &str = "
+name: shop
+services:
+  user:
+    run: { cargo: user }
+    versions: { v1: 90, v2: 10 }
+    grpc: [a.B]
+    timeout: 3s
+gateway:
+  listen: 127.0.0.1:1234
+  admin: none
+  auth: { issuer: dev, audience: shop, default: required }
+  limits: { per_client: 7/s, headers: 50, body_bytes: 1KiB }
+  timeouts: { connect: 2s }
+  retries: 0
+  trusted_hops: [10.0.0.0/8]
+  access_log: json
+  routes:
+    - { path: /user/users, methods: [POST], auth: none }
+    - { path: /user/admin/**, roles: [admin], timeout: 1s }
+";
+
+    #[test]
+    fn what_the_manifest_says_reaches_the_gateway() {
+        let to = converted(SHOP, Some("x".repeat(40)));
+        assert_eq!(to.listen.port(), 1234);
+        assert_eq!(to.admin, None);
+        let user = &to.services[0];
+        assert_eq!(user.versions, [("v1".to_owned(), 90), ("v2".to_owned(), 10)]);
+        assert_eq!((&*user.grpc[0], user.timeout), ("a.B", Some(Duration::from_secs(3))));
+        let auth = to.auth.as_ref().unwrap();
+        assert_eq!((auth.issuer.as_deref(), auth.audience.as_deref()), (Some("dev"), Some("shop")));
+        assert_eq!(to.default_access, Access::Required);
+        let limit = to.rate_limit.unwrap();
+        assert_eq!((limit.requests.get(), limit.window), (7, Duration::from_secs(1)));
+        assert_eq!((to.limits.headers, to.limits.body_bytes), (50, 1024));
+        assert_eq!(to.timeouts.connect, Duration::from_secs(2));
+        assert_eq!((to.resilience.retries, to.access_log), (0, AccessLog::Json));
+        assert!(to.trusted_hops[0].contains("10.1.1.1".parse().unwrap()));
+        assert_eq!((to.routes[0].access, &*to.routes[0].methods[0]), (Access::None, "POST"));
+        assert_eq!((to.routes[1].access, &*to.routes[1].roles[0]), (Access::Required, "admin"));
+        assert_eq!(to.routes[1].timeout, Some(Duration::from_secs(1)));
+        to.validate().unwrap();
+    }
+
+    #[test]
+    fn what_it_leaves_open_stays_the_default() {
+        let to = converted("name: a\nservices:\n  user:\n    run: { cargo: user }\n", None);
+        let default = Settings::default();
+        assert_eq!(to.limits.headers, default.limits.headers);
+        assert_eq!(to.timeouts.request, default.timeouts.request);
+        assert_eq!(to.rate_limit.unwrap().requests.get(), 60);
+        assert!(to.auth.is_none());
+    }
+
+    #[test]
+    fn a_client_may_be_without_limit() {
+        let text = SHOP.replace("7/s", "none").replace("unlimited", "none");
+        assert!(converted(&text, Some("x".repeat(40))).rate_limit.is_none());
+    }
+
+    #[test]
+    fn a_gateway_that_verifies_tokens_needs_a_secret() {
+        let manifest = Manifest::parse(SHOP, "regatta.yaml").unwrap();
+        assert!(settings(&manifest, None).is_err());
+    }
+
+    fn converted(text: &str, secret: Option<String>) -> Settings {
+        let manifest = Manifest::parse(text, "regatta.yaml").unwrap();
+        settings(&manifest, secret.map(Secret::new)).unwrap()
+    }
+}

@@ -1,0 +1,43 @@
+//! The verbs, one a file.
+
+mod control;
+mod down;
+mod gateway;
+mod logs;
+mod ps;
+mod serving;
+mod token;
+mod up;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::output::Format;
+use crate::system::Place;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Up(up::Up),
+    Ps(ps::Ps),
+    Logs(logs::Logs),
+    Down(down::Down),
+    Token(token::Token),
+    Control(control::Control),
+    Gateway(gateway::Gateway),
+}
+
+impl Verb {
+    /// Does it.
+    pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
+        match self {
+            Self::Up(verb) => verb.run(place, format).await,
+            Self::Ps(verb) => verb.run(place, format),
+            Self::Logs(verb) => verb.run(place, format).await,
+            Self::Down(verb) => verb.run(place, format).await,
+            Self::Token(verb) => verb.run(place, format),
+            Self::Control(verb) => verb.run().await,
+            Self::Gateway(verb) => verb.run(place).await,
+        }
+    }
+}

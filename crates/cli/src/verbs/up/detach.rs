@@ -1,0 +1,99 @@
+//! `up --detach`: starts a supervisor in the background and waits until everything is ready.
+
+use std::fs::OpenOptions;
+use std::process::Stdio;
+
+use regatta_supervisor::{Event, Settings, State};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::Up;
+use crate::failure::Failure;
+use crate::output::{Format, hints, out, state_json};
+use crate::system::Place;
+
+/// Starts the supervisor, shows its progress, returns once everything is ready.
+///
+/// Ctrl-C while it starts stops it; nothing is left running.
+pub(super) async fn run(
+    up: &Up,
+    place: &Place,
+    settings: &Settings,
+    format: Format,
+) -> Result<(), Failure> {
+    settings.layout.create()?;
+    let mut child = spawn(up, place, settings)?;
+    let mut live = super::live(settings, format);
+    let output = child.stdout.take().ok_or_else(|| Failure::new("the supervisor has no output"))?;
+    let mut lines = BufReader::new(output).lines();
+    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    loop {
+        let line = tokio::select! {
+            line = lines.next_line() => line?,
+            _ = interrupt.recv() => {
+                terminate(&child);
+                continue;
+            }
+        };
+        let Some(line) = line else { return Err(ended(settings, child).await) };
+        let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+        match event {
+            Event::Failed { message, detail } => {
+                let _status = child.wait().await;
+                return Err(Failure::new(message).with_detail(detail));
+            }
+            Event::Running(state) => {
+                show(&state, &mut live, format);
+                return Ok(());
+            }
+            // Programs get one object, at the end.
+            event if format == Format::Text => live.show(&event, super::now()),
+            _ => {}
+        }
+    }
+}
+
+fn show(state: &State, live: &mut crate::output::Live, format: Format) {
+    if format == Format::Json {
+        return out(&state_json(state, true).to_string());
+    }
+    live.show(&Event::Running(state.clone()), super::now());
+    hints(state);
+    out("it runs in the background: regatta ps, regatta logs -f, regatta down");
+}
+
+fn spawn(up: &Up, place: &Place, settings: &Settings) -> Result<Child, Failure> {
+    let path = settings.layout.log_file("supervisor");
+    let errors = OpenOptions::new().create(true).append(true).open(path)?;
+    let mut command = Command::new(&settings.program);
+    command.arg("up").arg("--background").args(place.arguments()?);
+    command.args(["--profile", settings.profile.as_str()]);
+    for (option, time) in [("--ready-within", up.ready_within), ("--stop-within", up.stop_within)] {
+        command.arg(option).arg(regatta_yaml::format_duration(time));
+    }
+    if up.isolated {
+        command.arg("--isolated");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+    // Ctrl-C at this terminal is for us; we hand it on while it starts.
+    command.process_group(0);
+    Ok(command.spawn()?)
+}
+
+fn terminate(child: &Child) {
+    use nix::sys::signal::{Signal, kill};
+    if let Some(Ok(pid)) = child.id().map(i32::try_from) {
+        let _gone = kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM);
+    }
+}
+
+/// It ended without a word: it could not even begin, or was killed.
+async fn ended(settings: &Settings, mut child: Child) -> Failure {
+    let status = child.wait().await.map_or_else(|error| error.to_string(), |s| s.to_string());
+    let path = settings.layout.log_file("supervisor");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let last = lines[lines.len().saturating_sub(5)..].to_vec();
+    let text = format!("the supervisor ended early ({status}); its log is {}", path.display());
+    Failure::new(text).with_detail(last)
+}
