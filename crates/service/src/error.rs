@@ -126,7 +126,7 @@ mod tests {
             lines[1].contains("config.yaml:2") && lines[1].contains("server.port"),
             "{printed}"
         );
-        assert!(lines[2].contains("did you mean `max_connections`"), "{printed}");
+        assert!(lines[2].contains("did you mean `server.max_connections`"), "{printed}");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Service {
     pub(crate) settings: Settings,
     pub(crate) telemetry: Telemetry,
     pub(crate) registry: Registry,
+    /// Whether the registry was given to the builder, as tests do.
+    pub(crate) has_given_registry: bool,
     pub(crate) client: Client,
     pub(crate) tasks: Tasks,
     /// Added to by what is opened through a shared reference.
@@ -101,6 +103,7 @@ impl Service {
         let options = settings.telemetry.options(logs.then_some(&settings.log));
         let options = options.map_err(Error::TelemetryOption)?;
         let telemetry = Telemetry::init(identity, options).map_err(Error::Telemetry)?;
+        let has_given_registry = registry.is_some();
         let registry = match registry {
             Some(registry) => registry,
             None => Registry::open(&settings.registry)?,
@@ -114,6 +117,7 @@ impl Service {
             settings,
             telemetry,
             registry,
+            has_given_registry,
             client,
             tasks: Tasks::default(),
             dependencies: Mutex::default(),
