@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
-use regatta_core::{Context, Deadline, InstanceId};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use regatta_core::{Context, Deadline, Instance, InstanceId};
 use regatta_resilience::breaker::Outcome;
 use regatta_resilience::retry::{Attempt, Decision, Failure};
 use regatta_telemetry::client::{ClientSpan, Outgoing, span};
-use regatta_telemetry::{ATTEMPT_COUNT, PREVIOUS_ATTEMPTS, inject_deadline};
 
 use crate::Error;
 use crate::body::{Limit, ResponseBody};
@@ -130,15 +129,15 @@ impl Call {
             unreachable!("the policy does not repeat what cannot be replayed")
         };
         let is_grpc = self.protocol == Protocol::Grpc;
-        let mut span = self.span(&instance, marks.sent);
-        span.annotate("regatta.instance.id", instance.id.to_string());
-
         let starts = now();
         let try_deadline = match self.may_repeat_lost(marks) {
             true => Deadline::after(starts, self.try_timeout).earlier(Some(marks.deadline)),
             // Nothing is gained by giving up on it early.
             false => marks.deadline,
         };
+        let mut span = self.span(&instance, marks.sent, try_deadline);
+        span.annotate("regatta.instance.id", instance.id.to_string());
+
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
@@ -146,9 +145,9 @@ impl Call {
         if is_grpc {
             *request.version_mut() = Version::HTTP_2;
         }
+        // Also tells the callee that it serves a retry, if it does: so attempts do not multiply
+        // along a chain of hops.
         span.inject(request.headers_mut());
-        inject_deadline(request.headers_mut(), try_deadline, starts, is_grpc);
-        mark_retry(request.headers_mut(), marks, is_grpc);
 
         let answer = tokio::time::timeout_at(
             tokio::time::Instant::from_std(try_deadline.instant()),
@@ -191,11 +190,12 @@ impl Call {
         Tried { failure, answer }
     }
 
-    fn span(&self, instance: &regatta_core::Instance, sent: u32) -> ClientSpan {
+    fn span(&self, instance: &Instance, sent: u32, deadline: Deadline) -> ClientSpan {
         let (host, port) = (instance.endpoint.host(), instance.endpoint.port());
         let outgoing = Outgoing::new(&self.method, self.path.path(), host, port)
             .service(self.target.name().as_str())
-            .attempt(sent);
+            .attempt(sent)
+            .deadline(deadline);
         span(if self.protocol == Protocol::Grpc { outgoing.grpc() } else { outgoing })
     }
 
@@ -227,15 +227,6 @@ struct Marks {
     serves_retry: bool,
     started: Instant,
     deadline: Deadline,
-}
-
-/// Tells the callee that it serves a retry, also when only our own caller repeats: so attempts do
-/// not multiply along a chain of hops. Telemetry has marked tries after one that was sent.
-fn mark_retry(headers: &mut HeaderMap, marks: &Marks, is_grpc: bool) {
-    if marks.serves_retry && marks.sent == 0 {
-        let (name, count) = if is_grpc { (PREVIOUS_ATTEMPTS, 1) } else { (ATTEMPT_COUNT, 2) };
-        headers.insert(name, HeaderValue::from(count));
-    }
 }
 
 fn uri(authority: http::uri::Authority, path: PathAndQuery) -> Uri {

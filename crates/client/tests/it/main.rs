@@ -1,2 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
-//! Calls against real servers.
+//! Calls against real servers on free ports, found through a registry in memory.
+
+mod answers;
+mod breaker;
+mod chain;
+mod deadline;
+mod discovery;
+mod fleet;
+mod grpc;
+mod retry;
