@@ -82,12 +82,13 @@ impl Call {
                 // What happened says more than that it may not be repeated.
                 Err(error) => return Err(last.unwrap_or(error)),
             };
-            tried.push(chosen.instance.id.clone());
+            let id = chosen.instance().id.clone();
             let Tried { failure, answer } = self.attempt(chosen, &marks).await;
             let Some(failure) = failure else {
                 target.budget().deposit(now());
                 return answer;
             };
+            tried.push(id);
             let now = now();
             let attempt = Attempt {
                 number: marks.number,
@@ -123,7 +124,7 @@ impl Call {
     }
 
     async fn attempt(&mut self, chosen: Chosen, marks: &Marks) -> Tried {
-        let Chosen { instance, authority, permit } = chosen;
+        let instance = chosen.instance();
         let service = self.target.name().clone();
         let Some(body) = self.body.next() else {
             unreachable!("the policy does not repeat what cannot be replayed")
@@ -135,13 +136,13 @@ impl Call {
             // Nothing is gained by giving up on it early.
             false => marks.deadline,
         };
-        let mut span = self.span(&instance, marks.sent, try_deadline);
+        let mut span = self.span(instance, marks.sent, try_deadline);
         span.annotate("regatta.instance.id", instance.id.to_string());
 
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
-        *request.uri_mut() = uri(authority, self.path.clone());
+        *request.uri_mut() = uri(chosen.authority().clone(), self.path.clone());
         if is_grpc {
             *request.version_mut() = Version::HTTP_2;
         }
@@ -161,14 +162,14 @@ impl Call {
                 };
                 span.respond(response.status().as_u16(), response.headers());
                 let Marks { started, deadline, .. } = *marks;
-                let endpoint = instance.endpoint;
+                let endpoint = instance.endpoint.clone();
                 let limit = Limit { service, endpoint, started, deadline, sleep: None };
                 let answer = response.map(|body| ResponseBody::new(body, span, limit));
                 (verdict.outcome, verdict.failure, Ok(answer))
             }
             Ok(Err(source)) => {
                 let failure = transport::failure(&source);
-                let endpoint = instance.endpoint;
+                let endpoint = instance.endpoint.clone();
                 let error = if source.is_connect() {
                     Error::Connect { service, endpoint, source: source.into() }
                 } else {
@@ -186,7 +187,7 @@ impl Call {
                 (Outcome::Failure, Some(Failure::Lost), Err(error))
             }
         };
-        permit.record(now(), outcome);
+        chosen.permit.record(now(), outcome);
         Tried { failure, answer }
     }
 

@@ -43,11 +43,20 @@ struct Member {
 }
 
 /// An instance that may be called, once.
-#[derive(Debug)]
 pub(crate) struct Chosen {
-    pub(crate) instance: Instance,
-    pub(crate) authority: Authority,
+    snapshot: Arc<Snapshot>,
+    number: usize,
     pub(crate) permit: Permit,
+}
+
+impl Chosen {
+    pub(crate) fn instance(&self) -> &Instance {
+        &self.snapshot.instances()[self.number]
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.snapshot.members[self.number].authority
+    }
 }
 
 impl Target {
@@ -121,10 +130,8 @@ impl Target {
                     return Err(Error::NoInstance { service: self.name.clone(), source });
                 }
             };
-            let member = &snapshot.members[number];
-            if let Ok(permit) = member.breaker.admit(now) {
-                let instance = snapshot.instances()[number].clone();
-                return Ok(Chosen { instance, authority: member.authority.clone(), permit });
+            if let Ok(permit) = snapshot.members[number].breaker.admit(now) {
+                return Ok(Chosen { snapshot, number, permit });
             }
         }
         let waits = snapshot.members.iter().map(|member| match member.breaker.check(now) {
