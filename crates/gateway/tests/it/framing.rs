@@ -1,0 +1,116 @@
+//! Hostile messages: what is refused never reaches a service, and no byte of one is a request.
+
+use crate::support::{Wire, answering, echo, get, settings, start};
+
+#[tokio::test]
+async fn nothing_ambiguous_reaches_a_service() {
+    let mut upstream = echo().await;
+    let gateway = start(settings(), &[upstream.addr]).await;
+    let smuggled = "GET /a/smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
+    for (status, request) in [
+        (400, format!("POST /a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}")),
+        (400, format!("POST /a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\n{smuggled}")),
+        (400, format!("POST /a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n{smuggled}")),
+        (400, format!("POST /a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n{smuggled}")),
+        (400, format!("POST /a/x HTTP/1.1\r\nHost: h\r\nX: a\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}")),
+        (400, format!("POST /a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n{smuggled}")),
+        (400, format!("POST /a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;\na\r\nhello\r\n0\r\n\r\n{smuggled}")),
+        (400, format!("POST /a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\n\r\n{smuggled}")),
+        (400, format!("POST /a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n{smuggled}")),
+        (400, format!("GET /a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nConnection: Content-Length\r\n\r\n{smuggled}")),
+        (400, "GET /a/x HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n".into()),
+        (400, "GET /a/x HTTP/1.1\r\n\r\n".into()),
+        (400, "GET /a/../b HTTP/1.1\r\nHost: h\r\n\r\n".into()),
+        (400, "GET /a%2fadmin HTTP/1.1\r\nHost: h\r\n\r\n".into()),
+        (400, "GET //a/x HTTP/1.1\r\nHost: h\r\n\r\n".into()),
+        (414, format!("GET /a/{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(9000))),
+        (431, format!("GET /a/x HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(40_000))),
+        (431, format!("GET /a/x HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(120))),
+        (413, "POST /a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n".into()),
+        (417, "POST /a/x HTTP/1.1\r\nHost: h\r\nExpect: gold\r\n\r\n".into()),
+        (405, "CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n".into()),
+        (505, "GET /a/x HTTP/3.0\r\nHost: h\r\n\r\n".into()),
+    ] {
+        let mut wire = Wire::connect(gateway.addr).await;
+        wire.send(&request).await;
+        let answer = wire.message().await.unwrap_or_else(|| panic!("{request:?}"));
+        assert_eq!(answer.status, status, "{request:?}");
+        assert_eq!(answer.field("content-type"), Some("application/problem+json"), "{request:?}");
+        if !request.starts_with("GET /a/.") && !request.contains("%2f") && !request.contains("//a") {
+            assert!(wire.rest().await.is_empty(), "a second answer to {request:?}");
+        }
+    }
+    assert_eq!(get(gateway.addr, "/a/last").await.status, 200);
+    let mut seen = Vec::new();
+    loop {
+        let request = upstream.request().await;
+        seen.push(request.line.clone());
+        if request.line.contains("/last") {
+            break;
+        }
+    }
+    assert!(!seen.iter().any(|line| line.contains("smuggled")), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_framed_anew_and_what_follows_is_the_next_request() {
+    let mut upstream = echo().await;
+    let gateway = start(settings(), &[upstream.addr]).await;
+    let mut wire = Wire::connect(gateway.addr).await;
+    wire.send(
+        "POST /a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
+         3;ext=\"1\"\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n\
+         GET /a/y HTTP/1.1\r\nHost: h\r\n\r\n",
+    )
+    .await;
+    assert_eq!(wire.message().await.unwrap().text(), "abcde");
+    assert_eq!(wire.message().await.unwrap().status, 200);
+    assert_eq!(upstream.request().await.line, "POST /x HTTP/1.1");
+    assert_eq!(upstream.request().await.line, "GET /y HTTP/1.1");
+}
+
+#[tokio::test]
+async fn a_service_that_answers_twice_does_not_answer_the_next_client() {
+    let upstream = answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
+    )
+    .await;
+    let gateway = start(settings(), &[upstream.addr]).await;
+    for _ in 0..4 {
+        assert_eq!(get(gateway.addr, "/a/x").await.text(), "ok");
+    }
+}
+
+#[tokio::test]
+async fn garbage_from_a_service_is_a_bad_gateway() {
+    for garbage in [
+        "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ] {
+        let upstream = answering(garbage).await;
+        let gateway = start(settings(), &[upstream.addr]).await;
+        let answer = get(gateway.addr, "/a/x").await;
+        assert_eq!(answer.status, 502, "{garbage:?}");
+        assert_eq!(answer.json()["code"], "bad_upstream", "{garbage:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_cut_off_by_the_service_is_cut_off_for_the_client() {
+    for cut in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
+    ] {
+        let upstream = crate::support::answering_once(cut).await;
+        let gateway = start(settings(), &[upstream.addr]).await;
+        let mut wire = Wire::connect(gateway.addr).await;
+        wire.send("GET /a/x HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let text = String::from_utf8(wire.rest().await).unwrap();
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        assert!(text.contains("half") && !text.contains("\r\n0\r\n"), "{text}");
+    }
+}

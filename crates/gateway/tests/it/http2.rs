@@ -1,0 +1,189 @@
+//! HTTP/2 with prior knowledge, and gRPC.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http2::SendRequest;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use crate::support::{LIMIT, auth, echo, nobody, settings, start};
+
+type Client = SendRequest<Full<Bytes>>;
+
+async fn client(address: SocketAddr) -> Client {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    TaskTracker::new().spawn(connection);
+    sender
+}
+
+async fn send(client: &mut Client, request: Request<Full<Bytes>>) -> Response<Incoming> {
+    tokio::time::timeout(LIMIT, client.send_request(request)).await.unwrap().unwrap()
+}
+
+fn grpc(path: &str) -> http::request::Builder {
+    Request::post(format!("http://shop{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+}
+
+/// A gRPC service over HTTP/2 that answers with what it was asked and `grpc-status` in trailers.
+async fn grpc_service(wait: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let tasks = TaskTracker::new();
+    tasks.clone().spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service_fn(move |request: Request<Incoming>| async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                tokio::time::sleep(wait).await;
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", HeaderValue::from_static("0"));
+                let seen = format!(
+                    "{} {} {:?} {:?}",
+                    head.uri.path(),
+                    body.len(),
+                    head.headers.get("te"),
+                    head.headers.get("grpc-timeout"),
+                );
+                let frames = [Ok(Frame::data(Bytes::from(seen))), Ok(Frame::trailers(trailers))];
+                let body = StreamBody::new(futures::stream::iter(frames));
+                let response = Response::builder().header("content-type", "application/grpc");
+                Ok::<_, Infallible>(
+                    response.body(body.map_err(|never: Infallible| never)).unwrap(),
+                )
+            });
+            tasks.spawn(
+                hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn plain_requests_are_carried_to_http_1_services() {
+    let mut service = echo().await;
+    let gateway = start(settings(), &[service.addr]).await;
+    let mut client = client(gateway.addr).await;
+    for _ in 0..3 {
+        let request = Request::post("http://shop/a/x?q=1")
+            .header("x-user-id", "9")
+            .body(Full::from("hello"))
+            .unwrap();
+        let response = send(&mut client, request).await;
+        assert_eq!(response.status(), 200);
+        assert!(response.headers().contains_key("x-request-id"));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "hello");
+        let seen = service.request().await;
+        assert_eq!(seen.line, "POST /x?q=1 HTTP/1.1");
+        assert_eq!(seen.field("host"), Some("shop"));
+        assert_eq!(seen.field("x-user-id"), None);
+        assert_eq!(seen.field("x-forwarded-for"), Some("127.0.0.1"));
+    }
+    assert_eq!(service.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_grpc_call_keeps_its_trailers_and_its_deadline() {
+    let service = grpc_service(Duration::ZERO).await;
+    let mut settings = settings();
+    settings.services[0].grpc = vec!["pkg.Greeter".into()];
+    let gateway = start(settings, &[service]).await;
+    let mut client = client(gateway.addr).await;
+    for (path, seen) in [("/pkg.Greeter/Hi", "/pkg.Greeter/Hi"), ("/a/pkg.Other/Hi", "/pkg.Other/Hi")] {
+        let request = grpc(path).header("grpc-timeout", "2S").body(Full::from("12345")).unwrap();
+        let response = send(&mut client, request).await;
+        assert_eq!(response.status(), 200);
+        let collected = response.into_body().collect().await.unwrap();
+        assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
+        let text = String::from_utf8(collected.to_bytes().to_vec()).unwrap();
+        assert_eq!(text, format!("{seen} 5 Some(\"trailers\") Some(\"2000000u\")"));
+    }
+}
+
+#[tokio::test]
+async fn what_the_gateway_refuses_of_grpc_is_a_grpc_status() {
+    let service = grpc_service(Duration::from_secs(3)).await;
+    let mut settings = settings();
+    settings.auth = Some(auth());
+    let mut route = regatta_gateway::Route::new("/a/secret.Service/**");
+    route.roles = vec!["admin".into()];
+    settings.routes = vec![route];
+    let gateway = start(settings, &[service]).await;
+    let mut client = client(gateway.addr).await;
+    for (path, timeout, code) in [
+        ("/nowhere.Service/X", "10S", "12"),
+        ("/a/secret.Service/X", "10S", "16"),
+        ("/a/x.Service/X", "200m", "4"),
+    ] {
+        let request = grpc(path).header("grpc-timeout", timeout).body(Full::default()).unwrap();
+        let response = send(&mut client, request).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["grpc-status"], code, "{path}");
+        assert!(response.headers().contains_key("grpc-message"), "{path}");
+    }
+    let empty = start(crate::support::settings(), &[nobody().await]).await;
+    let mut client = self::client(empty.addr).await;
+    let response = send(&mut client, grpc("/a/x.S/X").body(Full::default()).unwrap()).await;
+    assert_eq!(response.headers()["grpc-status"], "14");
+}
+
+#[tokio::test]
+async fn bodies_over_the_limit_and_hidden_paths_are_refused_here_too() {
+    let mut service = echo().await;
+    let mut settings = settings();
+    settings.limits.body_bytes = 10;
+    let gateway = start(settings, &[service.addr]).await;
+    let mut client = client(gateway.addr).await;
+    let long = Request::post("http://shop/a/x").body(Full::from("x".repeat(11))).unwrap();
+    assert_eq!(send(&mut client, long).await.status(), 413);
+    let hidden = Request::get("http://shop/a/%2e%2e/b").body(Full::default()).unwrap();
+    assert_eq!(send(&mut client, hidden).await.status(), 400);
+    assert_eq!(service.unseen(), 0);
+}
+
+#[tokio::test]
+async fn many_calls_share_one_connection_on_each_side() {
+    let service = grpc_service(Duration::from_millis(50)).await;
+    let gateway = start(settings(), &[service]).await;
+    let client = client(gateway.addr).await;
+    let calls = (0..50).map(|_| {
+        let mut client = client.clone();
+        async move {
+            let response = send(&mut client, grpc("/a/p.S/X").body(Full::default()).unwrap()).await;
+            response.into_body().collect().await.unwrap().trailers().unwrap()["grpc-status"].clone()
+        }
+    });
+    let statuses = futures::future::join_all(calls).await;
+    assert!(statuses.iter().all(|status| status == "0"));
+}
+
+#[tokio::test]
+async fn a_drain_lets_open_streams_end() {
+    let service = grpc_service(Duration::from_millis(300)).await;
+    let gateway = start(settings(), &[service]).await;
+    let mut client = client(gateway.addr).await;
+    let call = send(&mut client, grpc("/a/p.S/X").body(Full::default()).unwrap());
+    let drain = gateway.drain.clone();
+    let (response, ()) = tokio::join!(call, async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drain.cancel();
+    });
+    let collected = response.into_body().collect().await.unwrap();
+    assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
+}

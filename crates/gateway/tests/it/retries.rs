@@ -1,0 +1,127 @@
+//! What is sent again, where to, and what is not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::support::{
+    Message, Wire, answering, ask, echo, get, nobody, ok, settings, start, upstream,
+};
+
+const DOWN: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown";
+const POST: &str = "POST /a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
+
+#[tokio::test]
+async fn an_instance_that_refuses_connections_costs_no_request_of_any_method() {
+    let service = echo().await;
+    let gateway = start(settings(), &[nobody().await, service.addr]).await;
+    for _ in 0..10 {
+        assert_eq!(get(gateway.addr, "/a/x").await.status, 200);
+        assert_eq!(ask(gateway.addr, POST).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_says_unavailable_is_asked_of_another_instance_if_that_is_safe() {
+    let (mut down, mut service) = (answering(DOWN).await, echo().await);
+    let gateway = start(settings(), &[down.addr, service.addr]).await;
+    for _ in 0..4 {
+        assert_eq!(get(gateway.addr, "/a/x").await.status, 200);
+    }
+    assert!(down.unseen() >= 1);
+    let mut attempts = Vec::new();
+    while let Ok(request) = service.requests.try_recv() {
+        attempts.push(request.field("x-envoy-attempt-count").unwrap().to_owned());
+    }
+    assert!(attempts.contains(&"2".to_owned()), "{attempts:?}");
+}
+
+#[tokio::test]
+async fn a_post_that_may_have_been_done_is_not_sent_twice() {
+    let (mut one, mut two) = (answering(DOWN).await, answering(DOWN).await);
+    let gateway = start(settings(), &[one.addr, two.addr]).await;
+    let answer = ask(gateway.addr, POST).await;
+    assert_eq!((answer.status, answer.text().as_str()), (503, "down"));
+    assert_eq!(one.unseen() + two.unseen(), 1);
+    // A connection that breaks after the request was sent may have done it too.
+    let broken = upstream(Arc::new(|_, _: &Message| (Vec::new(), true))).await;
+    let mut other = echo().await;
+    let gateway = start(settings(), &[broken.addr, other.addr]).await;
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        statuses.push(ask(gateway.addr, POST).await.status);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 502]);
+    assert_eq!(other.unseen(), 1);
+}
+
+#[tokio::test]
+async fn a_get_whose_connection_breaks_is_asked_of_another_instance() {
+    let broken = upstream(Arc::new(|_, _: &Message| (Vec::new(), true))).await;
+    let service = echo().await;
+    let gateway = start(settings(), &[broken.addr, service.addr]).await;
+    for _ in 0..4 {
+        assert_eq!(get(gateway.addr, "/a/x").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_service_closed_costs_no_request() {
+    // Each connection serves one request and closes without saying so.
+    let service = upstream(Arc::new(|_, _: &Message| (ok(b"x"), true))).await;
+    let gateway = start(settings(), &[service.addr]).await;
+    let mut wire = Wire::connect(gateway.addr).await;
+    for number in 0..20 {
+        let request =
+            if number % 2 == 0 { "GET /a/x HTTP/1.1\r\nHost: h\r\n\r\n" } else { POST };
+        wire.send(request).await;
+        assert_eq!(wire.message().await.unwrap().status, 200, "request {number}");
+        // The close is on its way through the kernel; a request in that gap is another test.
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_breaker_keeps_requests_from_an_instance_that_fails() {
+    let (mut down, service) = (answering(DOWN).await, echo().await);
+    let gateway = start(settings(), &[down.addr, service.addr]).await;
+    for _ in 0..40 {
+        get(gateway.addr, "/a/x").await;
+    }
+    assert_eq!(down.unseen(), 5, "the threshold");
+}
+
+#[tokio::test]
+async fn without_another_instance_the_answer_is_passed_on() {
+    let mut down = answering(DOWN).await;
+    let gateway = start(settings(), &[down.addr]).await;
+    let answer = get(gateway.addr, "/a/x").await;
+    assert_eq!((answer.status, answer.text().as_str()), (503, "down"));
+    assert_eq!(down.unseen(), 1);
+}
+
+#[tokio::test]
+async fn retries_stay_within_the_budget() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let mut addresses = Vec::new();
+    let mut services = Vec::new();
+    for _ in 0..2 {
+        let seen = Arc::clone(&seen);
+        let service = upstream(Arc::new(move |_, _: &Message| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            (DOWN.as_bytes().to_vec(), false)
+        }))
+        .await;
+        addresses.push(service.addr);
+        services.push(service);
+    }
+    let mut settings = settings();
+    settings.resilience.failure_threshold = std::num::NonZeroU32::new(10_000).unwrap();
+    let gateway = start(settings, &addresses).await;
+    for _ in 0..100 {
+        get(gateway.addr, "/a/x").await;
+    }
+    let seen = seen.load(Ordering::SeqCst);
+    // 30 retries are the floor for ten seconds; without a success nothing is added.
+    assert!((130..=140).contains(&seen), "{seen}");
+}
