@@ -8,3 +8,5 @@ pub mod domain;
 pub mod store;
 
 pub mod api;
+
+pub mod settings;

@@ -1,1 +1,7 @@
 //! Payments over REST.
+
+pub mod rest;
+
+mod wire;
+
+mod problem;

@@ -26,6 +26,9 @@ pub enum InvalidAmount {
 }
 
 impl Amount {
+    /// What is paid without asking anybody, unless the operator says otherwise: 1000.00.
+    pub const DEFAULT_LIMIT: Self = Self(100_000);
+
     const MAX_HUNDREDTHS: i64 = 99_999_999_999;
 
     /// The amount of so many hundredths.

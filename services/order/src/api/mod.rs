@@ -1,0 +1,7 @@
+//! Orders over REST.
+
+pub mod rest;
+
+mod wire;
+
+mod problem;

@@ -1,0 +1,120 @@
+//! Orders over REST.
+
+use regatta::auth::{self, Claims};
+use regatta::axum::extract::State;
+use regatta::axum::response::{IntoResponse, Response};
+use regatta::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use regatta::{Guard, Json, Path, Problem};
+use time::OffsetDateTime;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::problem::{declined, no_order};
+use super::wire::{OrderBody, OrderFields, PlacedBody};
+use crate::domain::{Authority, Desk, IdempotencyKey, OrderId, Status, UserId, Wish};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "order-service", description = "Orders of the reference system."),
+    modifiers(&BearerToken)
+)]
+struct Document;
+
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The routes, all for role `user`.
+pub fn routes(desk: Desk, guard: &Guard) -> OpenApiRouter {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(place_order))
+        .routes(routes!(get_order))
+        .route_layer(guard.role("user"))
+        .with_state(desk)
+}
+
+/// Places an order and pays it, once for a caller and key; the key is kept for 24 hours.
+///
+/// Without a key one is made and answered in the header `Idempotency-Key`, also with an error, so
+/// that what is pending can be gone on with.
+#[utoipa::path(post, path = "/orders", request_body = OrderFields,
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255)),
+    security(("token" = ["user"])), responses(
+    (status = 201, description = "placed and paid", body = PlacedBody,
+     headers(("Location" = String, description = "the order, relative to this URL"),
+             ("Idempotency-Key" = String, description = "the key of this order"))),
+    (status = 400, description = "the body, a field or the key is not right"),
+    (status = 402, description = "recorded as declined (`payment_declined`); `reason` says why"),
+    (status = 422, description = "no such user (`user_not_found`), or the key was used for another \
+                                  order (`idempotency_key_reused`)"),
+    (status = 503, description = "another service is away; repeat with the same key"),
+))]
+async fn place_order(
+    State(desk): State<Desk>,
+    claims: Claims,
+    headers: HeaderMap,
+    Json(fields): Json<OrderFields>,
+) -> Result<Response, Problem> {
+    let authority = Authority::new(auth::bearer(&headers).unwrap_or_default());
+    let wish = Wish {
+        caller: claims.user_id().to_owned(),
+        key: key(&headers)?,
+        user_id: UserId::try_new(fields.user_id.into())?,
+        amount: fields.amount,
+    };
+    let key = HeaderValue::from_str(wish.key.as_str());
+    let key = key.map(|key| [(IDEMPOTENCY_KEY, key)]).ok();
+    let now = OffsetDateTime::from(auth::now());
+    let payment_key = Uuid::new_v4().to_string();
+    let order = match desk.place(wish, payment_key, &authority, now).await {
+        Ok(order) => order,
+        Err(error) => return Ok((key, Problem::from(error)).into_response()),
+    };
+    if let Status::Declined { reason } = &order.status {
+        return Ok((key, declined(order.id, reason)).into_response());
+    }
+    let order_id = order.id.number();
+    // Relative, so that it holds behind a gateway's prefix too (RFC 9110, section 10.2.2).
+    let location = [(header::LOCATION, format!("./orders/{order_id}"))];
+    let body = Json(PlacedBody { order_id, status: order.status.name() });
+    Ok((StatusCode::CREATED, key, location, body).into_response())
+}
+
+/// Answers an order to the one who placed it, and to role `admin`.
+#[utoipa::path(get, path = "/orders/{id}", params(("id" = i32, Path, minimum = 1)),
+    security(("token" = ["user"])), responses(
+    (status = 200, description = "the order", body = OrderBody),
+    (status = 400, description = "the id is out of range"),
+    (status = 404, description = "the caller has no such order (`order_not_found`)"),
+))]
+async fn get_order(
+    State(desk): State<Desk>,
+    claims: Claims,
+    Path(id): Path<i32>,
+) -> Result<Json<OrderBody>, Problem> {
+    let id = OrderId::try_new(id.into())?;
+    let order = desk.get(id).await?;
+    let order = order
+        .filter(|order| order.caller == claims.user_id() || claims.has_role("admin"))
+        .ok_or_else(|| no_order(id))?;
+    Ok(Json(order.into()))
+}
+
+fn key(headers: &HeaderMap) -> Result<IdempotencyKey, Problem> {
+    let text = match headers.get(IDEMPOTENCY_KEY) {
+        Some(key) => key.to_str().unwrap_or_default().to_owned(),
+        None => Uuid::new_v4().to_string(),
+    };
+    Ok(IdempotencyKey::try_new(&text)?)
+}

@@ -1,0 +1,135 @@
+//! What goes over the wire.
+
+use std::fmt;
+
+use serde::de::{Error as _, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
+
+use crate::domain::{Amount, Order, Status};
+
+/// An order to be placed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OrderFields {
+    /// Whom it is for, 1 to 2147483647.
+    #[schema(minimum = 1)]
+    pub(super) user_id: i32,
+    /// A decimal with at most two places, 0.01 to 999999999.99: a string, or a number.
+    #[schema(value_type = String, example = "19.99")]
+    #[serde(deserialize_with = "amount")]
+    pub(super) amount: Amount,
+}
+
+/// An order that was placed.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PlacedBody {
+    pub(super) order_id: i32,
+    /// `created`.
+    pub(super) status: &'static str,
+}
+
+/// An order and how far it got.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrderBody {
+    order_id: i32,
+    user_id: i32,
+    /// With two decimal places.
+    #[schema(example = "19.99")]
+    amount: String,
+    /// `pending`, `created` or `declined`.
+    status: &'static str,
+    /// Why it was declined, or what to do while it is pending; absent when it is created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Its payment; absent until it is paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_id: Option<i32>,
+    /// RFC 3339, in UTC.
+    #[schema(format = "date-time")]
+    created_at: String,
+}
+
+impl From<Order> for OrderBody {
+    fn from(order: Order) -> Self {
+        let status = order.status.name();
+        let (payment_id, reason) = match order.status {
+            Status::Pending => {
+                let remedy = "not paid yet; repeat the request with the same Idempotency-Key";
+                (None, Some(remedy.to_owned()))
+            }
+            Status::Created { payment_id } => (Some(payment_id), None),
+            Status::Declined { reason } => (None, Some(reason)),
+        };
+        Self {
+            order_id: order.id.number(),
+            user_id: order.user_id.number(),
+            amount: order.amount.to_string(),
+            status,
+            reason,
+            payment_id,
+            // The years 0 to 9999 can be written; the store makes no others.
+            created_at: order.created_at.format(&Rfc3339).unwrap_or_default(),
+        }
+    }
+}
+
+/// An amount from a JSON string or number. A number comes as a double and is read as the shortest
+/// decimal that names it, which for amounts in range is the text that the client wrote.
+fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
+    struct Decimal;
+
+    impl Visitor<'_> for Decimal {
+        type Value = Amount;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a decimal amount such as \"19.99\"")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Amount, E> {
+            text.parse().map_err(E::custom)
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Amount, E> {
+            self.visit_str(&number.to_string())
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Amount, E> {
+            self.visit_str(&number.to_string())
+        }
+
+        fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Amount, E> {
+            self.visit_str(&number.to_string())
+        }
+    }
+
+    deserializer.deserialize_any(Decimal).map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_is_a_string_or_a_number() {
+        for (json, shown) in [
+            (r#"{"user_id":1,"amount":"19.99"}"#, "19.99"),
+            (r#"{"user_id":1,"amount":19.99}"#, "19.99"),
+            (r#"{"user_id":1,"amount":7}"#, "7.00"),
+            (r#"{"user_id":1,"amount":1e3}"#, "1000.00"),
+            (r#"{"user_id":1,"amount":999999999.99}"#, "999999999.99"),
+        ] {
+            let fields: OrderFields = serde_json::from_str(json).unwrap();
+            assert_eq!(fields.amount.to_string(), shown, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_amount_is_refused() {
+        for amount in ["\"\"", "\"1.005\"", "1.005", "0", "-1", "1e300", "null", "true", "[]"] {
+            let json = format!(r#"{{"user_id":1,"amount":{amount}}}"#);
+            assert!(serde_json::from_str::<OrderFields>(&json).is_err(), "{json}");
+        }
+    }
+}
