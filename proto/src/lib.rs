@@ -11,7 +11,12 @@
 /// let request = GetUserRequest { user_id: 1 };
 /// # let _ = request;
 /// ```
-#[allow(missing_docs, reason = "generated code; the .proto file has the comments")]
+#[allow(
+    missing_docs,
+    clippy::allow_attributes_without_reason,
+    clippy::missing_errors_doc,
+    reason = "generated code; the .proto file has the comments"
+)]
 pub mod userservice {
     tonic::include_proto!("userservice");
 
