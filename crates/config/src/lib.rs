@@ -57,11 +57,14 @@ pub use schema::{Key, Schema};
 mod default_file;
 pub use default_file::default_file;
 
+mod reference;
+pub use reference::reference;
+
 mod setting;
 pub use setting::{Setting, read_scalar};
 
-mod types;
-pub use types::ByteSize;
+mod scalars;
+pub use scalars::ByteSize;
 
 mod value;
 pub use value::{Data, Entry as MapEntry, Value};

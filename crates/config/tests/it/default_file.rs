@@ -69,3 +69,34 @@ fn with_every_default_switched_on_it_changes_nothing_either() {
     assert_eq!(format!("{:?}", loaded.0), format!("{:?}", ServerSettings::default()));
     assert_eq!(format!("{:?}", loaded.2), format!("{:?}", BreakerSettings::default()));
 }
+
+#[test]
+fn the_reference_has_a_row_for_every_setting() {
+    let text = regatta_config::reference(&[AuthSettings::schema(), BreakerSettings::schema()]);
+    assert_eq!(
+        text,
+        "\
+### `auth`
+
+How tokens are verified.
+
+| key | type | default | environment | meaning |
+|---|---|---|---|---|
+| `auth.secret` | a secret text | required | `AUTH__SECRET`, `JWT_SECRET` | The key. |
+| `auth.issuer` | a text | none | `AUTH__ISSUER` | Who issues tokens. |
+
+### `client.breaker`
+
+When the breaker of a client opens.
+
+| key | type | default | environment | meaning |
+|---|---|---|---|---|
+| `client.breaker.failure_threshold` | a whole number from 0 to 4294967295; 1 to 1000 | `5` | \
+         `CLIENT__BREAKER__FAILURE_THRESHOLD` | Failures in a row that open it. |
+| `client.breaker.share` | a number | `0.1` | `CLIENT__BREAKER__SHARE` | Share of calls that are \
+         let through while half-open. |
+| `client.breaker.enabled` | true or false | `true` | `CLIENT__BREAKER__ENABLED` | Whether there \
+         is one. |
+"
+    );
+}

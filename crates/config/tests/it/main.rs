@@ -12,9 +12,9 @@ mod entries;
 mod environment;
 mod problems;
 mod properties;
+mod scalars;
 mod sources;
 mod stores;
-mod types;
 
 choices! {
     /// How log lines look.

@@ -1,3 +1,5 @@
+//! What a document must be to be accepted.
+
 use proptest::prelude::*;
 
 use super::*;
