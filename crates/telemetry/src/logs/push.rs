@@ -56,7 +56,7 @@ fn is_machinery(target: &str) -> bool {
     let root = |machinery: &&str| {
         target.strip_prefix(*machinery).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
     };
-    MACHINERY.iter().any(|machinery| root(&machinery)) || target.starts_with("opentelemetry")
+    MACHINERY.iter().any(|machinery| root(machinery)) || target.starts_with("opentelemetry")
 }
 
 fn severity(level: Level) -> Severity {
