@@ -99,13 +99,13 @@ impl Options {
 /// `h:p` (as `CONSUL_HTTP_ADDR` may be written).
 pub(crate) fn base_url(text: &str) -> Result<String, InvalidOptions> {
     let wrong = || InvalidOptions::Url { url: text.to_owned() };
-    let trimmed = text.trim().trim_end_matches('/');
-    let url = match trimmed.split_once("://") {
-        Some(("http" | "https", _)) => trimmed.to_owned(),
-        Some(("consul", rest)) => format!("http://{rest}"),
+    let (scheme, rest) = match text.trim().split_once("://") {
+        Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
+        Some(("consul", rest)) => ("http", rest),
         Some(_) => return Err(wrong()),
-        None => format!("http://{trimmed}"),
+        None => ("http", text.trim()),
     };
+    let url = format!("{scheme}://{}", rest.trim_end_matches('/'));
     let parsed = reqwest::Url::parse(&url).map_err(|_| wrong())?;
     let plain = parsed.has_host() && parsed.query().is_none() && parsed.fragment().is_none();
     // A password in the address would be printed with it; the token is the place for secrets.

@@ -10,8 +10,9 @@ use crate::{Freshness, InstanceSet};
 /// Turns a registry's answers and failures into sets to publish; a pure rule for backends.
 ///
 /// A failure never removes an instance: it makes the set stale. A registry that comes back may
-/// have lost its memory (a wiped disk, checks not run yet), so for `grace` after its return an
-/// *empty* answer is not believed. An empty answer with no outage before it is believed at once.
+/// have lost its memory (a wiped disk, checks not run yet), so for `grace` after its return, until
+/// it has named an instance, an *empty* answer is not believed. An empty answer with no outage
+/// before it is believed at once.
 #[derive(Debug)]
 pub struct LastKnown {
     set: InstanceSet,
@@ -57,9 +58,8 @@ impl LastKnown {
             if instances.is_empty() && !self.set.instances.is_empty() && now < until {
                 return self.become_(Freshness::Stale { since });
             }
-            if now >= until {
-                self.doubt = Doubt::None;
-            }
+            // It knows of someone again, or had its time: from now on nobody means nobody.
+            self.doubt = Doubt::None;
         }
         let instances = ordered(instances);
         if instances != self.set.instances || !self.set.is_known() {

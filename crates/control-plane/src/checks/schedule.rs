@@ -169,3 +169,139 @@ impl Schedule {
         (at, self.sequence)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_probe_is_due_at_once_then_after_a_part_of_the_interval_then_after_all_of_it() {
+        let (mut schedule, now) = with(&tcp());
+        let run = probe(&mut schedule, now);
+        assert_eq!(schedule.next(), None, "not due again while it runs");
+        assert!(schedule.finished(now, &key(), run, 0.3));
+        assert_eq!(schedule.next(), Some(now + 3 * SECOND));
+        let run = probe(&mut schedule, now + 3 * SECOND);
+        assert!(schedule.finished(now + 4 * SECOND, &key(), run, 0.3));
+        assert_eq!(schedule.next(), Some(now + 14 * SECOND));
+    }
+
+    #[test]
+    fn many_checks_registered_at_once_spread_over_the_interval() {
+        let (mut schedule, now) = (Schedule::new(SECOND), now());
+        for id in 0..100 {
+            schedule.put(now, &Check { id: id.to_string(), ..tcp() });
+        }
+        for part in 0..100 {
+            let Some(Due::Probe { key, run, .. }) = schedule.pop(now) else { panic!("is due") };
+            schedule.finished(now, &key, run, f64::from(part) / 100.0);
+        }
+        for tenth in 1..=10 {
+            let until = now + tenth * SECOND - Duration::from_millis(1);
+            let due = std::iter::from_fn(|| schedule.pop(until)).count();
+            assert_eq!(due, 10, "in second {tenth}");
+        }
+    }
+
+    #[test]
+    fn a_status_change_or_the_same_registration_keeps_the_rhythm() {
+        let (mut schedule, now) = with(&tcp());
+        let run = probe(&mut schedule, now);
+        schedule.put(now + SECOND, &Check { status: Status::Passing, ..tcp() });
+        assert!(schedule.finished(now + SECOND, &key(), run, 0.5));
+        schedule.put(now + 2 * SECOND, &tcp());
+        assert_eq!(schedule.next(), Some(now + 6 * SECOND));
+    }
+
+    #[test]
+    fn a_probe_of_an_older_definition_or_of_a_removed_check_does_not_count() {
+        let (mut schedule, now) = with(&tcp());
+        let old = probe(&mut schedule, now);
+        let address = "elsewhere:1".to_owned();
+        let kind = CheckKind::Tcp { address, interval: SECOND, timeout: SECOND };
+        schedule.put(now, &Check { kind, ..tcp() });
+        assert!(!schedule.finished(now, &key(), old, 0.5));
+        let run = probe(&mut schedule, now);
+        schedule.remove(&key());
+        assert!(!schedule.finished(now, &key(), run, 0.5));
+        assert_eq!((schedule.next(), schedule.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_silent_ttl_check_expires_and_each_report_begins_its_time_anew() {
+        let ttl = Check { kind: CheckKind::Ttl { ttl: 2 * SECOND }, ..tcp() };
+        let (mut schedule, now) = with(&ttl);
+        schedule.reported(now + SECOND, &key());
+        assert_eq!(schedule.pop(now + 2 * SECOND), None);
+        let due = schedule.pop(now + 3 * SECOND);
+        assert_eq!(due, Some(Due::Expired { key: key(), kind: ttl.kind }));
+        assert_eq!(schedule.next(), None, "expires once");
+        schedule.reported(now + 4 * SECOND, &key());
+        assert_eq!(schedule.next(), Some(now + 6 * SECOND));
+    }
+
+    #[test]
+    fn a_service_is_reaped_when_its_check_stays_critical_and_not_when_it_recovers() {
+        let deregister_after = Some(5 * SECOND);
+        let kind = CheckKind::External;
+        let critical = Check { deregister_after, kind, ..tcp() };
+        let passing = Check { status: Status::Passing, ..critical.clone() };
+        let (mut schedule, now) = with(&critical);
+        schedule.put(now + SECOND, &passing);
+        assert_eq!(schedule.next(), None);
+        schedule.put(now + 2 * SECOND, &critical);
+        // Said again: critical since then, not since now.
+        schedule.put(now + 3 * SECOND, &critical);
+        assert_eq!(schedule.pop(now + 6 * SECOND), None);
+        assert_eq!(schedule.pop(now + 7 * SECOND), Some(Due::Reap { key: key() }));
+    }
+
+    #[test]
+    fn nothing_is_reaped_sooner_than_the_least() {
+        let check = Check { deregister_after: Some(Duration::from_millis(1)), ..tcp() };
+        let check = Check { kind: CheckKind::External, ..check };
+        let (schedule, now) = with(&check);
+        assert_eq!(schedule.next(), Some(now + SECOND));
+    }
+
+    fn with(check: &Check) -> (Schedule, Instant) {
+        let (mut schedule, now) = (Schedule::new(SECOND), now());
+        schedule.put(now, check);
+        (schedule, now)
+    }
+
+    fn probe(schedule: &mut Schedule, now: Instant) -> u64 {
+        match schedule.pop(now) {
+            Some(Due::Probe { run, .. }) => run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn key() -> Key {
+        tcp().key()
+    }
+
+    fn tcp() -> Check {
+        let address = "here:1".to_owned();
+        Check {
+            node: "n".to_owned(),
+            id: "c".to_owned(),
+            name: String::new(),
+            status: Status::Critical,
+            notes: String::new(),
+            output: String::new(),
+            service_id: "s".to_owned(),
+            service_name: "s".to_owned(),
+            kind: CheckKind::Tcp { address, interval: 10 * SECOND, timeout: SECOND },
+            deregister_after: None,
+            created: 1,
+            modified: 1,
+        }
+    }
+
+    fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+}

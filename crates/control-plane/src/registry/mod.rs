@@ -19,3 +19,6 @@ pub(crate) use transition::{Limits, decide};
 
 mod bootstrap;
 pub(crate) use bootstrap::bootstrap;
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,9 @@ fn whoever_comes_back_after_an_outage_is_believed_at_once_and_fresh() {
     let set = known.answer(now + 2 * SECOND, vec![instance(2)]).unwrap();
     assert_eq!(*set.instances, [instance(2)]);
     assert_eq!((set.freshness, set.generation), (Freshness::Fresh, 2));
-    assert!(known.answer(now + 3 * SECOND, Vec::new()).unwrap().freshness != Freshness::Fresh);
+    assert_eq!(known.recheck_after(now + 3 * SECOND), None);
+    let set = known.answer(now + 3 * SECOND, Vec::new()).unwrap();
+    assert_eq!((set.freshness, set.instances.len()), (Freshness::Fresh, 0));
 }
 
 #[test]

@@ -1,0 +1,111 @@
+//! Health checks of real listeners.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::server::Server;
+
+#[tokio::test]
+async fn a_tcp_check_runs_at_once_and_follows_the_listener() {
+    let server = Server::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let body = format!(r#"{{"name":"web","check":{{"tcp":"{address}","interval":"1s"}}}}"#);
+    let asked = tokio::time::Instant::now();
+    server.done("/v1/agent/service/register", &body).await;
+    server.until("/v1/health/service/web?passing", |found| found[0].is_object()).await;
+    // Far less than the interval, were it not for slow machines.
+    assert!(asked.elapsed() < Duration::from_secs(1), "took {:?}", asked.elapsed());
+    drop(listener);
+    server.until("/v1/health/service/web?passing", |found| found[0].is_null()).await;
+    let check = &server.get("/v1/agent/checks").await.json()["service:web"];
+    assert!(check["Output"].as_str().unwrap().contains("refused"), "{check}");
+    let _listener = TcpListener::bind(address).await.unwrap();
+    server.until("/v1/health/service/web?passing", |found| found[0].is_object()).await;
+}
+
+#[tokio::test]
+async fn an_http_check_sends_its_method_and_header_and_reads_the_status() {
+    let server = Server::start().await;
+    let status = Arc::new(AtomicU16::new(200));
+    let address = answering(Arc::clone(&status)).await;
+    let body = format!(
+        r#"{{"name":"web","check":{{"http":"http://{address}/ready","method":"POST",
+            "header":{{"X-Probe":["yes"]}},"interval":"1s","timeout":"500ms"}}}}"#
+    );
+    server.done("/v1/agent/service/register", &body).await;
+    for (answer, expected) in [(200, "passing"), (429, "warning"), (503, "critical")] {
+        status.store(answer, Ordering::Relaxed);
+        let path = "/v1/health/checks/web";
+        let checks = server.until(path, |checks| checks[0]["Status"] == expected).await;
+        let output = checks[0]["Output"].as_str().unwrap();
+        assert!(output.contains(&answer.to_string()) && output.contains("said"), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_critical_after_the_timeout() {
+    let server = Server::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let body = format!(
+        r#"{{"name":"web","check":{{"http":"{url}","interval":"1s","timeout":"50ms",
+            "status":"passing"}}}}"#
+    );
+    server.done("/v1/agent/service/register", &body).await;
+    let path = "/v1/health/checks/web";
+    let checks = server.until(path, |checks| checks[0]["Status"] == "critical").await;
+    assert!(!checks[0]["Output"].as_str().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_service_that_stays_silent_or_critical_for_too_long_is_deregistered() {
+    let server = Server::with(|s| s.min_deregister_after = Duration::from_millis(1)).await;
+    let body = r#"{"name":"job","check":{"ttl":"50ms","status":"passing",
+        "DeregisterCriticalServiceAfter":"100ms"}}"#;
+    server.done("/v1/agent/service/register", body).await;
+    let lasting = r#"{"name":"other","check":{"ttl":"50ms","status":"passing"}}"#;
+    server.done("/v1/agent/service/register", lasting).await;
+    server.until("/v1/agent/services", |found| found["job"].is_null()).await;
+    let checks = server.until("/v1/agent/checks", |c| c["service:other"]["Status"] == "critical");
+    assert_eq!(checks.await["service:other"]["Output"], "TTL expired");
+    assert!(server.get("/v1/agent/services").await.json()["other"].is_object());
+}
+
+#[tokio::test]
+async fn checks_go_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::at(([127, 0, 0, 1], 0).into(), folder.path()).await;
+    let body = format!(r#"{{"name":"web","check":{{"tcp":"{address}","interval":"1s"}}}}"#);
+    server.done("/v1/agent/service/register", &body).await;
+    server.until("/v1/health/service/web?passing", |found| found[0].is_object()).await;
+    server.stop().await;
+    let server = Server::at(([127, 0, 0, 1], 0).into(), folder.path()).await;
+    assert_eq!(server.passing("web").await, ["web"], "as it was before the restart");
+    drop(listener);
+    server.until("/v1/health/service/web?passing", |found| found[0].is_null()).await;
+}
+
+/// A server that answers `POST /ready` with this status, if the probe's header is there.
+async fn answering(status: Arc<AtomicU16>) -> SocketAddr {
+    let handler = async move |headers: HeaderMap| {
+        let asked = headers.get("x-probe").is_some_and(|value| value == "yes");
+        let status = if asked { status.load(Ordering::Relaxed) } else { 418 };
+        (StatusCode::from_u16(status).unwrap(), "said")
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = Router::new().route("/ready", post(handler));
+    TaskTracker::new().spawn(async move { axum::serve(listener, routes).await });
+    address
+}

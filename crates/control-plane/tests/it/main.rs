@@ -1,0 +1,11 @@
+//! The control plane, seen from its clients.
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
+
+mod backend;
+mod blocking;
+mod checks;
+mod crash;
+mod lifecycle;
+mod scale;
+mod server;
+mod surface;
