@@ -59,6 +59,14 @@ pub enum Error {
         /// The address.
         host: String,
     },
+    /// There is no such service.
+    #[error("the manifest has no service `{name}`; it has `{}`", known.join("`, `"))]
+    NoService {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
     /// The services could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),

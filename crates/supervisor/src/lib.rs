@@ -29,6 +29,9 @@ pub use error::{Conflict, Error};
 mod down;
 pub use down::{Stopped, clean, down, leftovers, running};
 
+mod inspect;
+pub use inspect::{Inspection, inspect};
+
 pub mod logs;
 
 pub mod ports;

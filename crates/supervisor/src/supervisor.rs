@@ -281,7 +281,8 @@ impl Supervisor {
 /// How to stop each part's keeper, and how to wait for it.
 type Crew = Vec<(CancellationToken, JoinHandle<()>)>;
 
-fn folder(manifest: &Path) -> PathBuf {
+/// The folder a system is built and run in: the manifest's.
+pub(crate) fn folder(manifest: &Path) -> PathBuf {
     let folder = manifest.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).to_owned()
 }

@@ -1,9 +1,12 @@
 //! The verbs, one a file.
 
+mod config;
 mod control;
+mod doctor;
 mod down;
 mod gateway;
 mod logs;
+mod new;
 mod ps;
 mod serving;
 mod token;
@@ -23,6 +26,10 @@ pub(crate) enum Verb {
     Logs(logs::Logs),
     Down(down::Down),
     Token(token::Token),
+    #[command(subcommand)]
+    Config(config::Config),
+    New(new::New),
+    Doctor(doctor::Doctor),
     Control(control::Control),
     Gateway(gateway::Gateway),
 }
@@ -36,6 +43,9 @@ impl Verb {
             Self::Logs(verb) => verb.run(place, format).await,
             Self::Down(verb) => verb.run(place, format).await,
             Self::Token(verb) => verb.run(place, format),
+            Self::Config(verb) => verb.run(place, format).await,
+            Self::New(verb) => verb.run(place, format),
+            Self::Doctor(verb) => verb.run(place, format),
             Self::Control(verb) => verb.run().await,
             Self::Gateway(verb) => verb.run(place).await,
         }

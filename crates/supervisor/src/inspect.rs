@@ -1,0 +1,118 @@
+//! Runs a service for a moment, as the supervisor would, to ask it something.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::address::Address;
+use crate::build;
+use crate::environment::{Facts, WITHHELD, arguments, environment};
+use crate::error::Error;
+use crate::part::{Kind, Part, Port, Run};
+use crate::process::Launcher;
+use crate::secret::development_secret;
+use crate::supervisor::{Settings, folder};
+
+/// How long a service may take to answer.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// What a service printed when it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// Whether it ended with success.
+    pub success: bool,
+    /// Its standard output.
+    pub output: String,
+    /// Its standard error.
+    pub errors: String,
+}
+
+/// Starts the first instance of a service with its usual variables and these, and waits for its end,
+/// at most 10 s. `url` is where the service runs now, if it does.
+///
+/// Builds it first, as `up` would.
+///
+/// # Errors
+///
+/// [`Error::NoService`], [`Error::Build`], [`Error::Spawn`], or [`Error::File`].
+///
+/// # Cancel safety
+///
+/// Cancel safe but for a build, whose cargo is killed.
+pub async fn inspect(
+    settings: &Settings,
+    service: &str,
+    url: Option<String>,
+    variables: &[(&str, &str)],
+) -> Result<Inspection, Error> {
+    let services = || settings.plan.parts.iter().filter(|part| part.kind == Kind::Service);
+    let part = services().find(|part| part.service == service || part.name == service);
+    let part = part.ok_or_else(|| Error::NoService {
+        name: service.to_owned(),
+        known: services().map(|part| part.service.clone()).collect(),
+    })?;
+    settings.layout.create().map_err(Error::file("cannot make", settings.layout.root()))?;
+    let facts = facts(settings)?;
+    let address = address(part, url);
+    let program = program(settings, part).await?;
+    let mut command = tokio::process::Command::new(&program);
+    for name in WITHHELD {
+        command.env_remove(name);
+    }
+    command
+        .args(arguments(part, &address, &facts))
+        .envs(environment(part, &address, &facts))
+        .envs(variables.iter().copied())
+        .current_dir(folder(&settings.plan.manifest))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let spawn = |source| Error::Spawn { part: part.name.clone(), program, source };
+    let ran = tokio::time::timeout(WITHIN, command.output()).await;
+    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "it did not answer in 10 s");
+    let output = ran.unwrap_or_else(|_| Err(late())).map_err(spawn)?;
+    Ok(Inspection {
+        success: output.status.success(),
+        output: String::from_utf8_lossy(&output.stdout).into_owned(),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+fn facts(settings: &Settings) -> Result<Facts, Error> {
+    let registry = settings.plan.parts.iter().find(|part| part.kind == Kind::ControlPlane);
+    let registry = registry.map(|part| address(part, None).url());
+    Ok(Facts {
+        layout: settings.layout.clone(),
+        manifest: settings.plan.manifest.clone(),
+        registry,
+        secret: development_secret(&settings.layout.secret_file()).map_err(Error::Secret)?,
+        issuer: settings.plan.issuer.clone(),
+    })
+}
+
+/// Where it runs now, or would; a free port is shown as 0.
+fn address(part: &Part, url: Option<String>) -> Address {
+    let running = url.and_then(|url| url.rsplit_once(':')?.1.parse().ok());
+    let port = match (&part.port, running) {
+        (_, Some(port)) => port,
+        (Port::Fixed { port, .. }, None) => *port,
+        (Port::Free, None) => 0,
+    };
+    Address { host: part.host.clone(), port, admin: None }
+}
+
+async fn program(settings: &Settings, part: &Part) -> Result<String, Error> {
+    let package = match &part.run {
+        Run::Cargo { package } => package,
+        Run::Command { program, .. } => return Ok(program.clone()),
+        Run::Regatta { .. } => return Ok(settings.program.display().to_string()),
+    };
+    let root = settings.layout.root();
+    let launcher = Launcher::start().map_err(Error::file("cannot start threads for", root))?;
+    let (stop, folder) = (CancellationToken::new(), folder(&settings.plan.manifest));
+    // All packages, as `up` does: another choice would unify features differently and build anew.
+    let packages = settings.plan.packages();
+    let built =
+        build::build(&launcher, &folder, root, &packages, &settings.profile, &stop, |_| ()).await?;
+    Ok(built[package].display().to_string())
+}
