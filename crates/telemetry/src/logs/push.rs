@@ -9,11 +9,10 @@ use tracing_subscriber::Layer;
 
 use super::fields::Fields;
 use crate::clock;
-use crate::export::LogSink;
+use crate::export::{LogSink, TARGET};
 
-/// Where an export's own machinery logs; exporting that would feed on itself.
-const MACHINERY: [&str; 7] =
-    ["regatta_telemetry::export", "opentelemetry", "tonic", "h2", "hyper", "hyper_util", "tower"];
+/// Crates that carry an export; exporting that would feed on itself.
+const MACHINERY: [&str; 5] = ["tonic", "h2", "hyper", "hyper_util", "tower"];
 
 /// Hands each event to the queue of log records.
 #[derive(Debug)]
@@ -53,10 +52,8 @@ impl<S: Subscriber> Layer<S> for Push {
 }
 
 fn is_machinery(target: &str) -> bool {
-    let root = |machinery: &&str| {
-        target.strip_prefix(*machinery).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-    };
-    MACHINERY.iter().any(|machinery| root(machinery)) || target.starts_with("opentelemetry")
+    let root = target.split("::").next().unwrap_or_default();
+    root.starts_with("opentelemetry") || MACHINERY.contains(&root) || target == TARGET
 }
 
 fn severity(level: Level) -> Severity {
@@ -88,7 +85,8 @@ mod tests {
 
     #[test]
     fn the_machinery_of_exports_is_known_by_its_crates() {
-        for target in ["h2", "h2::codec", "hyper_util::client", "opentelemetry_sdk::trace"] {
+        for target in ["h2", "h2::codec", "hyper_util::client", "opentelemetry_sdk::trace", TARGET]
+        {
             assert!(is_machinery(target), "{target}");
         }
         for target in ["h2o", "user_service", "regatta_telemetry::server"] {
