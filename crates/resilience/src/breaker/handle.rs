@@ -2,9 +2,19 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
+
+#[cfg(loom)]
+use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
+#[cfg(not(loom))]
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crate::breaker::state::{Rules, Ticket};
 use crate::breaker::{BreakerOpen, Change, InvalidSettings, Outcome, Settings, State};
@@ -205,5 +215,92 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Guarded> {
         // The rules leave no half-made state behind a panic.
         self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// `RUSTFLAGS="--cfg loom" cargo test -p regatta-resilience --lib loom`
+#[cfg(all(test, loom))]
+mod loom_tests {
+    //! Every interleaving of two threads.
+
+    use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    use loom::thread;
+
+    use super::*;
+
+    const OPEN_FOR: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_success_never_hides_an_opening_and_it_is_announced_once() {
+        loom::model(|| {
+            let (now, announced) = (crate::testing::now(), Arc::new(AtomicU32::new(0)));
+            let count = Arc::clone(&announced);
+            let observer: Observer = Arc::new(move |_| {
+                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            });
+            let breaker = Breaker::try_observed(settings(1), observer).unwrap();
+            let other = breaker.clone();
+            let thread = thread::spawn(move || report(&other, now, Outcome::Failure));
+            report(&breaker, now, Outcome::Success);
+            thread.join().unwrap();
+            assert_eq!(breaker.state(now), State::Open);
+            assert_eq!(announced.load(std::sync::atomic::Ordering::SeqCst), 1);
+        });
+    }
+
+    #[test]
+    fn failures_of_two_threads_are_in_a_row() {
+        loom::model(|| {
+            let now = crate::testing::now();
+            let breaker = Breaker::try_new(settings(2)).unwrap();
+            let other = breaker.clone();
+            let thread = thread::spawn(move || report(&other, now, Outcome::Failure));
+            report(&breaker, now, Outcome::Failure);
+            thread.join().unwrap();
+            assert_eq!(breaker.state(now), State::Open);
+        });
+    }
+
+    #[test]
+    fn a_thread_sees_its_own_failure_before_its_success() {
+        loom::model(|| {
+            let now = crate::testing::now();
+            let breaker = Breaker::try_new(settings(2)).unwrap();
+            let other = breaker.clone();
+            let thread = thread::spawn(move || report(&other, now, Outcome::Success));
+            report(&breaker, now, Outcome::Failure);
+            report(&breaker, now, Outcome::Success);
+            thread.join().unwrap();
+            report(&breaker, now, Outcome::Failure);
+            assert_eq!(breaker.state(now), State::Closed);
+        });
+    }
+
+    #[test]
+    fn one_of_two_threads_probes() {
+        loom::model(|| {
+            let now = crate::testing::now();
+            let later = now + OPEN_FOR;
+            let breaker = Breaker::try_new(settings(1)).unwrap();
+            report(&breaker, now, Outcome::Failure);
+            let other = breaker.clone();
+            let thread = thread::spawn(move || other.admit(later).ok());
+            let mine = breaker.admit(later).ok();
+            let theirs = thread.join().unwrap();
+            assert!(mine.is_some() != theirs.is_some());
+        });
+    }
+
+    fn settings(failure_threshold: u32) -> Settings {
+        Settings::default().with_failure_threshold(failure_threshold).with_open_for(OPEN_FOR)
+    }
+
+    /// Makes a call that ends like this, if it is admitted.
+    fn report(breaker: &Breaker, now: Instant, outcome: Outcome) {
+        if let Ok(permit) = breaker.admit(now) {
+            permit.record(now, outcome);
+        }
     }
 }

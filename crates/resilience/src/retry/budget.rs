@@ -190,10 +190,21 @@ mod tests {
     #[test]
     fn time_that_runs_back_stands_still() {
         let (budget, now) = (Budget::try_new(100, 0).unwrap(), now());
-        budget.deposit(now + Duration::from_secs(5));
+        for _ in 0..4 {
+            budget.deposit(now + Duration::from_secs(5));
+            budget.deposit(now);
+        }
+        assert_eq!(budget.left(now), 8);
+        assert_eq!(budget.left(now + Duration::from_secs(5)), 8);
+    }
+
+    #[test]
+    fn a_long_silence_forgets_all_at_once() {
+        let (budget, now) = (Budget::try_new(100, 0).unwrap(), now());
         budget.deposit(now);
-        assert_eq!(budget.left(now), 2);
-        assert_eq!(budget.left(now + Duration::from_secs(5)), 2);
+        assert_eq!(budget.left(now + Budget::WINDOW), 0);
+        budget.deposit(now + Budget::WINDOW);
+        assert_eq!(budget.left(now + 100 * Budget::WINDOW), 0);
     }
 
     #[test]

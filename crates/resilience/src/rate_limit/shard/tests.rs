@@ -132,3 +132,14 @@ fn a_newcomer_to_a_full_shard_shares_and_takes_along_what_was_shared() {
     assert!(!shard.check(RULE, 2, 110).allowed);
     assert!(shard.check(RULE, 2, 150).allowed);
 }
+
+#[test]
+fn the_client_whose_last_call_is_longest_ago_makes_room() {
+    let mut shard = Shard::new(2, 1);
+    for (client, now) in [(1, 1), (2, 50), (1, 90)] {
+        assert!(shard.check(RULE, hash_of(client), now).allowed);
+    }
+    assert!(shard.check(RULE, hash_of(3), 155).allowed);
+    let held: Vec<u64> = shard.slots.iter().map(|slot| slot.hash).collect();
+    assert_eq!(held, [hash_of(1), hash_of(3)]);
+}
