@@ -129,17 +129,19 @@ impl Gateway {
         }
         drain.cancelled().await;
         shared.drain.cancel();
-        let mut all = std::pin::pin!(async {
-            for end in &mut ends {
+        let all = async {
+            for end in ends {
                 // A dropped sender is the worker's end.
                 _ = end.await;
             }
-        });
-        if tokio::time::timeout(drain_timeout, all.as_mut()).await.is_err() {
-            tracing::warn!(open = shared.open(), "drain timed out; closing what is still open");
-        }
+        };
+        let mut all = std::pin::pin!(all);
+        let drained = tokio::time::timeout(drain_timeout, all.as_mut()).await;
         shared.stop.cancel();
-        _ = tokio::time::timeout(LAST_WORDS, all).await;
+        if drained.is_err() {
+            tracing::warn!(open = shared.open(), "drain timed out; closing what is still open");
+            _ = tokio::time::timeout(LAST_WORDS, all).await;
+        }
         tasks.close();
         _ = tokio::time::timeout(LAST_WORDS, tasks.wait()).await;
         Ok(())

@@ -171,6 +171,17 @@ impl Wire {
                 };
                 let line = String::from_utf8_lossy(&self.read[..end]).into_owned();
                 let size = usize::from_str_radix(&line, 16).unwrap();
+                if size == 0 {
+                    // The trailer section ends with an empty line.
+                    while !self.read.windows(4).any(|it| it == b"\r\n\r\n") {
+                        if !self.more().await {
+                            return None;
+                        }
+                    }
+                    let at = self.read.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+                    self.read.drain(..at + 4);
+                    break;
+                }
                 while self.read.len() < end + 2 + size + 2 {
                     if !self.more().await {
                         return None;
@@ -178,9 +189,6 @@ impl Wire {
                 }
                 message.body.extend_from_slice(&self.read[end + 2..end + 2 + size]);
                 self.read.drain(..end + 2 + size + 2);
-                if size == 0 {
-                    break;
-                }
             }
         }
         Some(message)
