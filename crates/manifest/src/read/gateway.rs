@@ -126,13 +126,13 @@ fn limits(node: &Node, problems: &mut Vec<Problem>) -> Limits {
         *place =
             fields.take(key).and_then(|node| scalars::number(node, &name, (least, most), problems));
     }
-    for (key, place) in [
-        ("header_bytes", &mut limits.header_bytes),
-        ("target_bytes", &mut limits.target_bytes),
-        ("body_bytes", &mut limits.body_bytes),
+    for (key, place, range) in [
+        ("header_bytes", &mut limits.header_bytes, (1024, 1 << 20)),
+        ("target_bytes", &mut limits.target_bytes, (64, 1 << 20)),
+        ("body_bytes", &mut limits.body_bytes, (1, 1 << 40)),
     ] {
         let name = fields.name(key);
-        *place = fields.take(key).and_then(|node| scalars::bytes(node, &name, problems));
+        *place = fields.take(key).and_then(|node| scalars::bytes(node, &name, range, problems));
     }
     fields.finish(problems);
     limits

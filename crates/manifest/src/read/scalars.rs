@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use regatta_yaml::{Node, NotThat, Problem, Scalar, Value, nearest, parse_bytes, parse_duration};
+use regatta_yaml::{
+    Node, NotThat, Problem, Scalar, Value, format_bytes, nearest, parse_bytes, parse_duration,
+};
 
 /// Reads a scalar; anything else, and a scalar that is refused, is a problem.
 pub(super) fn scalar<T, E: Display>(
@@ -64,11 +66,21 @@ pub(super) fn duration(node: &Node, name: &str, problems: &mut Vec<Problem>) -> 
     })
 }
 
-/// A size of at least one byte.
-pub(super) fn bytes(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<u64> {
+/// A size in a range.
+pub(super) fn bytes(
+    node: &Node,
+    name: &str,
+    (least, most): (u64, u64),
+    problems: &mut Vec<Problem>,
+) -> Option<u64> {
     scalar(node, name, problems, "a size such as 1MiB", |scalar| match parse_bytes(&scalar.text) {
-        Ok(0) => Err("a size of 0 lets nothing through; use 1KiB or more".to_owned()),
-        Ok(bytes) => Ok(bytes),
+        Ok(bytes) if (least..=most).contains(&bytes) => Ok(bytes),
+        Ok(_) => Err(format!(
+            "`{}` is not allowed; use {} to {}",
+            scalar.text,
+            format_bytes(least),
+            format_bytes(most)
+        )),
         Err(error) => Err(error.to_string()),
     })
 }

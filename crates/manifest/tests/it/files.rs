@@ -91,3 +91,33 @@ fn a_minimal_system_has_the_defaults() {
     assert_eq!((service.line, service.database, service.replicas.get()), (3, false, 1));
     assert_eq!(service.port, None);
 }
+
+#[test]
+fn the_guide_shows_a_manifest_that_loads_and_names_every_key() {
+    let guide = include_str!("../../../../docs/guide/manifest.md");
+    let (_, rest) = guide.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    parse(example);
+    // Each place answers a stranger with the list of its keys.
+    let stranger = "zzzzzzzzzzzz: 1";
+    let places = [
+        format!("{}{stranger}\n", services(USER)),
+        services(&format!("  a: {{ run: {{ cargo: a, {stranger} }}, {stranger} }}\n")),
+        format!(
+            "{}gateway: {{ {stranger}, auth: {{ issuer: a, {stranger} }}, limits: {{ {stranger} }}, \
+             timeouts: {{ {stranger} }}, routes: [{{ path: /**, {stranger} }}] }}\n",
+            services(USER)
+        ),
+        format!("{}control_plane: {{ {stranger} }}\n", services(USER)),
+    ];
+    let found: Vec<_> = places.iter().flat_map(|text| problems(text)).collect();
+    assert_eq!(found.len(), 9, "{found:?}");
+    for problem in found {
+        let (_, keys) = problem.split_once("known here: ").unwrap();
+        for key in keys.split(", ") {
+            let named =
+                [format!("`{key}`"), format!(".{key}`"), format!("{key}: "), format!("`{key}.")];
+            assert!(named.iter().any(|name| guide.contains(name)), "the guide does not name {key}");
+        }
+    }
+}
