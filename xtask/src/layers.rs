@@ -51,6 +51,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-resilience",
             "regatta-client",
             "regatta-database",
+            // For tests: a gRPC service to serve.
+            "regatta-proto",
             "regatta-testkit",
         ],
     ),
@@ -104,8 +106,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// A service knows the chassis and what it re-exports, never another service.
-const SERVICE: &[&str] =
-    &["regatta", "regatta-core", "regatta-database", "regatta-proto", "regatta-testkit"];
+const SERVICE: &[&str] = &[
+    "regatta",
+    "regatta-core",
+    "regatta-database",
+    "regatta-proto",
+    // For tests: a registry in memory and real servers.
+    "regatta-discovery",
+    "regatta-testkit",
+];
 
 /// Fails with every arrow that the map does not have.
 pub(crate) fn run() -> Result<()> {

@@ -29,12 +29,15 @@ impl Source {
     fn is_for_tests(&self) -> bool {
         let is_test_folder =
             |part: &str| matches!(part, "tests" | "benches" | "examples" | "testkit" | "xtask");
-        self.name().split('/').any(is_test_folder) || self.name().ends_with("tests.rs")
+        self.name().split('/').any(is_test_folder)
+            || ["tests.rs", "conformance.rs"].iter().any(|end| self.name().ends_with(end))
     }
 
     /// The code before the tests that stand beside it.
     fn code(&self) -> &str {
-        self.text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(&self.text)
+        let tests = ["\n#[cfg(test)]\nmod ", "\n#[cfg(all(test"];
+        let first = tests.iter().filter_map(|mark| self.text.find(mark)).min();
+        &self.text[..first.unwrap_or(self.text.len())]
     }
 }
 

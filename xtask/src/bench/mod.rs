@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: speed, as ratios against named peers in the same run.
 
+mod startup;
+
 use anyhow::Result;
 use clap::ValueEnum;
 
@@ -23,6 +25,8 @@ enum What {
     Gateway,
     /// A service with the whole chassis on, beside bare axum.
     Chassis,
+    /// The reference system: time to the first answer, memory at rest.
+    Startup,
     /// The cost of single decisions: breaker, limiter, balancer.
     Decisions,
 }
@@ -49,6 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             bench("regatta-gateway", "gateway")
         }
         What::Chassis => bench("regatta", "chassis"),
+        What::Startup => startup::run(matches!(arguments.format, Format::Json)),
         What::Decisions => {
             let criterion = ["bench", "--quiet", "-p", "regatta-resilience", "-p"];
             command("cargo", &[&criterion[..], &["regatta-traffic", "--benches"]].concat())
