@@ -8,3 +8,24 @@ pub mod domain;
 pub mod store;
 
 pub mod api;
+
+use regatta::Service;
+use regatta_proto::userservice::FILE_DESCRIPTOR_SET;
+
+/// Opens the service's database and adds what it serves.
+///
+/// # Errors
+///
+/// [`regatta::Error`] when a setting is wrong or the schema does not fit.
+///
+/// # Cancel safety
+///
+/// Cancel safe: the schema is brought up whole or not at all.
+pub async fn assemble(service: Service) -> regatta::Result<Service> {
+    let database = service.database()?;
+    service.migrate(&database, store::MIGRATIONS).await?;
+    let users = store::users(&database);
+    let routes = api::rest::routes(users.clone(), &service.auth()?);
+    let service = service.version(env!("CARGO_PKG_VERSION")).rest(routes);
+    Ok(service.grpc(api::grpc::server(users)).reflection(FILE_DESCRIPTOR_SET))
+}

@@ -86,7 +86,7 @@ async fn place_order(
     }
     let order_id = order.id.number();
     // Relative, so that it holds behind a gateway's prefix too (RFC 9110, section 10.2.2).
-    let location = [(header::LOCATION, format!("./orders/{order_id}"))];
+    let location = [(header::LOCATION, format!("orders/{order_id}"))];
     let body = Json(PlacedBody { order_id, status: order.status.name() });
     Ok((StatusCode::CREATED, key, location, body).into_response())
 }

@@ -81,7 +81,7 @@ async fn pay(
         return Err(problem);
     }
     // Relative, so that it holds behind a gateway's prefix too (RFC 9110, section 10.2.2).
-    let location = format!("./payments/{}", payment.id.number());
+    let location = format!("payments/{}", payment.id.number());
     let body = Json(PaymentBody::from(payment));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], body).into_response())
 }

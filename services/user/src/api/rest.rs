@@ -60,7 +60,7 @@ async fn create_user(
 ) -> Result<impl IntoResponse, Problem> {
     let user = users.create(fields.check()?).await?;
     // Relative, so that it holds behind a gateway's prefix too (RFC 9110, section 10.2.2).
-    let location = format!("./users/{}", user.id);
+    let location = format!("users/{}", user.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(UserBody::from(user))))
 }
 
@@ -148,12 +148,11 @@ async fn list_users(
     // A full page that happens to be the last one is followed by an empty one.
     let is_full = page.len() == usize::from(size.number());
     let next = page.last().filter(|_| is_full).map(|user| user.id.number());
-    let link = next.map(|next| {
-        let link = format!("<?limit={}&after={next}>; rel=\"next\"", size.number());
-        [(header::LINK, link)]
-    });
+    let next = next.map(|next| format!("?limit={}&after={next}", size.number()));
+    let link = next.as_ref().map(|next| [(header::LINK, format!("<{next}>; rel=\"next\""))]);
+    let next = next.map(|next| format!("/admin/users{next}"));
     let users = page.into_iter().map(UserBody::from).collect();
-    Ok((link, Json(UserPage { users, next })).into_response())
+    Ok((link, Json(UserPage { users, next })))
 }
 
 fn user_id(number: i32) -> Result<UserId, Problem> {

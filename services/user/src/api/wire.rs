@@ -51,8 +51,10 @@ pub(crate) struct UserBody {
 pub(crate) struct UserPage {
     /// In order of their numbers.
     pub(super) users: Vec<UserBody>,
-    /// What to give as `after` for the next page; null on the last one.
-    pub(super) next: Option<i32>,
+    /// The next page, as a path of this service; null on the last one. The header `Link` has it
+    /// relative to the URL that was asked for.
+    #[schema(example = "/admin/users?limit=20&after=20")]
+    pub(super) next: Option<String>,
 }
 
 /// Which part of the list of users.
@@ -63,7 +65,7 @@ pub(crate) struct PageQuery {
     /// How many users, 1 to 100; 20 unless given.
     #[param(minimum = 1, maximum = 100, default = 20)]
     pub(super) limit: Option<u16>,
-    /// The `next` of the page before; the first page without it.
+    /// The number of the last user of the page before; the first page without it.
     #[param(minimum = 1)]
     pub(super) after: Option<i32>,
 }

@@ -2,4 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod conformance;
+mod crash;
+mod grpc;
+mod rest;
+mod running;
 mod store;

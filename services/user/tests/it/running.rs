@@ -1,0 +1,52 @@
+//! The whole service on a free port, and callers of it.
+
+use regatta::auth::{Grant, Issuer, SigningKey, now};
+use regatta::http::{Method, Request};
+use regatta::testing::{Answer, Running};
+use regatta::{Config, Secret, Service};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) const SECRET: &str = "a secret of the tests, 32 bytes or more";
+
+/// A user-service with a database of its own.
+pub(crate) struct UserService {
+    pub(crate) running: Running,
+    _folder: TempDir,
+}
+
+impl UserService {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let yaml = format!(
+            "database: {{ url: 'sqlite://{}/users.db' }}\nauth: {{ secret: '{SECRET}' }}\n",
+            folder.path().display()
+        );
+        let config = Config::builder().yaml("config.yaml", &yaml).build().unwrap();
+        let service = Service::builder("user-service").config(config).quiet();
+        let service = user_service::assemble(service.build().await.unwrap()).await.unwrap();
+        Self { running: Running::start(service).await.unwrap(), _folder: folder }
+    }
+
+    /// Sends JSON without a token.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.running.json(Method::POST, path, body).await
+    }
+
+    /// Sends a body with a token of this role.
+    pub(crate) async fn send(&self, method: Method, path: &str, role: &str, body: &str) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("authorization", format!("Bearer {}", token(role)));
+        let request = request.header("content-type", "application/json");
+        self.running.send(request.body(body.to_owned())).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, "user", "").await
+    }
+}
+
+pub(crate) fn token(role: &str) -> String {
+    let issuer = Issuer::new(SigningKey::hs256(&Secret::new(SECRET)).unwrap());
+    issuer.issue(&Grant::new("1").role(role), now()).unwrap()
+}
