@@ -226,7 +226,9 @@ fn router(mut service: Service, health: &Health) -> Result<Router> {
         grpc_services: service.grpc_services,
         tracker: service.tasks.tracker().clone(),
     };
-    Ok(router.layer(ServeLayer::new(Arc::new(rules))).layer(service.telemetry.server_layer()))
+    let timeout = Some(settings.request_timeout);
+    let telemetry = service.telemetry.server_layer().with_timeout(timeout);
+    Ok(router.layer(ServeLayer::new(Arc::new(rules))).layer(telemetry))
 }
 
 const JSON: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/json");

@@ -1,7 +1,7 @@
 //! Extractors that reject with a problem that names the field.
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
@@ -63,7 +63,15 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
-            Err(rejection) => Err(bad_path(rejection)),
+            Err(rejection) => {
+                // The only parameter of a route has no name in the rejection.
+                let names = RawPathParams::from_request_parts(parts, state).await;
+                let name = names.ok().and_then(|names| {
+                    let mut names = names.iter().map(|(name, _)| name.to_owned());
+                    names.next().filter(|_| names.next().is_none())
+                });
+                Err(bad_path(rejection, name))
+            }
         }
     }
 }
@@ -168,7 +176,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     pointer
 }
 
-fn bad_path(rejection: PathRejection) -> Problem {
+fn bad_path(rejection: PathRejection, only: Option<String>) -> Problem {
     use axum::extract::path::ErrorKind;
     let PathRejection::FailedToDeserializePathParams(failure) = rejection else {
         return Problem::internal(&rejection);
@@ -179,10 +187,9 @@ fn bad_path(rejection: PathRejection) -> Problem {
         }
         ErrorKind::ParseErrorAtIndex { value, expected_type, .. }
         | ErrorKind::ParseError { value, expected_type } => {
-            format!(
-                "`{}` in the path is not a value of type {expected_type}",
-                shorten(value.clone())
-            )
+            let name = only.map_or_else(|| "the path".to_owned(), |name| format!("`{name}`"));
+            let value = shorten(value.clone());
+            format!("{name}: `{value}` is not a value of type {expected_type}")
         }
         ErrorKind::InvalidUtf8InPathParam { key } => {
             format!("`{key}`: the percent-encoded value is not UTF-8")
