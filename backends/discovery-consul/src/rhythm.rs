@@ -1,4 +1,4 @@
-//! When to ask again and from which index: pure rules of a blocking query.
+//! When to ask again and from which index: pure rules.
 
 use std::time::Duration;
 

@@ -22,7 +22,9 @@ pub struct Settings {
     pub max_blocked_queries: usize,
     /// The largest request body, in bytes; more is answered with 413. Default 1 MiB.
     pub max_body_bytes: usize,
-    /// Time a client has for its request line and headers. Default 10 s.
+    /// Time a client has for its request line and headers, and how long an idle connection is
+    /// kept. Default 30 s: three times as long as services wait between two verifications, so that
+    /// they keep their connection.
     pub header_read_timeout: Duration,
     /// Health checks that run at once; more wait for their turn. Default 256. At least 1.
     pub max_running_checks: usize,
@@ -64,7 +66,7 @@ impl Default for Settings {
             max_connections: 16_384,
             max_blocked_queries: 8192,
             max_body_bytes: 1 << 20,
-            header_read_timeout: Duration::from_secs(10),
+            header_read_timeout: Duration::from_secs(30),
             max_running_checks: 256,
             max_services: 100_000,
             min_deregister_after: Duration::from_secs(60),

@@ -1,4 +1,4 @@
-//! A registry in this process's memory, for tests and fleets in one process.
+//! A registry in memory, for tests and fleets in one process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

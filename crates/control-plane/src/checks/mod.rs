@@ -1,4 +1,4 @@
-//! Health checks: when each is due, what it asks, and the task that runs them.
+//! Health checks: when each is due, what it asks, who runs it.
 
 mod schedule;
 pub(crate) use schedule::{Due, Schedule};

@@ -1,4 +1,4 @@
-//! When each check is due: a pure rule over a queue ordered by time.
+//! When each check is due: a pure rule over an ordered queue.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};

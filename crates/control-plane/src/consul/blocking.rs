@@ -1,4 +1,4 @@
-//! Answers reads that carry an index, at once or when something has changed.
+//! Answers reads with an index, at once or after a change.
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode};

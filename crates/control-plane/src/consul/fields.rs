@@ -1,4 +1,4 @@
-//! Members of a JSON object by names in any letter case, as Go and Consul read them.
+//! Members of a JSON object by name, in any letter case.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -44,8 +44,12 @@ impl Indexes {
     }
 
     pub(crate) fn of(&self, topic: &Topic) -> u64 {
-        let changed = self.changed.get(topic).copied().unwrap_or(self.last_disappearance);
-        changed.max(self.floor).max(1)
+        let unchanged = match topic {
+            Topic::Service(_) | Topic::Node(_) => self.last_disappearance,
+            // These never disappear.
+            Topic::Services | Topic::Nodes | Topic::Checks => 0,
+        };
+        self.changed.get(topic).copied().unwrap_or(unchanged).max(self.floor).max(1)
     }
 
     pub(crate) fn change(&mut self, topic: &Topic, index: u64) {

@@ -1,4 +1,4 @@
-//! One writer that commits in groups, and readers that see only what is committed.
+//! One writer that commits in groups; readers see what is committed.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! A control plane in this process, and what a test asks of it.
+//! A control plane in this process, as a test uses it.
 
 use std::net::SocketAddr;
 use std::path::Path;

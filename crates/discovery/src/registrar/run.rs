@@ -1,5 +1,6 @@
 //! The loop that acts on the plan.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use rand::Rng;
@@ -71,19 +72,23 @@ impl Registrar {
     /// Not cancel safe: dropped, it leaves the registration to the registry's check.
     pub async fn run(self, drain: CancellationToken) {
         let mut plan = Plan::new(self.settings.clone());
-        while !drain.is_cancelled() {
-            let turn = tokio::select! {
-                () = drain.cancelled() => break,
-                turn = self.turn(plan.step()) => turn,
+        loop {
+            let mut turn = pin!(self.turn(plan.step()));
+            let result = tokio::select! {
+                () = drain.cancelled() => {
+                    // Not dropped: a registration cut short could reach the registry after the
+                    // deregistration and stay behind as a ghost.
+                    return self.leave(async { drop(turn.await) }).await;
+                }
+                result = turn.as_mut() => result,
             };
-            let outcome = self.note(turn);
+            let outcome = self.note(result);
             let wait = plan.record(outcome, rand::rng().random());
             tokio::select! {
-                () = drain.cancelled() => break,
+                () = drain.cancelled() => return self.leave(std::future::ready(())).await,
                 () = tokio::time::sleep(wait) => (),
             }
         }
-        self.leave().await;
     }
 
     async fn turn(&self, step: Step) -> Result<Outcome, RegisterError> {
@@ -133,10 +138,14 @@ impl Registrar {
         outcome
     }
 
-    async fn leave(&self) {
+    /// Deregisters once what is still in flight has ended, both within the bound.
+    async fn leave(&self, in_flight: impl Future<Output = ()>) {
         let id = &self.registration.instance.id;
         // Also when never known to be registered: a call that timed out may have succeeded.
-        let call = self.registry.deregister(id);
+        let call = async {
+            in_flight.await;
+            self.registry.deregister(id).await
+        };
         match tokio::time::timeout(self.settings.deregister_within, call).await {
             Ok(Ok(())) => tracing::info!(instance = %id, "deregistered"),
             Ok(Err(error)) => {

@@ -61,6 +61,17 @@ async fn a_registry_that_hangs_is_given_up_after_the_timeout_and_holds_up_no_dra
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_during_registration_waits_for_it_and_leaves_no_ghost() {
+    let registry = Arc::new(Slow::default());
+    let (mut running, drain) = start(registry.clone());
+    settle().await;
+    drain.cancel();
+    running.wait_for(|standing| *standing == Standing::Gone).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(registry.inner.registrations().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn does_not_flood_a_registry_that_fails() {
     let registry = Arc::new(Hanging { fails_at_once: true, ..Hanging::default() });
     let (_running, _drain) = start(registry.clone());
@@ -112,6 +123,37 @@ impl Register for Hanging {
 
     async fn is_registered(&self, _: &Registration) -> Result<bool, RegisterError> {
         self.answer().await
+    }
+}
+
+/// Registers a second late, even when nobody waits for the answer any more.
+#[derive(Debug, Default)]
+struct Slow {
+    inner: MemoryRegistry,
+    tasks: TaskTracker,
+}
+
+#[async_trait]
+impl Register for Slow {
+    fn address(&self) -> &str {
+        "slow"
+    }
+
+    async fn register(&self, registration: &Registration) -> Result<(), RegisterError> {
+        let (inner, registration) = (self.inner.clone(), registration.clone());
+        let late = async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            inner.register(&registration).await
+        };
+        self.tasks.spawn(late).await.unwrap()
+    }
+
+    async fn deregister(&self, id: &InstanceId) -> Result<(), RegisterError> {
+        self.inner.deregister(id).await
+    }
+
+    async fn is_registered(&self, registration: &Registration) -> Result<bool, RegisterError> {
+        self.inner.is_registered(registration).await
     }
 }
 
