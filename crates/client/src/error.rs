@@ -1,4 +1,4 @@
-//! Why a call has no usable answer: whose fault, and what may help.
+//! Why a call has no usable answer, and what may help.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Calls another service: discover, choose, protect, connect, and again if that is safe.
+//! Calls another service: discover, choose, protect, connect, repeat if safe.
 //!
 //! A [`Client`] holds what all calls of a process share. [`Client::service`] is for HTTP,
 //! [`Client::channel`] for a tonic client; both pick an instance that discovery reports, keep away

@@ -1,4 +1,4 @@
-//! What calls do beyond one try each: retries, breakers, choices that were not to be had.
+//! Metrics of retries, breakers and failed calls.
 
 use std::fmt;
 use std::sync::{Arc, Weak};

@@ -1,4 +1,4 @@
-//! Keeps a request's body for another try, if it is small and there at once.
+//! Keeps a small request's body for another try.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

@@ -1,4 +1,4 @@
-//! What one decision costs: breaker, limiter, budget, policy; one thread, then all cores.
+//! What one decision of each rule costs.
 //!
 //! Load: one call at a time at rest, which is what nearly every call meets. Baseline: an empty
 //! `Mutex` lock, the least that any shared state costs.

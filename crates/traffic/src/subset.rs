@@ -1,4 +1,4 @@
-//! Shares calls between the versions of a service by weight (Istio's subsets, R15).
+//! Shares calls between versions of a service by weight (R15).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What comes back, and what is said when it is not what was expected.
+//! What comes back, and what is said when it is wrong.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What passes from hop to hop: the trace, the request id, and that this is a retry.
+//! What passes from hop to hop: trace, request id, retry mark.
 
 use std::sync::{Arc, Mutex};
 

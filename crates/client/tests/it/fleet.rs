@@ -1,4 +1,4 @@
-//! Instances of one service for tests: servers on free ports, registered in memory.
+//! Instances of one service for tests, registered in memory.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
-//! Calls against real servers on free ports, found through a registry in memory.
+//! Calls against real servers, found through a registry in memory.
 
 mod answers;
 mod breaker;

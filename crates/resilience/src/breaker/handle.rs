@@ -1,4 +1,4 @@
-//! The breaker that callers share: the rules behind a lock that calls at rest do not take.
+//! The breaker that callers share; at rest no call takes its lock.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Finds a client's slot by the hash of its key, in memory that never grows.
+//! Finds a client's slot in memory that never grows.
 //!
 //! The standard map may double when many entries come and go; this one is as large as it was made.
 

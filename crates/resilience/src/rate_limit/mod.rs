@@ -1,4 +1,4 @@
-//! Admits at most so many calls per client in every window of time.
+//! Admits at most so many calls per client in every window.
 //!
 //! [`SlidingWindow`] is exact: it remembers when each admitted call came, so there is no instant at
 //! which twice the limit passes, as at the seam of fixed windows. Its memory is bounded whatever

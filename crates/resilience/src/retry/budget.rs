@@ -1,4 +1,4 @@
-//! How many retries a target gets: a share of its successes and a floor per second.
+//! A share of successes and a floor per second for retries.
 //!
 //! # Source
 //!

@@ -1,4 +1,4 @@
-//! Repeats a call where that is safe, rarely enough to do no harm.
+//! Repeats a call where that is safe, rarely enough.
 //!
 //! Three rules that know neither HTTP nor a clock: [`Policy`] says whether and when, [`Backoff`]
 //! how long to wait, and a [`Budget`] per target how often at most. A maximum number of tries alone

@@ -1,4 +1,4 @@
-//! Gives up on a call after a time; the call is dropped, which cancels it.
+//! Gives up on a call after a time, which cancels it.
 
 mod error;
 pub use error::TimedOut;

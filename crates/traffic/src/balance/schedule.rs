@@ -1,4 +1,4 @@
-//! Turns by weight: exact in every period, spread evenly within it, and without a lock.
+//! Turns by weight: exact, spread evenly, without a lock.
 //!
 //! # Source
 //!

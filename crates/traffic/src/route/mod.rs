@@ -1,4 +1,4 @@
-//! Which rule a request falls under: the first whose methods and path pattern match.
+//! The first rule whose methods and path pattern match a request.
 
 mod methods;
 pub use methods::{InvalidMethod, Methods};

@@ -1,4 +1,4 @@
-//! One spelling for each path, so that a rule cannot be passed by under another.
+//! One spelling for each path, so that no rule is passed by.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! One shard against the plainest limiter there can be: all calls of all clients, kept for ever.
+//! One shard against a limiter that remembers all calls.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
