@@ -4,5 +4,6 @@
 mod client;
 mod collector;
 mod export;
+mod logs;
 mod metrics;
 mod server;
