@@ -35,6 +35,8 @@ pub(crate) fn environment(
 ) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
+    // People read the lines as they come; the manifest may ask for json.
+    set("LOG__FORMAT", "text".to_owned());
     if let Some(registry) = &facts.registry {
         set("CONSUL_HTTP_ADDR", registry.clone());
     }
@@ -99,6 +101,7 @@ mod tests {
             ("CONSUL_HTTP_ADDR", "http://127.0.0.1:8500"),
             ("DATABASE_URL", "sqlite:///shop/.regatta/data/user-service/user-service.db"),
             ("HOST", "127.0.0.1"),
+            ("LOG__FORMAT", "text"),
             ("PORT", "20001"),
             ("REGATTA_INSTANCE", "user-service-1"),
             ("SERVICE__VERSION", "v2"),

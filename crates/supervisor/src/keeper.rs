@@ -138,6 +138,7 @@ impl Keeper {
         let leader = child.id().unwrap_or_default();
         self.shared.board.update(&self.part.name, |status| {
             status.state = PartState::Starting;
+            status.note = None;
             status.process = Identity::of(leader);
         });
         let readers = self.read_output(&mut child);

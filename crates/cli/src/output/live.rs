@@ -17,8 +17,9 @@ pub(crate) struct Live {
     is_terminal: bool,
     paint: Paint,
     began: Instant,
-    /// Tenths of the build that were told; a log that nobody watches needs no more.
-    tenths: Option<u32>,
+    /// What was told of the build where it cannot be drawn over: a line for each tenth, and for
+    /// each thing that cargo waits for.
+    told: Option<(u32, String)>,
     width: usize,
     is_running: bool,
     is_stopping: bool,
@@ -35,7 +36,7 @@ impl Live {
             is_terminal: std::io::stdout().is_terminal(),
             paint,
             began,
-            tenths: None,
+            told: None,
             width: services.iter().map(|(part, _)| part.chars().count()).max().unwrap_or(0),
             is_running: false,
             is_stopping: false,
@@ -87,10 +88,11 @@ impl Live {
             _ => format!("compiling {current} ({done}/{total})"),
         };
         let tenths = (done * 10).checked_div(total).unwrap_or(0);
+        let step = (tenths, if total == 0 { text.clone() } else { String::new() });
         if self.is_terminal {
             self.draw(&text);
-        } else if self.tenths != Some(tenths) {
-            self.tenths = Some(tenths);
+        } else if self.told.as_ref() != Some(&step) {
+            self.told = Some(step);
             out(&text);
         }
     }

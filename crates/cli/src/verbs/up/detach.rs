@@ -6,6 +6,7 @@ use std::process::Stdio;
 use regatta_supervisor::{Event, Settings, State};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Up;
 use crate::failure::Failure;
@@ -26,11 +27,16 @@ pub(super) async fn run(
     let mut live = super::live(settings, format);
     let output = child.stdout.take().ok_or_else(|| Failure::new("the supervisor has no output"))?;
     let mut lines = BufReader::new(output).lines();
-    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut termination = signal(SignalKind::terminate())?;
     loop {
         let line = tokio::select! {
             line = lines.next_line() => line?,
             _ = interrupt.recv() => {
+                terminate(&child);
+                continue;
+            }
+            _ = termination.recv() => {
                 terminate(&child);
                 continue;
             }
