@@ -30,7 +30,7 @@ pub struct Otlp {
     pub endpoint: String,
     /// Sent with every export, such as an API key.
     pub headers: Vec<(String, Secret)>,
-    /// Certificate authority in PEM for an `https` endpoint. Default: the system's.
+    /// Certificate authority in PEM; an `https` endpoint needs it. Default none.
     pub ca_certificate: Option<String>,
     /// Longest wait for one export. Default 10 s (OTLP exporter specification).
     pub timeout: Duration,
@@ -101,6 +101,12 @@ pub enum InvalidOption {
     /// A header's name or value cannot be sent.
     #[error("OTLP header `{0}` has a name or value that cannot be sent; use ASCII")]
     Header(String),
+    /// Whom to trust is not said.
+    #[error(
+        "OTLP endpoint `{0}` is https and no certificate authority is set; set \
+         OTEL_EXPORTER_OTLP_CERTIFICATE to its .pem file, such as the system's bundle"
+    )]
+    NoCertificate(String),
     /// The certificate cannot be read.
     #[error("OTLP certificate authority is not PEM; give the text of a .pem file")]
     Certificate,

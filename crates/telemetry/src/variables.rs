@@ -12,7 +12,7 @@ impl Options {
     /// Pass the process's environment; other names are ignored, and so are empty values, as the
     /// specification says. What is set here already is overridden. Known: `OTEL_SDK_DISABLED`,
     /// `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_ENDPOINT`, `_HEADERS`,
-    /// `_TIMEOUT`, `_COMPRESSION`, `_PROTOCOL`, `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER`,
+    /// `_CERTIFICATE` (read at once), `_TIMEOUT`, `_COMPRESSION`, `_PROTOCOL`, `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER`,
     /// `OTEL_LOGS_EXPORTER`, `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`,
     /// `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_SCHEDULE_DELAY`,
     /// `OTEL_METRIC_EXPORT_INTERVAL`.
@@ -93,6 +93,10 @@ impl Otlp {
             "EXPORTER_OTLP_HEADERS" => {
                 let headers = pairs(value)?.into_iter();
                 self.headers.extend(headers.map(|(name, value)| (name, Secret::new(value))));
+            }
+            "EXPORTER_OTLP_CERTIFICATE" => {
+                let pem = std::fs::read_to_string(value);
+                self.ca_certificate = Some(pem.map_err(|_| "use the path of a .pem file")?);
             }
             "EXPORTER_OTLP_TIMEOUT" => self.timeout = millis(value)?,
             "EXPORTER_OTLP_COMPRESSION" => {
@@ -225,6 +229,7 @@ mod tests {
             ("OTEL_TRACES_SAMPLER_ARG", "2", "0 to 1"),
             ("OTEL_TRACES_SAMPLER", "jaeger_remote", "parentbased"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "milliseconds"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere.pem", "path of a .pem"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "grpc"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "secret", "key=value"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "1 or more"),

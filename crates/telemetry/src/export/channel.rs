@@ -25,7 +25,7 @@ pub(crate) fn connect_lazily(otlp: &Otlp) -> Result<Channel, InvalidOption> {
             return Err(InvalidOption::Certificate);
         }
         Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
-        None => ClientTlsConfig::new().with_enabled_roots(),
+        None => return Err(InvalidOption::NoCertificate(otlp.endpoint.clone())),
     };
     let endpoint = endpoint.tls_config(tls).map_err(|_| InvalidOption::Certificate)?;
     Ok(endpoint.connect_lazy())

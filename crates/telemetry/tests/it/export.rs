@@ -158,11 +158,19 @@ fn options_out_of_range_are_refused_with_a_remedy() {
         let error = Telemetry::init(Identity::new("x"), options).unwrap_err();
         regatta_core::Chain(&error).to_string()
     };
-    let cases: [(String, &str); 6] = [
+    let cases: [(String, &str); 8] = [
         (with(&|options, _| options.sample_ratio = 1.5), "use 0 to 1"),
         (with(&|options, _| options.sample_ratio = f64::NAN), "use 0 to 1"),
         (with(&|_, otlp| otlp.endpoint = "collector:4317".into()), "http://127.0.0.1:4317"),
         (with(&|_, otlp| otlp.endpoint = "ftp://x".into()), "http://127.0.0.1:4317"),
+        (with(&|_, otlp| otlp.endpoint = "https://x:4317".into()), "_CERTIFICATE"),
+        (
+            with(&|_, otlp| {
+                otlp.endpoint = "https://x:4317".into();
+                otlp.ca_certificate = Some("no pem".into());
+            }),
+            ".pem file",
+        ),
         (with(&|_, otlp| otlp.queue = 0), "1 or more"),
         (with(&|_, otlp| otlp.headers.push(("a b".into(), Secret::new("x")))), "ASCII"),
     ];
