@@ -20,13 +20,22 @@ fn an_empty_set_and_one_without_weight_are_told_apart() {
 
 #[test]
 fn the_turn_of_one_that_cannot_be_used_is_shared_by_the_others() {
-    let balancer = Balancer::new(Strategy::RoundRobin, instances(&[1, 1, 1]), 0);
-    let mut counts = [0_u32; 3];
-    for _ in 0..300 {
-        counts[balancer.pick(0, |number| number != 1).unwrap()] += 1;
+    for strategy in ALL {
+        let balancer = Balancer::new(strategy, instances(&[1, 1, 1]), 0);
+        let mut counts = [0_u32; 3];
+        for call in 0..3_000 {
+            counts[balancer.pick(next_random(call), |number| number != 1).unwrap()] += 1;
+        }
+        assert_eq!(counts[1], 0);
+        // Were it one neighbour's alone, they would be apart by 1,000, or by 333 for a search.
+        assert!(counts[0].abs_diff(counts[2]) <= 200, "{strategy}: {counts:?}");
     }
-    assert_eq!(counts[1], 0);
-    assert!(counts[0].abs_diff(counts[2]) <= 30, "{counts:?}");
+}
+
+#[test]
+fn one_without_weight_is_not_picked_even_if_it_alone_is_usable() {
+    let balancer = Balancer::new(Strategy::Weighted, instances(&[1, 0]), 0);
+    assert_eq!(balancer.pick(0, |number| number == 1), Err(NoInstance::Excluded));
 }
 
 #[test]
