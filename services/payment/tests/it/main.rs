@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod conformance;
+mod rest;
 mod store;

@@ -1,0 +1,31 @@
+//! The stores of orders, on real engines.
+
+use regatta_database::{Database, Options};
+use regatta_testkit::Postgres;
+use order_service::store::{MIGRATIONS, orders};
+
+use crate::conformance;
+
+#[tokio::test]
+async fn orders_in_sqlite_conform() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = std::sync::atomic::AtomicU32::new(0);
+    conformance::all(async || {
+        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let url = format!("sqlite://{}/{number}.db", folder.path().display());
+        orders(&migrated(&url).await)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn orders_in_postgres_conform() {
+    let server = Postgres::shared().await;
+    conformance::all(async || orders(&migrated(&server.database().await.unwrap()).await)).await;
+}
+
+async fn migrated(url: &str) -> Database {
+    let database = Database::open(url, &Options::default()).unwrap();
+    database.migrate(MIGRATIONS).await.unwrap();
+    database
+}
