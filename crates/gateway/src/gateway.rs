@@ -13,12 +13,16 @@ use tokio_util::task::TaskTracker;
 use crate::access_log::AccessLogger;
 use crate::policy::Rules;
 use crate::shared::Shared;
-use crate::upstream::{Upstream, follow};
+use crate::upstream::{Upstream, begin, follow};
 use crate::worker::{Listeners, random};
 use crate::{BindError, Settings, admin, worker};
 
 /// How long the end waits for workers that were told to stop at once.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long the first request may wait for the registry's first answer. A registry that is up
+/// answers in milliseconds; one that is down must not keep the gateway from starting.
+const FIRST_ANSWER: Duration = Duration::from_millis(500);
 
 /// A gateway that is bound and not yet running.
 #[derive(Debug)]
@@ -100,8 +104,14 @@ impl Gateway {
         let _stop = shared.stop.clone().drop_guard();
         let _drain = shared.drain.clone().drop_guard();
         let tasks = TaskTracker::new();
-        for upstream in upstreams.into_values() {
-            let watch = discover.watch(&upstream.name);
+        let watched: Vec<_> = upstreams
+            .into_values()
+            .map(|upstream| (discover.watch(&upstream.name), upstream))
+            .collect();
+        let first = watched.iter().map(|(watch, upstream)| begin(upstream, watch, FIRST_ANSWER));
+        // Names that do not resolve must not keep the gateway from its other services.
+        _ = tokio::time::timeout(FIRST_ANSWER, futures::future::join_all(first)).await;
+        for (watch, upstream) in watched {
             tasks.spawn(follow(upstream, watch, shared.stop.clone()));
         }
         if let Some((_, listener)) = admin {

@@ -141,7 +141,7 @@ impl Proxy {
         let text = format!(
             "global
                nbthread 1
-               maxconn 16000
+               maxconn 8000
              defaults
                mode http
                timeout connect 1s

@@ -3,5 +3,5 @@
 mod cluster;
 pub(crate) use cluster::{Cluster, Tried, Upstream};
 mod watch;
-pub(crate) use watch::follow;
+pub(crate) use watch::{begin, follow};
 pub(crate) mod retry;

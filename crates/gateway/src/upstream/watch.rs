@@ -16,6 +16,17 @@ const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 /// How long one look-up may take.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Takes over what the registry knows by now, waiting for its first answer at most so long.
+///
+/// # Cancel safety
+///
+/// Cancel safe: the upstream keeps what it has.
+pub(crate) async fn begin(upstream: &Upstream, watch: &Watch, timeout: Duration) {
+    let known = watch.current();
+    let set = if known.is_known() { known } else { watch.first(timeout).await };
+    upstream.replace(addresses(&set.instances).await);
+}
+
 /// Keeps the upstream's instances as the registry last knew them, until the stop.
 ///
 /// # Cancel safety

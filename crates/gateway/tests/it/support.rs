@@ -75,7 +75,6 @@ pub(crate) async fn start_with(settings: Settings, instances: Vec<Instance>) -> 
     let ended = tasks.spawn(async move { gateway.run(stop).await.unwrap() });
     let running = Running { addr, admin, drain, ended: Some(ended) };
     if expected > 0 {
-        // The instances arrive a moment after the start; metrics are free of side effects.
         let ready = async {
             loop {
                 if get(running.addr, "/health/ready").await.status == 200 {
