@@ -105,3 +105,16 @@ fn a_dash_in_a_key_is_an_underscore_in_its_variable() {
     let config = config("a: {user-service: 1}", &[("A__USER_SERVICE", "2")]);
     assert_eq!(config.get::<u32>("a.user-service").unwrap(), Some(2));
 }
+
+#[test]
+fn a_variable_in_lower_case_is_no_setting() {
+    let variables = [("server__prot", "1"), ("server__port", "2")];
+    assert_eq!(load::<ServerSettings>("", &variables).unwrap().port, 8080);
+}
+
+#[test]
+fn layers_are_joined_at_every_depth() {
+    let config = config("a: {b: {x: 1, y: 2}}", &[("A__B__Y", "3")]);
+    let maps = config.get::<BTreeMap<String, BTreeMap<String, u32>>>("a").unwrap().unwrap();
+    assert_eq!(maps["b"], BTreeMap::from([("x".into(), 1), ("y".into(), 3)]));
+}

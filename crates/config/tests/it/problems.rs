@@ -72,6 +72,7 @@ fn open_loading_lets_strangers_through_but_not_misspelt_groups() {
     let error = open("sever: {port: 3}\n").unwrap_err().to_string();
     assert_eq!(error, "config.yaml:1:1: sever: unknown key; did you mean `server`?");
     assert!(open("server: {prot: 3}\n").is_err());
+    assert!(open("server: {colour: red}\n").is_err(), "only the top level is open");
 }
 
 #[test]
@@ -163,4 +164,20 @@ fn two_structs_may_share_a_group() {
 fn debug_output_shows_no_values() {
     let config = config("auth: {secret: hunter2}", &[("AUTH__ISSUER", "hunter3")]);
     assert!(!format!("{config:?}").contains("hunter"));
+}
+
+#[test]
+fn an_optional_value_that_is_absent_is_never_out_of_range() {
+    settings! {
+        /// Something that may be missing.
+        pub struct MaybeSettings in "maybe" {
+            /// The number.
+            pub number: Option<u32>, range Some(1)..=Some(9);
+        }
+    }
+    for yaml in ["", "maybe: {number: ~}\n", "maybe: {number: 9}\n"] {
+        assert_eq!(report::<MaybeSettings>(yaml, &[]), [""; 0], "{yaml}");
+    }
+    let found = report::<MaybeSettings>("maybe: {number: 10}\n", &[]);
+    assert!(found[0].ends_with("`10` is not allowed; use 1 to 9"), "{found:?}");
 }
