@@ -1,5 +1,6 @@
 //! The chassis, seen from the network.
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
+#![allow(clippy::disallowed_methods, reason = "tests wait for the tasks they spawn")]
 
 mod bad_input;
 mod drain;
@@ -7,4 +8,5 @@ mod fixture;
 mod grpc;
 mod health;
 mod limits;
+mod process;
 mod promises;
