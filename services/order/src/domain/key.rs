@@ -6,7 +6,9 @@ pub struct IdempotencyKey(String);
 
 /// The text is no idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the idempotency key is not valid; write 1 to 255 visible ASCII characters, such as a UUID")]
+#[error(
+    "the idempotency key is not valid; write 1 to 255 visible ASCII characters, such as a UUID"
+)]
 pub struct InvalidKey;
 
 impl IdempotencyKey {
@@ -18,7 +20,8 @@ impl IdempotencyKey {
     /// [`InvalidKey`] when it is empty, too long, or has a space or a character outside ASCII.
     pub fn try_new(text: &str) -> Result<Self, InvalidKey> {
         let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-        let is_valid = (1..=255).contains(&bare.len()) && bare.bytes().all(|b| b.is_ascii_graphic());
+        let is_valid =
+            (1..=255).contains(&bare.len()) && bare.bytes().all(|b| b.is_ascii_graphic());
         if is_valid { Ok(Self(bare.to_owned())) } else { Err(InvalidKey) }
     }
 

@@ -41,8 +41,7 @@ impl PaymentService {
     }
 
     async fn ask(&self, order: &Order, authority: &Authority) -> Result<Settlement, PeerError> {
-        let wanted =
-            Wanted { order_id: order.id.number(), amount: order.amount.to_string() };
+        let wanted = Wanted { order_id: order.id.number(), amount: order.amount.to_string() };
         let request = self.client.post("/payments").json(&wanted);
         let request = request.idempotency_key(&order.payment_key).bearer(authority.expose());
         let response = request.send().await.map_err(peer_error)?;

@@ -35,7 +35,9 @@ impl Directory for UserService {
                 | Code::DeadlineExceeded
                 | Code::ResourceExhausted
                 | Code::Aborted
-                | Code::Cancelled => PeerError::Unavailable { service: NAME, source: status.into() },
+                | Code::Cancelled => {
+                    PeerError::Unavailable { service: NAME, source: status.into() }
+                }
                 _ => PeerError::Broken { service: NAME, source: status.into() },
             }),
         }

@@ -27,8 +27,7 @@ async fn every_order_that_was_acknowledged_survives_kill_9_and_is_paid_once() {
     let (registry, till) = (MemoryRegistry::new(), Arc::new(Till::default()));
     let users = start_users(&registry).await;
     let payments = start_payments(&registry, &till).await;
-    let peers =
-        format!("static:user-service={};payment-service={}", users.addr(), payments.addr());
+    let peers = format!("static:user-service={};payment-service={}", users.addr(), payments.addr());
     let port = free_port();
     let service = client(port);
 

@@ -2,9 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use order_service::domain::{
-    Authority, IdempotencyKey, Order, PlaceError, Status, UserId, Wish,
-};
+use order_service::domain::{Authority, IdempotencyKey, Order, PlaceError, Status, UserId, Wish};
 use time::OffsetDateTime;
 
 use crate::running::Shop;

@@ -65,7 +65,8 @@ async fn while_payments_are_refused_the_order_waits_and_is_paid_once_later() {
 
 #[tokio::test]
 async fn with_no_user_service_known_nothing_is_recorded() {
-    let orders = start_orders(&MemoryRegistry::new(), &tempfile::tempdir().unwrap()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let orders = start_orders(&MemoryRegistry::new(), &folder).await;
     let answer = order(&orders, Some("k"), &json!({ "user_id": 7, "amount": 5 })).await;
     assert_eq!(answer.status(), 503, "{}", answer.text());
     assert_eq!(answer.json()["service"], "user-service");
@@ -158,7 +159,11 @@ impl Till {
     }
 }
 
-async fn pay(State(till): State<Arc<Till>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+async fn pay(
+    State(till): State<Arc<Till>>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
     let text = |name: &str| headers[name].to_str().unwrap().to_owned();
     let asked = Asked { body, token: text("authorization") };
     let number = {

@@ -38,7 +38,10 @@ async fn a_declined_order_says_why() {
     assert_eq!(problem["code"], "payment_declined");
     assert_eq!(problem["reason"], "over the limit");
     let order = service.get("1", &["user"], "/orders/1").await.json();
-    assert_eq!((&order["status"], &order["reason"]), (&json!("declined"), &json!("over the limit")));
+    assert_eq!(
+        (&order["status"], &order["reason"]),
+        (&json!("declined"), &json!("over the limit"))
+    );
 }
 
 #[tokio::test]

@@ -45,8 +45,7 @@ impl Directory for Peers {
 impl Cashier for Peers {
     async fn pay(&self, order: &Order, _authority: &Authority) -> Result<Settlement, PeerError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let away =
-            || PeerError::Unavailable { service: "payment-service", source: "away".into() };
+        let away = || PeerError::Unavailable { service: "payment-service", source: "away".into() };
         if self.payments_are_away.load(Ordering::SeqCst) {
             return Err(away());
         }

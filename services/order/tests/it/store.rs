@@ -1,8 +1,8 @@
 //! The stores of orders, on real engines.
 
+use order_service::store::{MIGRATIONS, orders};
 use regatta_database::{Database, Options};
 use regatta_testkit::Postgres;
-use order_service::store::{MIGRATIONS, orders};
 
 use crate::conformance;
 

@@ -17,8 +17,7 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn into_payment(self) -> Result<Payment, Error> {
-        let outcome =
-            self.declined.map_or(Outcome::Paid, |reason| Outcome::Declined { reason });
+        let outcome = self.declined.map_or(Outcome::Paid, |reason| Outcome::Declined { reason });
         let order_id = OrderId::try_new(self.order_id.into());
         let amount = Amount::from_hundredths(self.hundredths);
         Ok(Payment {

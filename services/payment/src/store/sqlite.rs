@@ -37,25 +37,37 @@ impl SqlitePayments {
         writing.commit().await?;
         Ok(row)
     }
-}
 
-#[async_trait]
-impl Payments for SqlitePayments {
-    async fn record(&self, payment: NewPayment) -> Result<Recorded, Error> {
-        let insert = self.insert(&payment);
-        let row = self.database.query("INSERT", "payments", insert).await.map_err(domain_error)?;
-        if let Some(row) = row {
-            return row.into_payment().map(Recorded::New);
-        }
+    async fn earlier(&self, payment: &NewPayment) -> Result<Option<Payment>, Error> {
         let select = sqlx::query_as::<_, Row>(
             "SELECT id, payer, order_id, hundredths, declined, created_at FROM payments
              WHERE payer = ?1 AND idempotency_key = ?2",
         )
         .bind(&payment.payer)
         .bind(payment.key.as_str())
-        .fetch_one(self.sqlite.reader());
+        .fetch_optional(self.sqlite.reader());
         let row = self.database.query("SELECT", "payments", select).await.map_err(domain_error)?;
-        row.into_payment().map(Recorded::Earlier)
+        row.map(Row::into_payment).transpose()
+    }
+}
+
+#[async_trait]
+impl Payments for SqlitePayments {
+    async fn record(&self, payment: NewPayment) -> Result<Recorded, Error> {
+        // First, because an insert that meets its key uses up a number all the same.
+        if let Some(earlier) = self.earlier(&payment).await? {
+            return Ok(Recorded::Earlier(earlier));
+        }
+        let insert = self.insert(&payment);
+        let row = self.database.query("INSERT", "payments", insert).await.map_err(domain_error)?;
+        match row {
+            Some(row) => row.into_payment().map(Recorded::New),
+            None => {
+                let earlier = self.earlier(&payment).await?;
+                let lost = || Error::Broken("a payment that was there is gone".into());
+                earlier.map(Recorded::Earlier).ok_or_else(lost)
+            }
+        }
     }
 
     async fn get(&self, id: PaymentId) -> Result<Option<Payment>, Error> {

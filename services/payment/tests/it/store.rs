@@ -1,8 +1,8 @@
 //! The stores of payments, on real engines.
 
+use payment_service::store::{MIGRATIONS, payments};
 use regatta_database::{Database, Options};
 use regatta_testkit::Postgres;
-use payment_service::store::{MIGRATIONS, payments};
 
 use crate::conformance;
 

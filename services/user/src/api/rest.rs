@@ -41,9 +41,8 @@ pub fn routes(users: Arc<dyn Users>, guard: &Guard) -> OpenApiRouter {
     let for_users = OpenApiRouter::new()
         .routes(routes!(get_user, replace_user, change_user, delete_user))
         .route_layer(guard.role("user"));
-    let for_admins = OpenApiRouter::new()
-        .routes(routes!(list_users))
-        .route_layer(guard.role("admin"));
+    let for_admins =
+        OpenApiRouter::new().routes(routes!(list_users)).route_layer(guard.role("admin"));
     open.merge(for_users).merge(for_admins).with_state(users)
 }
 
@@ -71,10 +70,7 @@ async fn create_user(
     (status = 400, description = "the id is out of range"),
     (status = 404, description = "there is no such user (`user_not_found`)"),
 ))]
-async fn get_user(
-    State(users): Store,
-    Path(id): Path<i32>,
-) -> Result<Json<UserBody>, Problem> {
+async fn get_user(State(users): Store, Path(id): Path<i32>) -> Result<Json<UserBody>, Problem> {
     let id = user_id(id)?;
     let user = users.get(id).await?.ok_or_else(|| no_user(id))?;
     Ok(Json(user.into()))

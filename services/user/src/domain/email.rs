@@ -84,9 +84,10 @@ fn is_atom(text: &str) -> bool {
 /// Two labels or more (RFC 1035, section 2.3.1), the last one not a number.
 fn is_domain(text: &str) -> bool {
     let mut labels = text.split('.');
-    let is_named = labels.clone().next_back().is_some_and(|last| {
-        last.bytes().any(|byte| byte.is_ascii_alphabetic())
-    });
+    let is_named = labels
+        .clone()
+        .next_back()
+        .is_some_and(|last| last.bytes().any(|byte| byte.is_ascii_alphabetic()));
     is_named && text.contains('.') && labels.all(is_label)
 }
 

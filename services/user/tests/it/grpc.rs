@@ -17,7 +17,10 @@ async fn a_user_is_created_and_read() {
     let created = client.create_user(user("Ada", "ada@example.org")).await.unwrap().into_inner();
     assert_eq!((created.user_id, created.status.as_str()), (1, "created"));
     let read = client.get_user(GetUserRequest { user_id: 1 }).await.unwrap().into_inner();
-    assert_eq!((read.user_id, read.name.as_str(), read.email.as_str()), (1, "Ada", "ada@example.org"));
+    assert_eq!(
+        (read.user_id, read.name.as_str(), read.email.as_str()),
+        (1, "Ada", "ada@example.org")
+    );
     assert_eq!(service.get("/users/1").await.json()["email"], "ada@example.org");
 }
 

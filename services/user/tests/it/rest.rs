@@ -69,7 +69,7 @@ async fn bad_input_is_told_field_by_field() {
 async fn a_patch_of_null_is_refused_and_an_empty_one_changes_nothing() {
     let service = UserService::start().await;
     let ada = service.post("/users", &ada()).await.json();
-    for null in [r#"{"name":null}"#, r#"{"email":null}"#, r#"{"nickname":"A"}"#, "[]", "{"] {
+    for null in [r#"{"name":null}"#, r#"{"email":null}"#, r#"{"nickname":"A"}"#, "7", "{"] {
         let patch = service.send(Method::PATCH, "/users/1", "user", null).await;
         assert_eq!(patch.status(), 400, "{null}");
     }
