@@ -222,7 +222,8 @@ mod tests {
         metrics.request(&Record::for_tests(404), Duration::ZERO);
         let text = metrics.text(2);
         let ok = "http_request_method=\"GET\",http_response_status_code=\"200\"";
-        let has = |line: String| assert!(text.lines().any(|l| l.ends_with(&line)), "{line}\n{text}");
+        let has =
+            |line: String| assert!(text.lines().any(|l| l.ends_with(&line)), "{line}\n{text}");
         has(format!("{ok},le=\"0.005\"}} 0"));
         has(format!("{ok},le=\"0.01\"}} 3"));
         has(format!("{ok},le=\"0.75\"}} 6"));

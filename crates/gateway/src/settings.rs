@@ -371,8 +371,8 @@ mod tests {
 
     #[test]
     fn a_rule_that_needs_tokens_needs_a_key() {
-        let mut settings = Settings::default();
-        settings.routes = vec![Route::new("/a/**")];
+        let routes = vec![Route::new("/a/**")];
+        let mut settings = Settings { routes, ..Settings::default() };
         assert!(matches!(settings.validate(), Err(InvalidSettings::NoAuth { .. })));
         settings.auth = Some(Auth::new(Secret::new("x".repeat(32))));
         settings.validate().unwrap();
@@ -380,10 +380,9 @@ mod tests {
 
     #[test]
     fn roles_without_a_token_would_protect_nothing() {
-        let mut settings = Settings::default();
         let mut route = Route::new("/a/**");
         (route.access, route.roles) = (Access::Optional, vec!["admin".into()]);
-        settings.routes = vec![route];
+        let settings = Settings { routes: vec![route], ..Settings::default() };
         assert!(matches!(settings.validate(), Err(InvalidSettings::RolesWithoutToken { .. })));
     }
 
@@ -402,8 +401,8 @@ mod tests {
     #[test]
     fn names_are_unique_and_not_reserved() {
         let service = |name: &str| Service::new(name.parse().unwrap());
-        let mut settings = Settings::default();
-        settings.services = vec![service("a"), service("a")];
+        let services = vec![service("a"), service("a")];
+        let mut settings = Settings { services, ..Settings::default() };
         assert!(matches!(settings.validate(), Err(InvalidSettings::TwiceTheService { .. })));
         settings.services = vec![service("health")];
         assert!(matches!(settings.validate(), Err(InvalidSettings::ReservedService { .. })));

@@ -128,7 +128,10 @@ impl Load {
             }
             held
         });
-        struct Held(#[expect(dead_code, reason = "held open")] Vec<Client>, #[expect(dead_code, reason = "polls them")] tokio::runtime::Runtime);
+        struct Held(
+            #[expect(dead_code, reason = "held open")] Vec<Client>,
+            #[expect(dead_code, reason = "polls them")] tokio::runtime::Runtime,
+        );
         impl Drop for Held {
             fn drop(&mut self) {}
         }

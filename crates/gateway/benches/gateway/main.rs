@@ -42,7 +42,9 @@ fn main() {
     let only = value("--only");
     for (program, package) in [("nginx", "nginx"), ("haproxy", "haproxy")] {
         if !peers::is_installed(program) {
-            eprintln!("`{program}` is not installed; run: apt-get install --no-install-recommends {package}");
+            eprintln!(
+                "`{program}` is not installed; run: apt-get install --no-install-recommends {package}"
+            );
             std::process::exit(1);
         }
     }

@@ -64,7 +64,7 @@ impl Proxy {
                  proxy_set_header X-Forwarded-Host $http_host;
                  proxy_set_header Forwarded \"for=$remote_addr;host=$http_host;proto=http\";
                  add_header X-Request-Id $http_x_request_id;
-                 add_header X-RateLimit-Limit 1000000;",
+                 add_header X-RateLimit-Limit 20000;",
             )
         } else {
             (
@@ -121,7 +121,7 @@ impl Proxy {
                      http-request deny deny_status 403 unless {{ var(txn.roles) -m sub user }}
                      stick-table type string len 64 size 100k expire 60s store http_req_rate(60s)
                      http-request track-sc0 req.hdr(X-Client-ID)
-                     http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 1000000 }}
+                     http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 20000 }}
                      http-request set-header X-Request-Id %[uuid()] unless {{ req.hdr(X-Request-Id) -m found }}
                      http-request set-var(txn.id) req.hdr(X-Request-Id)
                      http-request set-header x-user-id %[var(txn.user)]
@@ -130,7 +130,7 @@ impl Proxy {
                      http-request set-header X-Forwarded-Host %[req.hdr(Host)]
                      http-request set-header Forwarded for=%[src];host=%[req.hdr(Host)];proto=http
                      http-response set-header X-Request-Id %[var(txn.id)]
-                     http-response set-header X-RateLimit-Limit 1000000
+                     http-response set-header X-RateLimit-Limit 20000
                      http-response set-header X-RateLimit-Remaining %[sc_http_req_rate(0)]"
                 ),
                 ["weight 90", "weight 10"],
@@ -214,7 +214,8 @@ pub(crate) fn serve_gateway(arguments: &[String]) {
     if mode == "policies" {
         service.versions = vec![("v1".into(), 90), ("v2".into(), 10)];
         let mut limit = RateLimit::default();
-        limit.requests = std::num::NonZeroU32::new(1_000_000).unwrap();
+        limit.requests = std::num::NonZeroU32::new(20_000).unwrap();
+        limit.max_bytes = 256 << 20;
         settings.rate_limit = Some(limit);
         let mut auth = Auth::new(Secret::new(SECRET));
         auth.issuer = Some("dev".into());
@@ -229,8 +230,7 @@ pub(crate) fn serve_gateway(arguments: &[String]) {
         Instance::new("a".parse().unwrap(), address.into()).with_version(version)
     };
     let registry = StaticRegistry::new([instance(one, "v1"), instance(two, "v2")]);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let gateway = Gateway::bind(settings, Arc::new(registry)).await.unwrap();
         gateway.run(tokio_util::sync::CancellationToken::new()).await.unwrap();
@@ -268,8 +268,11 @@ fn free_address() -> SocketAddr {
 }
 
 fn folder(name: &str) -> PathBuf {
-    let folder =
-        std::env::temp_dir().join(format!("gateway-bench-{name}-{}-{}", std::process::id(), free_address().port()));
+    let folder = std::env::temp_dir().join(format!(
+        "gateway-bench-{name}-{}-{}",
+        std::process::id(),
+        free_address().port()
+    ));
     fs::create_dir_all(&folder).unwrap();
     folder
 }

@@ -148,7 +148,10 @@ pub(crate) fn admit(
         }
         Verdict::Deny(denial) => {
             deny(&denial, plan.is_grpc, &plan.trace, is_head, &common, out);
-            Admitted::Answered { keep_alive: common.keep_alive, record: record.with(denial.status()) }
+            Admitted::Answered {
+                keep_alive: common.keep_alive,
+                record: record.with(denial.status()),
+            }
         }
         Verdict::Forward { upstream, path, from, allowance, caller } => {
             let upgrade = facts.upgrade.is_some_and(|name| name.eq_ignore_ascii_case("websocket"))

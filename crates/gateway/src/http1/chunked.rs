@@ -257,9 +257,26 @@ mod tests {
     #[test]
     fn refuses_what_another_server_could_read_differently() {
         for input in [
-            "\r\n", "g\r\n", "0x4\r\n", "-1\r\n", "+1\r\n", " 4\r\nwiki", "4 \r\nwiki", "4\nwiki",
-            "4\rwiki", "4\r\nwikis\r\n", "4\r\nwiki\n", "4;a\nb\r\nwiki", "4;a\rb", ";a\r\n",
-            "1000000000000000\r\n", "0\r\n\n", "0\r\nA: b\n\r\n", "0\r\n\rX", "4;\0\r\n", "4,4\r\n",
+            "\r\n",
+            "g\r\n",
+            "0x4\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            " 4\r\nwiki",
+            "4 \r\nwiki",
+            "4\nwiki",
+            "4\rwiki",
+            "4\r\nwikis\r\n",
+            "4\r\nwiki\n",
+            "4;a\nb\r\nwiki",
+            "4;a\rb",
+            ";a\r\n",
+            "1000000000000000\r\n",
+            "0\r\n\n",
+            "0\r\nA: b\n\r\n",
+            "0\r\n\rX",
+            "4;\0\r\n",
+            "4,4\r\n",
         ] {
             assert!(decode(input.as_bytes()).is_err(), "{input:?}");
         }

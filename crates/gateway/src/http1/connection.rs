@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use super::admit::{Admitted, admit};
 use super::exchange;
 use super::io::{read_some, write_all};
+use crate::http2;
 use crate::shared::Shared;
 use crate::worker::alarm::Alarm;
 use crate::worker::buffer::{Buffer, Output};
-use crate::http2;
 
 /// What becomes of a connection after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,15 +109,16 @@ async fn one(
         }
         if !buffer.is_empty() {
             let now = *started.get_or_insert_with(Instant::now);
-            let (head, admitted) =
-                admit(buffer.filled(), peer, shared, &rules, now, &mut out.0);
+            let (head, admitted) = admit(buffer.filled(), peer, shared, &rules, now, &mut out.0);
             match admitted {
                 Admitted::More => (),
                 Admitted::Http2 => return After::Http2,
                 Admitted::Forward(forward) => {
                     buffer.consume(head);
-                    return exchange::run(stream, buffer, &mut out.0, *forward, shared, &rules, alarm)
-                        .await;
+                    return exchange::run(
+                        stream, buffer, &mut out.0, *forward, shared, &rules, alarm,
+                    )
+                    .await;
                 }
                 Admitted::Answered { keep_alive, record } => {
                     buffer.consume(head);

@@ -75,9 +75,17 @@ pub(super) async fn run(
                 return After::Close;
             }
             let limit = forward.is_callers_timeout.then(|| started + forward.timeout);
-            let (found, upload) =
-                head_while_sending(client, &mut upstream, buffer, &mut response, &mut body, limit, rules, alarm)
-                    .await;
+            let (found, upload) = head_while_sending(
+                client,
+                &mut upstream,
+                buffer,
+                &mut response,
+                &mut body,
+                limit,
+                rules,
+                alarm,
+            )
+            .await;
             side.result = upload;
             match side.result {
                 Some(Err(error)) if error != UploadError::Upstream => {
@@ -121,11 +129,15 @@ pub(super) async fn run(
                     attempts.prepare(&forward, started, out, head_length);
                     continue;
                 }
-                return answer(client, upstream, buffer, response, body, forward, shared, rules, alarm, out, &attempts, side)
-                    .await;
+                return answer(
+                    client, upstream, buffer, response, body, forward, shared, rules, alarm, out,
+                    &attempts, side,
+                )
+                .await;
             }
             Err(NoHead::Broken) => {
-                let failed = if sent == 0 { retry::Failed::Unsent } else { retry::Failed::NoAnswer };
+                let failed =
+                    if sent == 0 { retry::Failed::Unsent } else { retry::Failed::NoAnswer };
                 let at_hand = match failed {
                     retry::Failed::Unsent => side.result.is_none() && body.is_untouched(),
                     _ => is_replayable,
@@ -424,13 +436,8 @@ async fn answer(
             // time, which is known when it is too late to tell; so it just closes then.
             let (mut from_client, mut to_client) = client.split();
             let (mut from_upstream, mut to_upstream) = upstream.split();
-            let send = Box::pin(upload::run(
-                &mut from_client,
-                &mut to_upstream,
-                buffer,
-                &mut body,
-                rules,
-            ));
+            let send =
+                Box::pin(upload::run(&mut from_client, &mut to_upstream, buffer, &mut body, rules));
             let relay = Box::pin(relay::body(
                 &mut from_upstream,
                 &mut to_client,
@@ -451,7 +458,9 @@ async fn answer(
     };
     let now = Instant::now();
     let done = body.is_done();
-    if relayed == (Relayed::Whole { reusable: true }) && done && response.is_empty()
+    if relayed == (Relayed::Whole { reusable: true })
+        && done
+        && response.is_empty()
         && let Some(address) = attempts.address
     {
         pool::put(address, upstream, now, rules.limits.idle_upstream);

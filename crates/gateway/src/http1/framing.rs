@@ -123,7 +123,9 @@ mod tests {
 
     #[test]
     fn only_chunked_alone_is_a_transfer_coding() {
-        for value in ["gzip", "chunked, gzip", "gzip, chunked", "xchunked", "chunked,", "", "\x0bchunked"] {
+        for value in
+            ["gzip", "chunked, gzip", "gzip, chunked", "xchunked", "chunked,", "", "\x0bchunked"]
+        {
             assert!(Framing::default().transfer_encoding(value.as_bytes()).is_err(), "{value:?}");
         }
         let mut framing = Framing::default();
@@ -144,7 +146,9 @@ mod tests {
     #[test]
     fn the_status_and_the_method_decide_about_a_responses_body_first() {
         let ten = lengths(&["10"]).unwrap();
-        for (status, to_head) in [(200, true), (204, false), (304, false), (100, false), (101, false)] {
+        for (status, to_head) in
+            [(200, true), (204, false), (304, false), (100, false), (101, false)]
+        {
             assert_eq!(ten.of_response(1, status, to_head), Ok(Body::None), "{status}");
         }
         assert_eq!(ten.of_response(1, 200, false), Ok(Body::Length(10)));

@@ -2,24 +2,24 @@
 
 mod refusal;
 pub use refusal::Refusal;
-pub(crate) mod name;
 mod framing;
+pub(crate) mod name;
 pub use framing::Body;
 pub mod chunked;
-pub mod target;
 mod request;
+pub mod target;
 pub(crate) use request::Headers;
 pub use request::{Facts, Fields, RequestHead, parse_request};
 mod response;
 pub(crate) use response::{ResponseHead, parse_response};
-pub(crate) mod write;
 mod admit;
+mod connection;
+mod exchange;
 mod io;
-mod upload;
 mod relay;
 mod tunnel;
-mod exchange;
-mod connection;
+mod upload;
+pub(crate) mod write;
 pub(crate) use connection::serve;
 
 #[cfg(test)]

@@ -122,8 +122,15 @@ mod tests {
     #[test]
     fn hop_by_hop_fields_are_known_without_being_named() {
         for name in [
-            "Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Upgrade",
-            "Transfer-Encoding", "Proxy-Authenticate", "Proxy-Authorization",
+            "Connection",
+            "Keep-Alive",
+            "Proxy-Connection",
+            "TE",
+            "Trailer",
+            "Upgrade",
+            "Transfer-Encoding",
+            "Proxy-Authenticate",
+            "Proxy-Authorization",
         ] {
             assert!(is_hop_by_hop(name.as_bytes()), "{name}");
         }

@@ -139,7 +139,10 @@ where
         if left.is_long() {
             response.grow(LONG as usize);
         }
-        match alarm.within(Instant::now() + idle, read_some(upstream, response, LONG as usize)).await {
+        match alarm
+            .within(Instant::now() + idle, read_some(upstream, response, LONG as usize))
+            .await
+        {
             Ok(Ok(0)) if matches!(left, Left::UntilClose) => {
                 if plan.output == Output::Chunks && chunked::finish(b"", out).is_err() {
                     return Relayed::Broken;

@@ -363,7 +363,9 @@ impl<'b> Pass<'b> {
             return Err(Refusal::Malformed("Host is given twice"));
         }
         let host = match self.host {
-            Some(value) => std::str::from_utf8(value).ok().filter(|host| target::is_authority(host)),
+            Some(value) => {
+                std::str::from_utf8(value).ok().filter(|host| target::is_authority(host))
+            }
             None if minor_version == 0 => Some(""),
             None => return Err(Refusal::Malformed("Host is missing")),
         };

@@ -41,9 +41,11 @@ pub(crate) fn parse_response<'b>(
         return Err("the response begins with an empty line");
     }
     let mut response = httparse::Response::new(&mut []);
-    let length = match httparse::ParserConfig::default()
-        .parse_response_with_uninit_headers(&mut response, bytes, &mut fields.0)
-    {
+    let length = match httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        bytes,
+        &mut fields.0,
+    ) {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(None),
         Err(_) => return Err("the response's head is malformed"),
@@ -86,8 +88,7 @@ pub(crate) fn parse_response<'b>(
         dropped |= 1 << index;
     }
     let body = framing.of_response(minor_version, status, to_head)?;
-    let keep_alive =
-        !close && body != Body::UntilClose && (minor_version == 1 || persist);
+    let keep_alive = !close && body != Body::UntilClose && (minor_version == 1 || persist);
     Ok(Some(ResponseHead {
         length,
         status,
@@ -103,9 +104,8 @@ pub(crate) fn parse_response<'b>(
 }
 
 fn named(fields: &[Header<'_>], token: &[u8]) -> u128 {
-    let is_named = |(_, field): &(usize, &Header<'_>)| {
-        field.name.as_bytes().eq_ignore_ascii_case(token)
-    };
+    let is_named =
+        |(_, field): &(usize, &Header<'_>)| field.name.as_bytes().eq_ignore_ascii_case(token);
     fields.iter().enumerate().filter(is_named).fold(0, |bits, (index, _)| bits | 1 << index)
 }
 
@@ -113,7 +113,11 @@ fn named(fields: &[Header<'_>], token: &[u8]) -> u128 {
 mod tests {
     use super::*;
 
-    fn parse<T>(text: &str, to_head: bool, look: impl FnOnce(&ResponseHead<'_>) -> T) -> Result<T, &'static str> {
+    fn parse<T>(
+        text: &str,
+        to_head: bool,
+        look: impl FnOnce(&ResponseHead<'_>) -> T,
+    ) -> Result<T, &'static str> {
         let mut fields = Fields::default();
         let head = parse_response(text.as_bytes(), &mut fields, to_head)?;
         Ok(look(&head.expect("is complete")))
@@ -130,11 +134,16 @@ mod tests {
     #[test]
     fn garbage_is_told_from_an_answer() {
         for text in [
-            "HTTP/1.1 200 OK\nContent-Length: 0\n\n", "HTTP/1.1 99 X\r\n\r\n", "SSH-2.0-x\r\n\r\n",
+            "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+            "HTTP/1.1 99 X\r\n\r\n",
+            "SSH-2.0-x\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "\r\n", "HTTP/1.1 700 X\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "\r\n",
+            "HTTP/1.1 700 X\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
         ] {
             assert!(parse(text, false, |_| ()).is_err(), "{text:?}");
         }

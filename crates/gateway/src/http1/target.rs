@@ -57,8 +57,8 @@ pub fn is_authority(text: &str) -> bool {
         },
         None => text.find(':').map_or((text, ""), |at| text.split_at(at)),
     };
-    let host_is_valid =
-        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b));
+    let host_is_valid = !host.is_empty()
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b));
     let port_is_valid = port.is_empty()
         || port
             .strip_prefix(':')
@@ -134,8 +134,18 @@ mod tests {
     #[test]
     fn refuses_targets_of_no_form() {
         for target in [
-            "", "a", "host:80", "ftp://h/", "http://", "http:///a", "http://u@h/", "/a#b",
-            "/a\u{e4}", "http://h:port/", "http://[::1/", "/a b",
+            "",
+            "a",
+            "host:80",
+            "ftp://h/",
+            "http://",
+            "http:///a",
+            "http://u@h/",
+            "/a#b",
+            "/a\u{e4}",
+            "http://h:port/",
+            "http://[::1/",
+            "/a b",
         ] {
             assert!(parse("GET", target).is_err(), "{target:?}");
         }
@@ -147,7 +157,9 @@ mod tests {
         for text in ["h", "a.b:1", "127.0.0.1:8080", "[::1]", "[::1]:80", "h:"] {
             assert!(is_authority(text), "{text}");
         }
-        for text in ["", ":80", "a b", "a/b", "u@h", "h:1:2", "[::1", "[x]", "h:123456", "a,b", "h:8o"] {
+        for text in
+            ["", ":80", "a b", "a/b", "u@h", "h:1:2", "[::1", "[x]", "h:123456", "a,b", "h:8o"]
+        {
             assert!(!is_authority(text), "{text}");
         }
     }
@@ -155,17 +167,35 @@ mod tests {
     #[test]
     fn no_spelling_of_a_path_slips_past_a_rule() {
         for spelling in [
-            "/user-service/admin", "/user-service/%61dmin", "/user-service/%61%64%6D%69%6e",
+            "/user-service/admin",
+            "/user-service/%61dmin",
+            "/user-service/%61%64%6D%69%6e",
             "/%75ser-service/admin",
         ] {
             assert_eq!(canonical(spelling).unwrap(), "/user-service/admin", "{spelling}");
         }
         for spelling in [
-            "//user-service/admin", "/user-service//admin", "/user-service/./admin",
-            "/user-service/x/../admin", "/user-service/x/%2e%2e/admin", "/user-service/.%2E/admin",
-            "/user-service%2fadmin", "/user-service%2Fadmin", "/user-service/x%5cadmin",
-            "/user-service\\admin", "/user-service/%2561dmin", "/user-service/a%00", "/a%0d", "/%",
-            "/%6", "/%6g", "/x/..;/admin", "/x/;/admin", "/a/..", "/a/.", "/user-service/admin;a",
+            "//user-service/admin",
+            "/user-service//admin",
+            "/user-service/./admin",
+            "/user-service/x/../admin",
+            "/user-service/x/%2e%2e/admin",
+            "/user-service/.%2E/admin",
+            "/user-service%2fadmin",
+            "/user-service%2Fadmin",
+            "/user-service/x%5cadmin",
+            "/user-service\\admin",
+            "/user-service/%2561dmin",
+            "/user-service/a%00",
+            "/a%0d",
+            "/%",
+            "/%6",
+            "/%6g",
+            "/x/..;/admin",
+            "/x/;/admin",
+            "/a/..",
+            "/a/.",
+            "/user-service/admin;a",
             "/user-service/admin%3ba",
         ] {
             assert!(canonical(spelling).is_err(), "{spelling}");

@@ -271,10 +271,8 @@ mod tests {
     const IDS: &[u8] = b"abc";
 
     fn outgoing_of(text: &str, caller: Option<&Caller>) -> (String, Vec<u8>, Patch) {
-        let (request_id, trace) = (
-            RequestId::echo_or_make(Some(IDS), || 0),
-            Trace::pass_or_make(None, || (1, 2)),
-        );
+        let (request_id, trace) =
+            (RequestId::echo_or_make(Some(IDS), || 0), Trace::pass_or_make(None, || (1, 2)));
         let outgoing = Outgoing {
             path: "/users/1",
             peer: "192.0.2.1".parse().unwrap(),

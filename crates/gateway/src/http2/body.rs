@@ -116,9 +116,9 @@ impl Body for Download {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.inner {
-            Inner::Own(body) => Pin::new(body).poll_frame(cx).map(|frame| {
-                frame.map(|frame| frame.map_err(|never| match never {}))
-            }),
+            Inner::Own(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
             Inner::Upstream(body) => Pin::new(body).poll_frame(cx),
         }
     }

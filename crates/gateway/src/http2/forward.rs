@@ -190,7 +190,7 @@ struct Outgoing {
 
 /// How an attempt ended without an answer; with the request if it was not sent.
 enum Lost {
-    Unsent(Request<Upload>),
+    Unsent(Box<Request<Upload>>),
     Broken,
     TooLong,
     TooLate,
@@ -213,8 +213,7 @@ async fn exchange(
     loop {
         let now = Instant::now();
         let no_instance = || Denial::no_instance(name);
-        let number =
-            cluster.pick(random::next(), tried, now.into_std()).ok_or_else(no_instance)?;
+        let number = cluster.pick(random::next(), tried, now.into_std()).ok_or_else(no_instance)?;
         let member = cluster.member(number);
         let Ok(permit) = member.breaker.admit(now.into_std()) else {
             shared.metrics.breaker_rejected();
@@ -233,7 +232,8 @@ async fn exchange(
                 && cluster.pick(0, tried, now).is_some()
                 && upstream.budget.withdraw(now)
         };
-        let reused = pool::take(member.address, outgoing.is_grpc, now, rules.timeouts.upstream_idle);
+        let reused =
+            pool::take(member.address, outgoing.is_grpc, now, rules.timeouts.upstream_idle);
         let is_reused = reused.is_some();
         let sender = match reused {
             Some(sender) => Ok(sender),
@@ -244,7 +244,7 @@ async fn exchange(
         };
         let ended = match sender {
             Ok(sender) => attempt(sender, upload, outgoing, member.address, rules).await,
-            Err(()) => Err(Lost::Unsent(upload)),
+            Err(()) => Err(Lost::Unsent(Box::new(upload))),
         };
         let next = match ended {
             Ok(response) => {
@@ -260,7 +260,7 @@ async fn exchange(
                 stale += 1;
                 record.attempts -= 1;
                 drop(permit);
-                again
+                *again
             }
             Err(Lost::Unsent(again)) => {
                 count(permit, upstream, true);
@@ -268,7 +268,7 @@ async fn exchange(
                 if !may_go_on(tried, record.attempts) {
                     return Err(no_instance());
                 }
-                again
+                *again
             }
             Err(Lost::Broken) => {
                 count(permit, upstream, true);
@@ -346,7 +346,7 @@ async fn attempt(
             }
             Sender::Many(mut sender) => {
                 if sender.ready().await.is_err() {
-                    return Err(Lost::Unsent(upload));
+                    return Err(Lost::Unsent(Box::new(upload)));
                 }
                 sender.try_send_request(upload).await.map_err(lost)
             }
@@ -368,7 +368,7 @@ async fn attempt(
 
 fn lost(mut error: hyper::client::conn::TrySendError<Request<Upload>>) -> Lost {
     if let Some(upload) = error.take_message() {
-        return Lost::Unsent(upload);
+        return Lost::Unsent(Box::new(upload));
     }
     let error = error.into_error();
     let mut cause = std::error::Error::source(&error);

@@ -2,8 +2,8 @@
 
 mod server;
 pub(crate) use server::serve;
+mod body;
+mod forward;
+pub(crate) mod pool;
 mod prefixed;
 mod request;
-mod forward;
-mod body;
-pub(crate) mod pool;

@@ -34,7 +34,12 @@ thread_local! {
 }
 
 /// Takes a connection that is at hand.
-pub(super) fn take(address: SocketAddr, many: bool, now: Instant, idle: Duration) -> Option<Sender> {
+pub(super) fn take(
+    address: SocketAddr,
+    many: bool,
+    now: Instant,
+    idle: Duration,
+) -> Option<Sender> {
     if many {
         return MANY.with_borrow_mut(|all| {
             let sender = all.get(&address)?;

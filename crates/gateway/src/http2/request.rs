@@ -141,9 +141,15 @@ mod tests {
     fn takes_out_what_a_client_may_not_say_and_keeps_the_rest() {
         let mut map = HeaderMap::new();
         for (name, value) in [
-            ("x-user-id", "99"), ("x_user_roles", "admin"), ("x-forwarded-for", "6.6.6.6"),
-            ("te", "trailers"), ("tracestate", "a=b"), ("x-envoy-attempt-count", "5"),
-            ("accept", "*/*"), ("grpc-timeout", "1H"), ("x-envoy-expected-rq-timeout-ms", "9"),
+            ("x-user-id", "99"),
+            ("x_user_roles", "admin"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("te", "trailers"),
+            ("tracestate", "a=b"),
+            ("x-envoy-attempt-count", "5"),
+            ("accept", "*/*"),
+            ("grpc-timeout", "1H"),
+            ("x-envoy-expected-rq-timeout-ms", "9"),
         ] {
             map.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }

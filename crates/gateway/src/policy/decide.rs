@@ -121,9 +121,9 @@ fn verdict<'r>(
             return Err(rate_limited(&decision, limiter.window()));
         }
     }
-    let (upstream, from) = rules.upstream(&path, plan.is_grpc).map_err(|()| {
-        Denial::no_service(path[1..].split('/').next().unwrap_or(""))
-    })?;
+    let (upstream, from) = rules
+        .upstream(&path, plan.is_grpc)
+        .map_err(|()| Denial::no_service(path[1..].split('/').next().unwrap_or("")))?;
     let (upstream, from) = (Arc::clone(upstream), from);
     let rule = rules.rule(request.method, &path);
     plan.route = Some(Arc::clone(&rule.name));
@@ -201,5 +201,33 @@ pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "decide_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        for (millis, seconds) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
+
+    #[test]
+    fn grpc_web_is_plain_http() {
+        for media_type in ["application/grpc", "application/grpc+proto", "application/grpc;a=b"] {
+            assert!(is_grpc(media_type.as_bytes()), "{media_type}");
+        }
+        for media_type in ["application/grpc-web", "application/json", "application/grpcx"] {
+            assert!(!is_grpc(media_type.as_bytes()), "{media_type}");
+        }
+    }
+
+    #[test]
+    fn a_name_and_an_address_are_never_one_client() {
+        let address: IpAddr = "127.0.0.1".parse().unwrap();
+        let hash = |key: ClientKey<'_>| {
+            use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+            BuildHasherDefault::<DefaultHasher>::default().hash_one(key)
+        };
+        assert_ne!(hash(ClientKey::Named(b"127.0.0.1")), hash(ClientKey::Address(address)));
+    }
+}

@@ -7,13 +7,14 @@ use regatta_core::{Code, Problem};
 /// An error answer of the gateway's own: a problem, and the header fields that belong to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Denial {
-    pub(crate) problem: Problem,
+    /// Boxed, so that results which may be one stay small.
+    pub(crate) problem: Box<Problem>,
     pub(crate) fields: Vec<(&'static str, String)>,
 }
 
 impl Denial {
     pub(crate) fn new(problem: Problem) -> Self {
-        Self { problem, fields: Vec::new() }
+        Self { problem: Box::new(problem), fields: Vec::new() }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -37,7 +38,7 @@ impl Denial {
     /// The problem as JSON, with the request's trace id.
     pub(crate) fn body(&self, trace_id: Option<&str>) -> String {
         match trace_id {
-            Some(id) => self.problem.clone().with_member("trace_id", id).to_json(),
+            Some(id) => (*self.problem).clone().with_member("trace_id", id).to_json(),
             None => self.problem.to_json(),
         }
     }
@@ -77,7 +78,7 @@ impl Denial {
     }
 
     pub(crate) fn map(mut self, change: impl FnOnce(Problem) -> Problem) -> Self {
-        self.problem = change(self.problem);
+        self.problem = Box::new(change(*self.problem));
         self
     }
 }

@@ -136,8 +136,10 @@ mod tests {
     fn extends_what_a_trusted_hop_said() {
         let text = written(
             &[
-                ("X-Forwarded-For", "203.0.113.7"), ("x-forwarded-proto", "https"),
-                ("X-Forwarded-Host", "shop.example"), ("Forwarded", "for=203.0.113.7;proto=https"),
+                ("X-Forwarded-For", "203.0.113.7"),
+                ("x-forwarded-proto", "https"),
+                ("X-Forwarded-Host", "shop.example"),
+                ("Forwarded", "for=203.0.113.7;proto=https"),
             ],
             "10.0.0.1",
             "inner",

@@ -1,9 +1,9 @@
 //! What the gateway decides about a request, as rules without I/O.
 
-pub(crate) mod forwarded;
-pub(crate) mod ids;
 pub(crate) mod deadline;
 mod denial;
+pub(crate) mod forwarded;
+pub(crate) mod ids;
 pub(crate) use denial::Denial;
 mod caller;
 pub(crate) use caller::{Authenticator, Caller};

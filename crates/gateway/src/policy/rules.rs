@@ -115,7 +115,11 @@ impl Rules {
     ///
     /// `/user-service/users/1` is `/users/1` at `user-service`. A gRPC path of a listed gRPC service
     /// needs no service in front and is passed on whole.
-    pub(crate) fn upstream(&self, path: &str, is_grpc: bool) -> Result<(&Arc<Upstream>, usize), ()> {
+    pub(crate) fn upstream(
+        &self,
+        path: &str,
+        is_grpc: bool,
+    ) -> Result<(&Arc<Upstream>, usize), ()> {
         let first = path[1..].split('/').next().unwrap_or("");
         if is_grpc && let Some(upstream) = self.grpc.get(first) {
             return Ok((upstream, 0));

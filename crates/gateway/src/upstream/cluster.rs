@@ -132,7 +132,8 @@ mod tests {
 
     fn upstream(versions: &[(&str, u32)], instances: &[(&str, &str)]) -> Upstream {
         let mut service = Service::new("a".parse().unwrap());
-        service.versions = versions.iter().map(|(name, weight)| ((*name).into(), *weight)).collect();
+        service.versions =
+            versions.iter().map(|(name, weight)| ((*name).into(), *weight)).collect();
         let upstream = Upstream::new(&service, &Resilience::default(), 0);
         upstream.replace(instances.iter().map(|(id, version)| found(id, version)).collect());
         upstream
@@ -146,7 +147,8 @@ mod tests {
 
     #[test]
     fn versions_get_their_share_of_the_traffic() {
-        let upstream = upstream(&[("v1", 90), ("v2", 10)], &[("a", "v1"), ("b", "v2"), ("c", "v1")]);
+        let upstream =
+            upstream(&[("v1", 90), ("v2", 10)], &[("a", "v1"), ("b", "v2"), ("c", "v1")]);
         let cluster = upstream.cluster();
         let mut counts = [0; 3];
         for random in 0..1000 {

@@ -16,7 +16,8 @@ async fn a_long_body_goes_through_in_both_directions() {
     let mut wire = Wire::connect(gateway.addr).await;
     for _ in 0..2 {
         let length = body.len();
-        wire.send(format!("PUT /a/x HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n")).await;
+        wire.send(format!("PUT /a/x HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n"))
+            .await;
         wire.send(&body).await;
         assert!(wire.message().await.unwrap().body == body.as_bytes());
     }

@@ -1,6 +1,6 @@
 //! What a service gets and what a client gets back.
 
-use crate::support::{answering, answering_once, ask, echo, get, get_with, settings, start, Wire};
+use crate::support::{Wire, answering, answering_once, ask, echo, get, get_with, settings, start};
 
 #[tokio::test]
 async fn a_request_reaches_the_service_without_its_name_in_the_path() {

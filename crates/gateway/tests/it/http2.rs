@@ -61,9 +61,7 @@ async fn grpc_service(wait: Duration) -> SocketAddr {
                 let frames = [Ok(Frame::data(Bytes::from(seen))), Ok(Frame::trailers(trailers))];
                 let body = StreamBody::new(futures::stream::iter(frames));
                 let response = Response::builder().header("content-type", "application/grpc");
-                Ok::<_, Infallible>(
-                    response.body(body.map_err(|never: Infallible| never)).unwrap(),
-                )
+                Ok::<_, Infallible>(response.body(body.map_err(|never: Infallible| never)).unwrap())
             });
             tasks.spawn(
                 hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -105,7 +103,9 @@ async fn a_grpc_call_keeps_its_trailers_and_its_deadline() {
     settings.services[0].grpc = vec!["pkg.Greeter".into()];
     let gateway = start(settings, &[service]).await;
     let mut client = client(gateway.addr).await;
-    for (path, seen) in [("/pkg.Greeter/Hi", "/pkg.Greeter/Hi"), ("/a/pkg.Other/Hi", "/pkg.Other/Hi")] {
+    for (path, seen) in
+        [("/pkg.Greeter/Hi", "/pkg.Greeter/Hi"), ("/a/pkg.Other/Hi", "/pkg.Other/Hi")]
+    {
         let request = grpc(path).header("grpc-timeout", "2S").body(Full::from("12345")).unwrap();
         let response = send(&mut client, request).await;
         assert_eq!(response.status(), 200);

@@ -77,7 +77,8 @@ async fn a_drain_finishes_what_is_in_flight_and_closes_what_is_idle() {
         (ok(b"done"), false)
     }));
     // The script blocks its thread, so it lives on a runtime of its own.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let service = runtime.spawn(service).await.unwrap();
     let mut gateway = start(settings(), &[service.addr]).await;
     let mut idle = Wire::connect(gateway.addr).await;

@@ -3,11 +3,11 @@
 
 mod support;
 
+mod bodies;
 mod forwarding;
 mod framing;
-mod policies;
-mod retries;
-mod bodies;
-mod tunnels;
 mod http2;
 mod lifecycle;
+mod policies;
+mod retries;
+mod tunnels;

@@ -67,10 +67,21 @@ async fn no_spelling_of_a_path_gets_around_a_rule() {
     let mut service = echo().await;
     let gateway = start(guarded(), &[service.addr]).await;
     for path in [
-        "/a/%61dmin/users", "/a/admin/", "/a/admin", "/a/%61%64min", "/%61/admin/users",
-        "/a//admin/users", "/a/./admin/users", "/a/x/../admin/users", "/a/x/%2e%2e/admin",
-        "/a%2fadmin/users", "/a/admin;x=1/users", "/a/%2561dmin/users", "/a\\admin\\users",
-        "http://h/a/admin/users", "/a/users/1/",
+        "/a/%61dmin/users",
+        "/a/admin/",
+        "/a/admin",
+        "/a/%61%64min",
+        "/%61/admin/users",
+        "/a//admin/users",
+        "/a/./admin/users",
+        "/a/x/../admin/users",
+        "/a/x/%2e%2e/admin",
+        "/a%2fadmin/users",
+        "/a/admin;x=1/users",
+        "/a/%2561dmin/users",
+        "/a\\admin\\users",
+        "http://h/a/admin/users",
+        "/a/users/1/",
     ] {
         let status = get(gateway.addr, path).await.status;
         assert!(matches!(status, 400 | 401), "{path}: {status}");
@@ -107,8 +118,10 @@ async fn a_client_over_its_limit_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn versions_get_their_share() {
-    let (v1, v2) = (answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv1").await,
-        answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv2").await);
+    let (v1, v2) = (
+        answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv1").await,
+        answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv2").await,
+    );
     let mut settings = settings();
     settings.services[0].versions = vec![("v1".into(), 90), ("v2".into(), 10)];
     let instances = vec![instance(v1.addr, Some("v1")), instance(v2.addr, Some("v2"))];

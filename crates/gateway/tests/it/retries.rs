@@ -72,8 +72,7 @@ async fn a_kept_connection_that_the_service_closed_costs_no_request() {
     let gateway = start(settings(), &[service.addr]).await;
     let mut wire = Wire::connect(gateway.addr).await;
     for number in 0..20 {
-        let request =
-            if number % 2 == 0 { "GET /a/x HTTP/1.1\r\nHost: h\r\n\r\n" } else { POST };
+        let request = if number % 2 == 0 { "GET /a/x HTTP/1.1\r\nHost: h\r\n\r\n" } else { POST };
         wire.send(request).await;
         assert_eq!(wire.message().await.unwrap().status, 200, "request {number}");
         // The close is on its way through the kernel; a request in that gap is another test.
