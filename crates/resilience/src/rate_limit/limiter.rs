@@ -158,7 +158,10 @@ impl SlidingWindow {
         let Shared { rule, origin, hasher, shards, .. } = &*self.shared;
         let hash = hasher.hash_one(client);
         let since = now.saturating_duration_since(*origin.get_or_init(|| now));
-        let tick = 1 + (since.as_nanos() / rule.tick.as_nanos()) as u64;
+        // No division of 128 bits, as `as_nanos` would need: a tick is a part of a second.
+        let nanos = u64::from(rule.tick.subsec_nanos());
+        let ticks_in_second = 1_000_000_000 / nanos;
+        let tick = 1 + since.as_secs() * ticks_in_second + u64::from(since.subsec_nanos()) / nanos;
         let shard = &shards[hash as usize % SHARDS].0;
         // A window is whole between two calls of `check`.
         shard.lock().unwrap_or_else(PoisonError::into_inner).check(*rule, hash, tick)

@@ -47,28 +47,28 @@ pub fn canonical(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
     Ok(plain)
 }
 
+/// One look at each byte.
 fn check(bytes: &[u8]) -> Result<(), AmbiguousPath> {
-    // `before` is the segment so far: only dots (how many), or something else.
-    let mut dots = Some(0);
-    for byte in bytes[1..].iter().chain(b"/") {
-        match byte {
-            b'/' => {
-                if matches!(dots, Some(1 | 2)) {
-                    return Err(AmbiguousPath::DotSegment);
-                }
-                dots = Some(0);
-                continue;
-            }
-            b'.' => dots = dots.map(|count| count + 1),
-            b'\\' => return Err(AmbiguousPath::HiddenSeparator),
-            0..=32 | 127.. | b'?' | b'#' => return Err(AmbiguousPath::BadEncoding),
-            _ => dots = None,
-        }
+    // What the segment is so far.
+    const EMPTY: u8 = 0;
+    const DOT: u8 = 1;
+    const DOTS: u8 = 2;
+    const OTHER: u8 = 3;
+    let mut segment = EMPTY;
+    for byte in &bytes[1..] {
+        segment = match (byte, segment) {
+            (b'/', EMPTY) => return Err(AmbiguousPath::EmptySegment),
+            (b'/', DOT | DOTS) => return Err(AmbiguousPath::DotSegment),
+            (b'/', _) => EMPTY,
+            (b'.', EMPTY) => DOT,
+            (b'.', DOT) => DOTS,
+            (b'\\', _) => return Err(AmbiguousPath::HiddenSeparator),
+            (0..=32 | 127.. | b'?' | b'#', _) => return Err(AmbiguousPath::BadEncoding),
+            _ => OTHER,
+        };
     }
-    if bytes.windows(2).any(|pair| pair == b"//") {
-        return Err(AmbiguousPath::EmptySegment);
-    }
-    Ok(())
+    // The last one may be empty: a path may end in a slash.
+    if matches!(segment, DOT | DOTS) { Err(AmbiguousPath::DotSegment) } else { Ok(()) }
 }
 
 fn recode(bytes: &[u8]) -> Result<String, AmbiguousPath> {
