@@ -78,7 +78,7 @@ impl Load {
                                 User-Agent: load/1\r\nAccept: application/json\r\n"
                     .to_owned();
                 if policies {
-                    let grant = Grant::new(&user.to_string()).role("user");
+                    let grant = Grant::new(user.to_string()).role("user");
                     let token = issuer.issue(&grant, now).unwrap();
                     text += &format!(
                         "Authorization: Bearer {token}\r\nX-Client-ID: client-{user}\r\n\

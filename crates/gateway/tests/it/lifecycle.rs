@@ -1,7 +1,6 @@
 //! Start without a registry, limits on connections, drain.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use regatta_discovery::MemoryRegistry;
 use regatta_gateway::{BindError, Gateway};
@@ -96,7 +95,7 @@ async fn a_drain_finishes_what_is_in_flight_and_closes_what_is_idle() {
     assert!(busy.rest().await.is_empty());
     let ended = gateway.ended.take().unwrap();
     tokio::time::timeout(LIMIT, ended).await.unwrap().unwrap();
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    runtime.shutdown_background();
 }
 
 #[tokio::test]

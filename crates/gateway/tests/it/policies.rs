@@ -46,7 +46,7 @@ async fn a_route_asks_for_a_token_and_for_roles() {
         let answer = get_with(gateway.addr, path, lines).await;
         assert_eq!(answer.status, status, "{path} {lines}");
         assert_eq!(answer.json()["error"], error, "{path} {lines}");
-        assert_eq!(answer.field("www-authenticate").is_some(), true, "{path}");
+        assert!(answer.field("www-authenticate").is_some(), "{path}");
     }
     assert_eq!(service.unseen(), 0);
     for (path, lines) in [
