@@ -41,6 +41,9 @@ async fn a_hop_that_serves_a_retry_does_not_retry_and_says_so() {
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 1);
     assert_eq!(text(&seen[0], "x-envoy-attempt-count"), "2");
+    // Its only try has all the time there is.
+    let left: u64 = text(&seen[0], regatta_core::ENVOY_TIMEOUT).parse().unwrap();
+    assert!(left > 10_000, "{left}");
 }
 
 #[tokio::test]

@@ -186,6 +186,39 @@ async fn a_service_that_fails_altogether_gets_the_budget_and_no_more() {
 }
 
 #[tokio::test]
+async fn successes_earn_retries() {
+    let fleet = Fleet::new();
+    let good = fleet.serve(Does::Answer(200)).await;
+    let mut options = options();
+    (options.retry_percent, options.retries_per_second) = (100, 0);
+    let users = fleet.client(options);
+    for _ in 0..2 {
+        users.get("/users/1").send().await.unwrap();
+    }
+    let bad = fleet.serve(Does::Answer(503)).await;
+    fleet.remove(&good).await;
+    for hits in [3, 4] {
+        assert_eq!(users.get("/users/1").send().await.unwrap().status(), 503);
+        assert_eq!(bad.hits(), hits);
+    }
+}
+
+#[tokio::test]
+async fn a_retry_goes_to_another_instance_whatever_the_strategy() {
+    let fleet = Fleet::new();
+    let (bad, good) = (fleet.serve(Does::Answer(503)).await, fleet.serve(Does::Answer(200)).await);
+    let mut options = options();
+    options.strategy = regatta_traffic::balance::Strategy::Random;
+    options.breaker.failure_threshold = 1_000;
+    let users = fleet.client(options);
+    for _ in 0..25 {
+        assert_eq!(users.get("/users/1").send().await.unwrap().status(), 200);
+    }
+    assert!(bad.hits() <= 25);
+    assert_eq!(good.hits(), 25);
+}
+
+#[tokio::test]
 async fn a_call_given_up_half_way_frees_what_it_held() {
     let fleet = Fleet::new();
     let hangs = fleet.serve(Does::Hang).await;
