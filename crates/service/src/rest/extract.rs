@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::Problem;
+use super::object::ObjectForStruct;
 
 /// Longest text of an error that is echoed, in bytes; serde quotes the offending value whole.
 const LONGEST_ERROR: usize = 300;
@@ -137,7 +138,7 @@ fn is_over_limit(error: &(dyn std::error::Error + 'static)) -> bool {
 
 fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(ObjectForStruct(&mut json)).map_err(|error| {
         let (path, error) = (error.path().clone(), error.into_inner());
         if error.is_data() { bad_field(&path, &error) } else { malformed(&error) }
     })?;
@@ -255,6 +256,11 @@ mod tests {
     fn a_missing_and_an_unknown_field_are_named() {
         assert!(problem("{}").detail().contains("missing field `user_id`"));
         assert!(problem(r#"{"user_id": 1, "usr": 2}"#).detail().contains("unknown field `usr`"));
+    }
+
+    #[test]
+    fn an_array_is_not_taken_for_an_object() {
+        assert!(problem("[1, []]").detail().contains("invalid type: sequence"));
     }
 
     #[test]

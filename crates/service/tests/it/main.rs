@@ -6,6 +6,7 @@ mod bad_input;
 mod drain;
 mod fixture;
 mod grpc;
+mod guide;
 mod health;
 mod limits;
 mod process;
