@@ -111,14 +111,14 @@ impl Proxy {
                      http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')
                      http-request set-var(txn.iss) var(txn.bearer),jwt_payload_query('$.iss')
                      http-request set-var(txn.exp) var(txn.bearer),jwt_payload_query('$.exp','int')
-                     http-request set-var(txn.roles) var(txn.bearer),jwt_payload_query('$.roles')
+                     http-request set-var(txn.roles) var(txn.bearer),jwt_payload_query('$.roles[0]')
                      http-request set-var(txn.user) var(txn.bearer),jwt_payload_query('$.user_id')
                      http-request deny deny_status 401 unless {{ var(txn.alg) -m str HS256 }}
                      http-request deny deny_status 401 unless {{ var(txn.iss) -m str dev }}
                      http-request set-var(txn.now) date()
                      http-request deny deny_status 401 if {{ var(txn.exp),sub(txn.now) -m int lt 0 }}
                      http-request deny deny_status 401 unless {{ var(txn.bearer),jwt_verify(txn.alg,\"{SECRET}\") -m int 1 }}
-                     http-request deny deny_status 403 unless {{ var(txn.roles) -m sub user }}
+                     http-request deny deny_status 403 unless {{ var(txn.roles) -m str user }}
                      stick-table type string len 64 size 100k expire 60s store http_req_rate(60s)
                      http-request track-sc0 req.hdr(X-Client-ID)
                      http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 20000 }}
