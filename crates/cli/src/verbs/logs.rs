@@ -58,7 +58,10 @@ impl Logs {
             |record: &&Record| self.level.is_none_or(|least| record.level() >= Some(least));
         let records: Vec<&Record> = records.iter().filter(wanted).collect();
         records[records.len().saturating_sub(self.lines)..].iter().for_each(|record| show(record));
-        while self.follow {
+        if !self.follow {
+            return Ok(());
+        }
+        loop {
             let mut fresh = Vec::new();
             for tail in &mut tails {
                 fresh.extend(tail.poll()?);
@@ -67,7 +70,6 @@ impl Logs {
             fresh.iter().for_each(&show);
             tokio::time::sleep(LOOK).await;
         }
-        Ok(())
     }
 
     fn files(&self, layout: &Layout) -> Result<Vec<(String, PathBuf)>, Failure> {

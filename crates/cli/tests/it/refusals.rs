@@ -19,7 +19,8 @@ fn a_taken_port_is_named_with_its_holder_and_nothing_starts() {
     let up = shop.regatta(&["up"]);
 
     assert_eq!(up.code, 1, "{}", up.out);
-    let expected = format!("port `{port}` of gateway (127.0.0.1) is in use by process {}", std::process::id());
+    let expected =
+        format!("port `{port}` of gateway (127.0.0.1) is in use by process {}", std::process::id());
     assert!(up.err.contains(&expected), "{}", up.err);
     assert!(up.err.contains("set gateway.listen") && up.err.contains("--isolated"), "{}", up.err);
     assert_eq!(shop.ps()["running"], false);

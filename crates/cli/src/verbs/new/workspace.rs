@@ -29,11 +29,8 @@ impl Workspace {
         let mut found = None;
         let mut in_members = false;
         for line in text.lines().map(str::trim) {
-            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-                if !in_members {
-                    section = name;
-                }
-            }
+            let head = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            section = head.filter(|_| !in_members).unwrap_or(section);
             if section == "workspace" || section.starts_with("workspace.") {
                 found.get_or_insert(Self { members: Vec::new(), has_regatta: false });
             }
