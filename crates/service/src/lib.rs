@@ -1,4 +1,31 @@
-//! The chassis of a service.
+//! The chassis of a service: settings, telemetry, discovery, one port, a polite end.
+//!
+//! A [`Service`] is opened from its settings, given what it serves, and run:
+//!
+//! ```no_run
+//! use regatta::axum::{Router, routing::get};
+//!
+//! #[tokio::main]
+//! async fn main() -> regatta::Result {
+//!     let service = regatta::Service::new("hello-service").await?;
+//!     let routes = Router::new().route("/hello", get(async || "hello"));
+//!     service.rest(routes).run().await
+//! }
+//! ```
+//!
+//! It reads all its [`settings`] at once and says all that is wrong with them; opens what the
+//! service needs ([`Service::database`], [`Service::client`], [`Service::auth`]) without waiting
+//! for any of it; serves REST and gRPC on one port with limits ([`settings::ServerSettings`]),
+//! health, metrics and descriptions; answers every error as a [`Problem`]; registers, and drains
+//! at SIGTERM so that no request is lost. [`testing`] runs it in tests. The guide is
+//! `docs/guide/service.md`.
+//!
+//! | feature | effect | default |
+//! |---|---|---|
+//! | `database` | [`Service::database`]: SQLite and PostgreSQL by URL | on |
+//!
+//! It does not speak TLS (a gateway or a mesh in front does), and prints no line per request at
+//! level `info`: the metric and the span say more.
 
 mod error;
 pub use error::{Error, Result};
