@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, Version, header};
@@ -14,11 +15,15 @@ use hyper_util::server::conn::auto;
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::gauge::{Gauge, Gauged, InFlight, InFlightBody};
 use super::phase::Phase;
 use super::watchdog::{Verdict, Watchdog};
+
+/// How long a connection without a request yet holds up a drain.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves one connection until its client or the drain ends it.
 pub(super) async fn serve<S, F>(
@@ -42,7 +47,8 @@ pub(super) async fn serve<S, F>(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Clones of their own, so that connections do not meet at one lock with each wake-up.
     let (leaving, closed) = (phase.leaving().child_token(), phase.closed().child_token());
-    let (mut has_left, mut has_closed) = (false, false);
+    let (mut has_left, mut has_closed, mut is_graced) = (false, false, false);
+    let mut grace = pin!(tokio::time::sleep(FIRST_REQUEST_GRACE));
     loop {
         tokio::select! {
             // The connection comes first: a request that has arrived is answered, also in a drain.
@@ -62,11 +68,18 @@ pub(super) async fn serve<S, F>(
             }
             () = closed.cancelled(), if !has_closed => {
                 has_closed = true;
-                // A client that has just connected is about to send: it gets one answer. Its
-                // header is bounded by the watchdog.
-                if gauge.activity().requests > 0 {
+                let activity = gauge.activity();
+                if activity.requests > 0 || activity.is_http2 {
                     connection.as_mut().graceful_shutdown();
+                } else {
+                    // A client that has just connected is about to send: it gets one answer.
+                    grace.as_mut().reset(Instant::now() + FIRST_REQUEST_GRACE);
+                    is_graced = true;
                 }
+            }
+            () = grace.as_mut(), if is_graced => {
+                is_graced = false;
+                connection.as_mut().graceful_shutdown();
             }
             now = ticks.tick() => match watchdog.look(now.into_std(), gauge.activity()) {
                 Verdict::Keep => (),

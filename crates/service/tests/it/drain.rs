@@ -79,6 +79,36 @@ async fn an_http2_client_is_told_to_go_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn connections_without_a_request_do_not_hold_up_the_end() {
+    let service = running("server: {linger: 0s, drain_timeout: 15s}").await;
+    let silent = TcpStream::connect(service.addr()).await.unwrap();
+    let stream = TokioIo::new(TcpStream::connect(service.addr()).await.unwrap());
+    let http2 = hyper::client::conn::http2::handshake::<_, _, Empty<bytes::Bytes>>;
+    let (sender, connection) = http2(TokioExecutor::new(), stream).await.unwrap();
+    let connection = tokio::task::spawn(connection);
+    timeout(Duration::from_secs(10), service.stop()).await.expect("ends before its limit");
+    timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
+    drop((silent, sender));
+}
+
+#[tokio::test]
+async fn a_client_that_has_just_connected_is_answered() {
+    let service = running("server: {linger: 0s}").await;
+    let mut stream = TcpStream::connect(service.addr()).await.unwrap();
+    let send = async {
+        // The port is closed by now, and the connection was accepted before.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stream
+            .write_all(b"POST /bytes HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx")
+            .await
+            .unwrap();
+        read_to_end(&mut stream).await
+    };
+    let (answer, ()) = tokio::join!(send, service.stop());
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
 async fn tasks_end_with_the_service() {
     let service = opened("server: {linger: 0s}").await;
     let ended = Arc::new(AtomicU64::new(0));
