@@ -1,4 +1,4 @@
-//! An HTTP client with a token and a client id, as a user of the system has them.
+//! An HTTP client with a token and a client id of its own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

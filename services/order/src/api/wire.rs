@@ -35,9 +35,9 @@ pub(crate) struct PlacedBody {
 pub(crate) struct OrderBody {
     order_id: i32,
     user_id: i32,
-    /// With two decimal places.
-    #[schema(example = "19.99")]
-    amount: String,
+    /// At most two decimal places.
+    #[schema(value_type = f64, example = 19.99)]
+    amount: serde_json::Number,
     /// `pending`, `created` or `declined`.
     status: &'static str,
     /// Why it was declined, or what to do while it is pending; absent when it is created.
@@ -65,7 +65,7 @@ impl From<Order> for OrderBody {
         Self {
             order_id: order.id.number(),
             user_id: order.user_id.number(),
-            amount: order.amount.to_string(),
+            amount: as_number(order.amount),
             status,
             reason,
             payment_id,
@@ -73,6 +73,11 @@ impl From<Order> for OrderBody {
             created_at: order.created_at.format(&Rfc3339).unwrap_or_default(),
         }
     }
+}
+
+/// The amount as a client most likely wrote it: a number, its digits those of the exact decimal.
+fn as_number(amount: Amount) -> serde_json::Number {
+    amount.to_string().parse().expect("digits, a point and digits are a JSON number")
 }
 
 /// An amount from a JSON string or number. A number comes as a double and is read as the shortest
@@ -122,6 +127,14 @@ mod tests {
         ] {
             let fields: OrderFields = serde_json::from_str(json).unwrap();
             assert_eq!(fields.amount.to_string(), shown, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_amount_goes_out_as_the_number_that_came_in() {
+        for text in ["19.99", "0.01", "7.5", "999999999.99"] {
+            let amount: Amount = text.parse().unwrap();
+            assert_eq!(as_number(amount).to_string(), text);
         }
     }
 

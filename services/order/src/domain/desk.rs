@@ -1,4 +1,4 @@
-//! Where orders are placed: each step may be the last before a crash, and the next try goes on.
+//! The desk where orders are placed; each step may be the last before a crash.
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ async fn an_order_is_placed_and_read() {
     assert_eq!((placed.status().as_u16(), placed.header("location")), (201, "orders/1"));
     assert_eq!(placed.json(), json!({ "order_id": 1, "status": "created" }));
     let order = service.get("1", &["user"], "/orders/1").await.json();
-    assert_eq!((&order["amount"], &order["status"]), (&json!("19.99"), &json!("created")));
+    assert_eq!((&order["amount"], &order["status"]), (&json!(19.99), &json!("created")));
     assert_eq!((&order["user_id"], &order["payment_id"]), (&json!(7), &json!(1)));
 }
 

@@ -27,9 +27,9 @@ pub(crate) struct PaymentFields {
 pub(crate) struct PaymentBody {
     payment_id: i32,
     order_id: i32,
-    /// With two decimal places.
-    #[schema(example = "19.99")]
-    amount: String,
+    /// At most two decimal places.
+    #[schema(value_type = f64, example = 19.99)]
+    amount: serde_json::Number,
     /// `paid` or `declined`.
     status: &'static str,
     /// Why it was declined; absent when it was paid.
@@ -49,13 +49,18 @@ impl From<Payment> for PaymentBody {
         Self {
             payment_id: payment.id.number(),
             order_id: payment.order_id.number(),
-            amount: payment.amount.to_string(),
+            amount: as_number(payment.amount),
             status,
             reason,
             // The years 0 to 9999 can be written; the store makes no others.
             created_at: payment.created_at.format(&Rfc3339).unwrap_or_default(),
         }
     }
+}
+
+/// The amount as a client most likely wrote it: a number, its digits those of the exact decimal.
+fn as_number(amount: Amount) -> serde_json::Number {
+    amount.to_string().parse().expect("digits, a point and digits are a JSON number")
 }
 
 /// An amount from a JSON string or number. A number comes as a double and is read as the shortest
@@ -105,6 +110,14 @@ mod tests {
         ] {
             let fields: PaymentFields = serde_json::from_str(json).unwrap();
             assert_eq!(fields.amount.to_string(), shown, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_amount_goes_out_as_the_number_that_came_in() {
+        for text in ["19.99", "0.01", "7.5", "999999999.99"] {
+            let amount: Amount = text.parse().unwrap();
+            assert_eq!(as_number(amount).to_string(), text);
         }
     }
 

@@ -16,7 +16,7 @@ async fn a_payment_is_made_and_read() {
     let paid = service.pay("1", Some("k"), &json!({ "order_id": 7, "amount": 19.99 })).await;
     assert_eq!((paid.status().as_u16(), paid.header("location")), (201, "payments/1"));
     assert_eq!(paid.json()["status"], "paid");
-    assert_eq!(paid.json()["amount"], "19.99");
+    assert_eq!(paid.json()["amount"], 19.99);
     assert_eq!(service.get("1", &["user"], "/payments/1").await.json(), paid.json());
 }
 
