@@ -1,4 +1,4 @@
-//! Services that answer at once, and clients that ask again as soon as they have an answer.
+//! Services that answer at once, and clients that ask again as soon.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,31 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta_resilience::breaker::{Outcome, Permit};
+use regatta_resilience::breaker::Outcome;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::admit::{Forward, deny};
+use super::attempts::{Attempts, Reached};
+use super::await_head::{NoHead, head, look};
 use super::connection::After;
-use super::io::{read_some, write_all, write_counting};
+use super::io::{write_all, write_counting};
 use super::relay::{self, Relayed};
+use super::tunnel;
 use super::upload::{self, Upload, UploadError};
-use super::{Fields, parse_response, tunnel, write};
 use crate::policy::{Denial, Rules};
 use crate::shared::Shared;
-use crate::upstream::{Cluster, Tried, retry};
-use crate::worker::alarm::{Alarm, TimedOut};
+use crate::upstream::retry;
+use crate::worker::alarm::Alarm;
 use crate::worker::buffer::Buffer;
-use crate::worker::{pool, random};
-
-/// Bytes of a response's head.
-pub(super) const MOST_RESPONSE_HEAD: usize = 64 * 1024;
+use crate::worker::pool;
 
 /// How long an answer is waited for when the upstream has stopped reading the request.
 const AFTER_REFUSED_BODY: Duration = Duration::from_secs(1);
-
-/// Instances passed over because their breaker opened between the look and the ask.
-const MOST_REJECTIONS: u32 = 16;
 
 /// Forwards a request whose head is in `out` and whose body begins in `buffer`.
 pub(super) async fn run(
@@ -123,7 +119,7 @@ pub(super) async fn run(
                     forward.is_idempotent,
                     is_replayable,
                     retry::Failed::Unavailable,
-                ) && attempts.may_go_on(&forward, number, now, rules)
+                ) && attempts.may_go_on(&forward, number, now)
                 {
                     shared.metrics.retried();
                     attempts.prepare(&forward, started, out, head_length);
@@ -154,7 +150,7 @@ pub(super) async fn run(
                     }
                 } else {
                     permit.record(now.into_std(), Outcome::Failure);
-                    if repeatable && attempts.may_go_on(&forward, number, now, rules) {
+                    if repeatable && attempts.may_go_on(&forward, number, now) {
                         shared.metrics.retried();
                         attempts.prepare(&forward, started, out, head_length);
                         continue;
@@ -187,187 +183,10 @@ pub(super) async fn run(
     finish_own(client, out, forward, status, shared, alarm, attempts.made).await
 }
 
-/// Why there is no response head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NoHead {
-    Broken,
-    Garbage(&'static str),
-    TooLate,
-}
-
 /// How the upload beside the download ended, once it has.
 #[derive(Debug, Default)]
 struct Side {
     result: Option<Result<(), UploadError>>,
-}
-
-/// A connection to an instance, with the right to use it.
-struct Reached {
-    upstream: TcpStream,
-    number: usize,
-    permit: Permit,
-    is_reused: bool,
-}
-
-/// The attempts made for one request.
-struct Attempts {
-    cluster: Arc<Cluster>,
-    tried: Tried,
-    made: u8,
-    most: u8,
-    /// Whether to pass over idle connections: one of them has just proved stale.
-    fresh_only: bool,
-    address: Option<std::net::SocketAddr>,
-}
-
-impl Attempts {
-    fn new(forward: &Forward, rules: &Rules) -> Self {
-        // A hop that serves a retry does not retry: attempts must not multiply along a chain.
-        let most = if forward.attempt > 1 { 1 } else { rules.resilience.retries + 1 };
-        Self {
-            cluster: forward.upstream.cluster(),
-            tried: Tried::default(),
-            made: 0,
-            most,
-            fresh_only: false,
-            address: None,
-        }
-    }
-
-    /// Connects to an instance whose breaker lets the call pass.
-    async fn reach(
-        &mut self,
-        forward: &mut Forward,
-        rules: &Rules,
-        shared: &Shared,
-        alarm: &mut Alarm,
-    ) -> Result<Reached, Denial> {
-        let mut rejections = 0;
-        loop {
-            let now = Instant::now();
-            let name = forward.upstream.name.as_str();
-            let Some(number) = self.cluster.pick(random::next(), self.tried, now.into_std()) else {
-                if self.cluster.members().iter().any(|m| m.breaker.check(now.into_std()).is_err()) {
-                    shared.metrics.breaker_rejected();
-                }
-                return Err(Denial::no_instance(name));
-            };
-            let member = self.cluster.member(number);
-            let Ok(permit) = member.breaker.admit(now.into_std()) else {
-                self.tried.insert(number);
-                rejections += 1;
-                if rejections > MOST_REJECTIONS {
-                    return Err(Denial::no_instance(name));
-                }
-                continue;
-            };
-            self.made += 1;
-            self.address = Some(member.address);
-            forward.record.attempts = self.made;
-            if !self.fresh_only {
-                let (idle, ask) = (rules.timeouts.upstream_idle, !forward.is_idempotent);
-                if let Some(upstream) = pool::take(member.address, now, idle, ask) {
-                    return Ok(Reached { upstream, number, permit, is_reused: true });
-                }
-            }
-            let connect = TcpStream::connect(member.address);
-            match alarm.within(now + rules.timeouts.connect, connect).await {
-                Ok(Ok(upstream)) => {
-                    _ = upstream.set_nodelay(true);
-                    return Ok(Reached { upstream, number, permit, is_reused: false });
-                }
-                Ok(Err(_)) | Err(TimedOut) => {
-                    let now = Instant::now();
-                    permit.record(now.into_std(), Outcome::Failure);
-                    if !self.may_go_on(forward, number, now, rules) {
-                        return Err(Denial::no_instance(name));
-                    }
-                    shared.metrics.retried();
-                }
-            }
-        }
-    }
-
-    /// Whether another attempt may be made: there is one left, an instance that was not tried, and
-    /// room in the budget.
-    fn may_go_on(&mut self, forward: &Forward, number: usize, now: Instant, rules: &Rules) -> bool {
-        let _ = rules;
-        self.tried.insert(number);
-        self.made < self.most
-            && self.cluster.pick(0, self.tried, now.into_std()).is_some()
-            && forward.upstream.budget.withdraw(now.into_std())
-    }
-
-    /// Makes the head say which attempt it is and how much time is left.
-    fn prepare(&self, forward: &Forward, started: Instant, out: &mut [u8], head_length: usize) {
-        let left = (started + forward.timeout).duration_since(Instant::now());
-        let attempt = forward.attempt.saturating_add(self.made);
-        write::patch(&mut out[..head_length], forward.patch, attempt, left);
-    }
-
-    fn deadline(&self, forward: &Forward, started: Instant) -> Instant {
-        if forward.is_callers_timeout || self.made > 1 || forward.body_was_small() {
-            started + forward.timeout
-        } else {
-            // The service gets its whole time once it has the whole body.
-            Instant::now() + forward.timeout
-        }
-    }
-}
-
-impl Forward {
-    fn body_was_small(&self) -> bool {
-        matches!(self.body, super::Body::None | super::Body::Length(0))
-    }
-}
-
-/// Reads until a head is whole.
-async fn head<R: tokio::io::AsyncRead + Unpin>(
-    upstream: &mut R,
-    response: &mut Buffer,
-    deadline: Instant,
-    alarm: &mut Alarm,
-) -> Result<(), NoHead> {
-    loop {
-        match alarm.within(deadline, read_some(upstream, response, MOST_RESPONSE_HEAD)).await {
-            Err(TimedOut) => return Err(NoHead::TooLate),
-            Ok(Err(_)) => return Err(NoHead::Broken),
-            Ok(Ok(0)) if response.filled().len() >= MOST_RESPONSE_HEAD => {
-                return Err(NoHead::Garbage("the response's head is too long"));
-            }
-            Ok(Ok(0)) if response.is_empty() => return Err(NoHead::Broken),
-            Ok(Ok(0)) => return Err(NoHead::Garbage("the response's head is cut off")),
-            Ok(Ok(_)) if is_whole(response)? => return Ok(()),
-            Ok(Ok(_)) => (),
-        }
-    }
-}
-
-/// Whether a final head, or one that switches protocols, is there. Interim ones are dropped: the
-/// gateway has sent `100 Continue` itself and promises no early hints.
-fn is_whole(response: &mut Buffer) -> Result<bool, NoHead> {
-    loop {
-        let mut fields = Fields::default();
-        let interim = match parse_response(response.filled(), &mut fields, false) {
-            Ok(None) => return Ok(false),
-            Ok(Some(head)) if head.status >= 200 || head.status == 101 => return Ok(true),
-            Ok(Some(head)) => head.length,
-            Err(what) => return Err(NoHead::Garbage(what)),
-        };
-        response.consume(interim);
-        if response.is_empty() {
-            return Ok(false);
-        }
-    }
-}
-
-fn look(response: &Buffer, is_head: bool) -> Result<u16, NoHead> {
-    let mut fields = Fields::default();
-    match parse_response(response.filled(), &mut fields, is_head) {
-        Ok(Some(head)) => Ok(head.status),
-        Ok(None) => Err(NoHead::Garbage("the response's head is cut off")),
-        Err(what) => Err(NoHead::Garbage(what)),
-    }
 }
 
 /// Sends the body while the head is waited for: a service may answer before it has read it all.

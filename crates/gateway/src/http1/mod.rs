@@ -13,6 +13,8 @@ pub use request::{Facts, Fields, RequestHead, parse_request};
 mod response;
 pub(crate) use response::{ResponseHead, parse_response};
 mod admit;
+mod attempts;
+mod await_head;
 mod connection;
 mod exchange;
 mod io;

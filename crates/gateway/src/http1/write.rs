@@ -1,4 +1,4 @@
-//! Heads as they go out: the lines that are passed on, copied once, and the gateway's own.
+//! Heads as they go out: lines passed on, copied once, and the gateway's own.
 
 use std::net::IpAddr;
 use std::time::Duration;

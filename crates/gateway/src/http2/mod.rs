@@ -2,7 +2,9 @@
 
 mod server;
 pub(crate) use server::serve;
+mod answer;
 mod body;
+mod exchange;
 mod forward;
 pub(crate) mod pool;
 mod prefixed;

@@ -1,4 +1,4 @@
-//! Hostile messages: what is refused never reaches a service, and no byte of one is a request.
+//! Hostile messages: what is refused never reaches a service.
 
 use crate::support::{Wire, answering, echo, get, settings, start};
 
