@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLogger;
+use crate::metrics::Metrics;
 use crate::policy::Rules;
 use crate::shared::Shared;
 use crate::upstream::{Upstream, begin, follow};
@@ -73,7 +74,9 @@ impl Gateway {
         };
         let log = AccessLogger::start(settings.access_log)
             .map_err(|source| BindError::Worker { worker: 0, source })?;
-        let shared = Arc::new(Shared::new(rules, log, CancellationToken::new()));
+        let changes = upstreams.values().map(|upstream| Arc::clone(upstream.breaker_changes()));
+        let metrics = Metrics::new(changes.collect());
+        let shared = Arc::new(Shared::new(rules, metrics, log, CancellationToken::new()));
         let drain_timeout = settings.timeouts.drain;
         Ok(Self { listeners, admin, shared, upstreams, discover, drain_timeout })
     }

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use regatta_resilience::breaker::State;
+
 use crate::record::{Method, Record};
+use crate::upstream::BreakerChanges;
 
 /// Upper bounds in seconds; OpenTelemetry's advice for `http.server.request.duration`.
 const BOUNDS: [f64; 14] =
@@ -25,6 +28,7 @@ pub(crate) struct Metrics {
     retries: AtomicU64,
     refused_connections: AtomicU64,
     breaker_rejections: AtomicU64,
+    breaker_changes: Vec<Arc<BreakerChanges>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +67,11 @@ thread_local! {
 const MOST_KNOWN: usize = 16 * 1024;
 
 impl Metrics {
+    /// No requests yet; breakers count for themselves and are read when all is.
+    pub(crate) fn new(breaker_changes: Vec<Arc<BreakerChanges>>) -> Self {
+        Self { breaker_changes, ..Self::default() }
+    }
+
     pub(crate) fn request(&self, record: &Record, took: Duration) {
         let key = Key {
             metrics: std::ptr::from_ref(self) as usize,
@@ -179,6 +188,19 @@ impl Metrics {
             writeln!(text, "# HELP {name} {help}")?;
             writeln!(text, "# TYPE {name} counter")?;
             writeln!(text, "{name} {}", counter.load(Ordering::Relaxed))?;
+        }
+        const CHANGES: &str = "regatta_gateway_breaker_changes_total";
+        writeln!(
+            text,
+            "# HELP {CHANGES} Breakers of a service's instances that went into a state."
+        )?;
+        writeln!(text, "# TYPE {CHANGES} counter")?;
+        for changes in &self.breaker_changes {
+            for to in [State::Closed, State::HalfOpen, State::Open] {
+                let (service, name) = (escape(changes.service.as_str()), to.name());
+                let count = changes.count(to);
+                writeln!(text, "{CHANGES}{{service=\"{service}\",to=\"{name}\"}} {count}")?;
+            }
         }
         writeln!(text, "# HELP regatta_gateway_connections Client connections now.")?;
         writeln!(text, "# TYPE regatta_gateway_connections gauge")?;

@@ -25,10 +25,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(rules: Rules, log: Option<AccessLogger>, drain: CancellationToken) -> Self {
+    pub(crate) fn new(
+        rules: Rules,
+        metrics: Metrics,
+        log: Option<AccessLogger>,
+        drain: CancellationToken,
+    ) -> Self {
         Self {
             rules: ArcSwap::from_pointee(rules),
-            metrics: Metrics::default(),
+            metrics,
             log,
             drain,
             stop: CancellationToken::new(),

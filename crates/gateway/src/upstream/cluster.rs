@@ -12,6 +12,7 @@ use regatta_resilience::retry::Budget;
 use regatta_traffic::balance::Strategy;
 use regatta_traffic::subset::{Split, Weights};
 
+use super::BreakerChanges;
 use crate::{Resilience, Service};
 
 /// A service, with its present instances.
@@ -24,6 +25,7 @@ pub(crate) struct Upstream {
     pub(crate) budget: Budget,
     cluster: ArcSwap<Cluster>,
     breaker: breaker::Settings,
+    changes: Arc<BreakerChanges>,
 }
 
 /// The instances of one moment.
@@ -55,7 +57,13 @@ impl Upstream {
             breaker: breaker::Settings::default()
                 .with_failure_threshold(resilience.failure_threshold.get())
                 .with_open_for(resilience.open_for),
+            changes: Arc::new(BreakerChanges::new(service.name.clone())),
         }
+    }
+
+    /// How often breakers of this service changed their state.
+    pub(crate) fn breaker_changes(&self) -> &Arc<BreakerChanges> {
+        &self.changes
     }
 
     pub(crate) fn cluster(&self) -> Arc<Cluster> {
@@ -74,7 +82,7 @@ impl Upstream {
             let breaker = match kept {
                 Some(member) => member.breaker.clone(),
                 // The settings were checked with the others; a breaker of the defaults serves too.
-                None => match Breaker::try_new(self.breaker.clone()) {
+                None => match self.breaker(&instance.id, address) {
                     Ok(breaker) => breaker,
                     Err(_) => continue,
                 },
@@ -84,6 +92,16 @@ impl Upstream {
         }
         let split = before.split.with_instances(instances.into());
         self.cluster.store(Arc::new(Cluster { split, members: members.into_boxed_slice() }));
+    }
+
+    fn breaker(
+        &self,
+        id: &InstanceId,
+        address: SocketAddr,
+    ) -> Result<Breaker, breaker::InvalidSettings> {
+        let (changes, id) = (Arc::clone(&self.changes), id.clone());
+        let observer = move |change| changes.announce(&id, address, change);
+        Breaker::try_observed(self.breaker.clone(), Arc::new(observer))
     }
 }
 
@@ -172,6 +190,37 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_a_breaker_is_logged_and_counted_once() {
+        let log = Log::default();
+        let sink = log.clone();
+        let writer = move || sink.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
+        let upstream = upstream(&[], &[("a-1", "v1"), ("a-2", "v1")]);
+        let breaker = upstream.cluster().member(0).breaker.clone();
+        tracing::subscriber::with_default(subscriber, || {
+            let opened = now();
+            for _ in 0..8 {
+                if let Ok(permit) = breaker.admit(opened) {
+                    permit.record(opened, breaker::Outcome::Failure);
+                }
+            }
+            let later = opened + Duration::from_secs(60);
+            breaker.admit(later).unwrap().record(later, breaker::Outcome::Success);
+        });
+        use breaker::State::{Closed, HalfOpen, Open};
+        let changes = upstream.breaker_changes();
+        assert_eq!([Open, HalfOpen, Closed].map(|state| changes.count(state)), [1, 1, 1]);
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = log.lines().collect();
+        assert_eq!(lines.len(), 3, "{log}");
+        assert!(lines[0].contains("WARN") && lines[0].contains("opened"), "{log}");
+        for (line, to) in lines.iter().zip(["open", "half_open", "closed"]) {
+            assert!(line.contains("service=a instance=a-1"), "{line}");
+            assert!(line.contains(&format!("to=\"{to}\"")), "{line}");
+        }
+    }
+
+    #[test]
     fn an_instance_whose_breaker_is_open_gets_nothing_and_keeps_its_breaker_across_sets() {
         let upstream = upstream(&[], &[("a", "v1"), ("b", "v1")]);
         let now = now();
@@ -183,5 +232,18 @@ mod tests {
         let cluster = upstream.cluster();
         let picked = (0..50).map(|random| cluster.pick(random, Tried::default(), now).unwrap());
         assert!(picked.into_iter().all(|number| cluster.member(number).id.as_str() != "a"));
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 }

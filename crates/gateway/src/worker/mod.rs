@@ -4,6 +4,7 @@ mod run;
 pub(crate) use run::{Listeners, run};
 mod spawn;
 pub(crate) use spawn::{Spawner, spawn, tasks};
+pub(crate) mod activity;
 pub(crate) mod alarm;
 pub(crate) mod buffer;
 pub(crate) mod pool;

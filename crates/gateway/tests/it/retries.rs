@@ -88,6 +88,12 @@ async fn a_breaker_keeps_requests_from_an_instance_that_fails() {
         get(gateway.addr, "/a/x").await;
     }
     assert_eq!(down.unseen(), 5, "the threshold");
+    let metrics = get(gateway.admin, "/metrics").await.text();
+    for (to, count) in [("open", 1), ("half_open", 0)] {
+        let name = "regatta_gateway_breaker_changes_total";
+        let line = format!("{name}{{service=\"a\",to=\"{to}\"}} {count}");
+        assert!(metrics.lines().any(|own| own == line), "{metrics}");
+    }
 }
 
 #[tokio::test]
