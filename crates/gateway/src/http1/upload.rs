@@ -28,12 +28,7 @@ impl UploadError {
     pub(crate) fn denial(self) -> Option<Denial> {
         match self {
             Self::Refused(refusal) => Some(refusal.into()),
-            Self::TooSlow => Some(Denial::new(regatta_core::Problem::new(
-                408,
-                "body_too_slow",
-                "Request timeout",
-                "the body stopped coming; send it without pauses".into(),
-            ))),
+            Self::TooSlow => Some(Denial::body_too_slow()),
             Self::Gone | Self::Upstream => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::idle::Idle;
 use crate::record::Record;
 use crate::shared::Shared;
 
@@ -22,26 +23,30 @@ pub(super) struct Upload {
     /// Bytes that may still come; none for gRPC, whose streams have no length.
     left: Option<u64>,
     ended: Arc<Notify>,
+    /// None for a body that is known to be empty.
+    idle: Option<Idle>,
 }
 
-/// The client sent more than it may, or broke off.
+/// Why a request's body did not get through; the client's doing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UploadError {
     #[error("the body is longer than this gateway accepts")]
     TooLong,
+    #[error("the body stopped coming")]
+    TooSlow,
     #[error("the client broke off")]
     Client(#[source] hyper::Error),
 }
 
 impl Upload {
     /// A body of at most `most` bytes; `ended` is told when the last one was taken.
-    pub(super) fn new(inner: Incoming, most: Option<u64>, ended: Arc<Notify>) -> Self {
-        Self { inner: Some(inner), left: most, ended }
+    pub(super) fn new(inner: Incoming, most: Option<u64>, ended: Arc<Notify>, idle: Idle) -> Self {
+        Self { inner: Some(inner), left: most, ended, idle: Some(idle) }
     }
 
     /// No body.
     pub(super) fn empty(ended: Arc<Notify>) -> Self {
-        Self { inner: None, left: None, ended }
+        Self { inner: None, left: None, ended, idle: None }
     }
 }
 
@@ -53,8 +58,16 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
-        let frame = match ready!(Pin::new(inner).poll_frame(cx)) {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let Poll::Ready(found) = Pin::new(inner).poll_frame(cx) else {
+            let Some(idle) = &mut this.idle else { return Poll::Pending };
+            return idle.poll(cx).map(|()| Some(Err(UploadError::TooSlow)));
+        };
+        if let Some(idle) = &mut this.idle {
+            idle.moved();
+        }
+        let frame = match found {
             None => return Poll::Ready(None),
             Some(Err(error)) => return Poll::Ready(Some(Err(UploadError::Client(error)))),
             Some(Ok(frame)) => frame,
@@ -94,7 +107,16 @@ pub(crate) struct Download {
 #[derive(Debug)]
 enum Inner {
     Own(Full<Bytes>),
-    Upstream(Incoming),
+    Upstream(Incoming, Idle),
+}
+
+/// Why a response's body ended before its end; the client sees a reset stream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DownloadError {
+    #[error("the service broke off")]
+    Upstream(#[source] hyper::Error),
+    #[error("the service sent nothing for too long")]
+    Idle,
 }
 
 impl Download {
@@ -102,38 +124,49 @@ impl Download {
         Self { inner: Inner::Own(Full::new(body)), done: Some((record, Arc::clone(shared))) }
     }
 
-    pub(super) fn upstream(body: Incoming, record: Record, shared: &Arc<Shared>) -> Self {
-        Self { inner: Inner::Upstream(body), done: Some((record, Arc::clone(shared))) }
+    pub(super) fn upstream(
+        body: Incoming,
+        idle: Idle,
+        record: Record,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        Self { inner: Inner::Upstream(body, idle), done: Some((record, Arc::clone(shared))) }
     }
 }
 
 impl Body for Download {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = DownloadError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
         match &mut self.inner {
             Inner::Own(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
-            Inner::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Inner::Upstream(body, idle) => match Pin::new(body).poll_frame(cx) {
+                Poll::Pending => idle.poll(cx).map(|()| Some(Err(DownloadError::Idle))),
+                Poll::Ready(frame) => {
+                    idle.moved();
+                    Poll::Ready(frame.map(|frame| frame.map_err(DownloadError::Upstream)))
+                }
+            },
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.inner {
             Inner::Own(body) => body.is_end_stream(),
-            Inner::Upstream(body) => body.is_end_stream(),
+            Inner::Upstream(body, _) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Inner::Own(body) => body.size_hint(),
-            Inner::Upstream(body) => body.size_hint(),
+            Inner::Upstream(body, _) => body.size_hint(),
         }
     }
 }

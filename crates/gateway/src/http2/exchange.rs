@@ -42,7 +42,8 @@ pub(super) struct Outgoing {
 enum Lost {
     Unsent(Box<Request<Upload>>),
     Broken,
-    TooLong,
+    /// The client's body did not get through, which says nothing about the upstream.
+    Refused(Box<Denial>),
     TooLate,
 }
 
@@ -142,7 +143,7 @@ pub(super) async fn exchange(
                     }
                 }
             }
-            Err(Lost::TooLong) => return Err(Refusal::BodyTooLong.into()),
+            Err(Lost::Refused(denial)) => return Err(*denial),
             Err(Lost::TooLate) => {
                 if !outgoing.is_callers_timeout {
                     count(permit, upstream, true);
@@ -232,8 +233,12 @@ fn lost(mut error: hyper::client::conn::TrySendError<Request<Upload>>) -> Lost {
     let error = error.into_error();
     let mut cause = std::error::Error::source(&error);
     while let Some(found) = cause {
-        if matches!(found.downcast_ref(), Some(UploadError::TooLong)) {
-            return Lost::TooLong;
+        if let Some(error) = found.downcast_ref::<UploadError>() {
+            return Lost::Refused(Box::new(match error {
+                UploadError::TooLong => Refusal::BodyTooLong.into(),
+                // Whoever broke off does not read it.
+                UploadError::TooSlow | UploadError::Client(_) => Denial::body_too_slow(),
+            }));
         }
         cause = found.source();
     }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::answer::{Stamp, deny, own, stamp_headers, strip};
 use super::body::{Download, Upload};
 use super::exchange::{Outgoing, exchange};
+use super::idle::Idle;
 use super::request::{self, Rewrite};
 use crate::health;
 use crate::http1::Refusal;
@@ -22,6 +23,7 @@ use crate::policy::{self, Rules, Verdict, decide, forwarded};
 use crate::record::Record;
 use crate::shared::{Shared, wall_clock};
 use crate::upstream::retry;
+use crate::worker::activity::Activity;
 use crate::worker::random;
 
 /// Answers one request.
@@ -117,7 +119,15 @@ pub(super) async fn serve(
         attempt_before,
         is_grpc: stamp.is_grpc,
     };
-    let mut upload = Request::new(Upload::new(body, most, ended));
+    // A stream of calls may rest in one direction while the other moves; a plain body may not.
+    let activity = Arc::new(Activity::new(started));
+    let (idle, answers) = if stamp.is_grpc {
+        (rules.timeouts.tunnel_idle, Arc::clone(&activity))
+    } else {
+        (rules.timeouts.body_idle, Arc::new(Activity::new(started)))
+    };
+    let upload_idle = Idle::new(activity, idle);
+    let mut upload = Request::new(Upload::new(body, most, ended, upload_idle));
     *upload.method_mut() = method;
     *upload.headers_mut() = parts.headers;
     let mut record = record;
@@ -129,7 +139,10 @@ pub(super) async fn serve(
             strip(&mut head.headers);
             stamp_headers(&mut head.headers, &stamp, true);
             record.status = head.status.as_u16();
-            Response::from_parts(head, Download::upstream(body, record, shared))
+            Response::from_parts(
+                head,
+                Download::upstream(body, Idle::new(answers, idle), record, shared),
+            )
         }
     }
 }

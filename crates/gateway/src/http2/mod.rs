@@ -6,6 +6,7 @@ mod answer;
 mod body;
 mod exchange;
 mod forward;
+mod idle;
 pub(crate) mod pool;
 mod prefixed;
 mod request;

@@ -64,6 +64,11 @@ impl Denial {
         .with("Retry-After", "1")
     }
 
+    pub(crate) fn body_too_slow() -> Self {
+        let detail = "the body stopped coming; send it without pauses".into();
+        Self::new(Problem::new(408, "body_too_slow", "Request timeout", detail))
+    }
+
     pub(crate) fn timed_out(service: &str, after: Duration) -> Self {
         Self::new(Problem::of(
             Code::DeadlineExceeded,

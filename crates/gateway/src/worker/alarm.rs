@@ -45,7 +45,8 @@ impl Alarm {
         .await
     }
 
-    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready at the deadline; wakes the task by then.
+    pub(crate) fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if deadline < self.armed {
             self.arm(deadline);
         }

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use crate::support::{LIMIT, auth, echo, nobody, settings, start};
+use crate::support::{LIMIT, answering, auth, echo, nobody, settings, start};
 
 type Client = SendRequest<Full<Bytes>>;
 
@@ -186,4 +186,32 @@ async fn a_drain_lets_open_streams_end() {
     });
     let collected = response.into_body().collect().await.unwrap();
     assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_is_given_up_in_either_direction() {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf";
+    let service = answering(half).await;
+    let mut settings = settings();
+    settings.timeouts.body_idle = Duration::from_millis(100);
+    let gateway = start(settings.clone(), &[service.addr]).await;
+    let mut client = client(gateway.addr).await;
+    let request = Request::get("http://shop/a/x").body(Full::default()).unwrap();
+    let response = send(&mut client, request).await;
+    assert_eq!(response.status(), 200);
+    let body = tokio::time::timeout(LIMIT, response.into_body().collect()).await.unwrap();
+    assert!(body.is_err(), "the stream is reset");
+
+    let service = echo().await;
+    let gateway = start(settings, &[service.addr]).await;
+    let stream = TcpStream::connect(gateway.addr).await.unwrap();
+    let io = TokioIo::new(stream);
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    TaskTracker::new().spawn(connection);
+    let first = futures::stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from("half")))]);
+    let body = StreamBody::new(futures::StreamExt::chain(first, futures::stream::pending()));
+    let request = Request::post("http://shop/a/x").body(body).unwrap();
+    let response = tokio::time::timeout(LIMIT, client.send_request(request)).await.unwrap();
+    assert_eq!(response.unwrap().status(), 408);
 }
