@@ -76,7 +76,13 @@ impl Gateway {
             .map_err(|source| BindError::Worker { worker: 0, source })?;
         let changes = upstreams.values().map(|upstream| Arc::clone(upstream.breaker_changes()));
         let metrics = Metrics::new(changes.collect());
-        let shared = Arc::new(Shared::new(rules, metrics, log, CancellationToken::new()));
+        let shared = Arc::new(Shared::new(
+            rules,
+            metrics,
+            log,
+            settings.telemetry,
+            CancellationToken::new(),
+        ));
         let drain_timeout = settings.timeouts.drain;
         Ok(Self { listeners, admin, shared, upstreams, discover, drain_timeout })
     }

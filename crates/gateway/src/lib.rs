@@ -44,5 +44,6 @@ mod metrics;
 mod policy;
 mod record;
 mod shared;
+mod spans;
 mod upstream;
 mod worker;

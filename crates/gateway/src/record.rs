@@ -1,14 +1,16 @@
 //! What is remembered about a request for metrics and the access log.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use regatta_core::ServiceName;
+use http::HeaderMap;
+use regatta_core::{ServiceName, TraceContext};
 use tokio::time::Instant;
 
 use crate::access_log::Line;
-use crate::policy::{Plan, Verdict};
+use crate::policy::{Plan, Request, Verdict};
 use crate::shared::{Shared, wall_clock};
+use crate::spans::Spans;
 
 /// A request under way. Counted and logged once, by [`Record::finish`].
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(crate) struct Record {
     pub(crate) status: u16,
     pub(crate) attempts: u8,
     line: Option<Box<Line>>,
+    spans: Option<Box<Spans>>,
 }
 
 /// A method as metrics name it; unknown ones are one, so that clients cannot make series.
@@ -65,14 +68,20 @@ impl Method {
 }
 
 impl Record {
+    /// Begins the request's span too, if spans are exported; then the plan's trace names it.
     pub(crate) fn begin(
         shared: &Shared,
-        plan: &Plan<'_>,
-        method: &str,
-        path: &str,
-        client: IpAddr,
+        plan: &mut Plan<'_>,
+        asked: &Request<'_>,
+        version: http::Version,
         started: Instant,
     ) -> Self {
+        let (method, path, client) = (asked.method, asked.path, asked.client);
+        // Its own health is nobody's trace.
+        let telemetry =
+            shared.telemetry.as_ref().filter(|_| !matches!(plan.verdict, Verdict::Health(_)));
+        let spans = telemetry
+            .map(|telemetry| Box::new(Spans::begin(telemetry, plan, method, path, version)));
         let service = match &plan.verdict {
             Verdict::Forward { upstream, .. } => Some(upstream.name.clone()),
             _ => None,
@@ -89,13 +98,50 @@ impl Record {
         });
         let route = plan.route.clone();
         let method = Method::of(method);
-        Self { started, method, service, route, status: 0, attempts: 0, line }
+        Self { started, method, service, route, status: 0, attempts: 0, line, spans }
     }
 
     /// A request that could not be read.
     pub(crate) fn refused(_shared: &Shared, started: Instant) -> Self {
         let method = Method::Other;
-        Self { started, method, service: None, route: None, status: 0, attempts: 0, line: None }
+        let (service, route, line, spans) = (None, None, None, None);
+        Self { started, method, service, route, status: 0, attempts: 0, line, spans }
+    }
+
+    /// A try at an instance begins; says what `traceparent` it carries if spans are made.
+    pub(crate) fn call(&mut self, address: SocketAddr) -> Option<[u8; TraceContext::LENGTH]> {
+        let spans = self.spans.as_mut()?;
+        let service = self.service.as_ref().map_or("", |name| name.as_str());
+        spans.call(service, address, u32::from(self.attempts.saturating_sub(1)));
+        spans.traceparent()
+    }
+
+    /// The try's answer.
+    pub(crate) fn answered(&mut self, status: u16, headers: Option<&HeaderMap>) {
+        if let Some(spans) = &mut self.spans {
+            spans.answered(status, headers.unwrap_or(&HeaderMap::new()));
+        }
+    }
+
+    /// The try came to nothing.
+    pub(crate) fn call_failed(&mut self, why: &'static str) {
+        if let Some(spans) = &mut self.spans {
+            spans.failed(why);
+        }
+    }
+
+    /// The trailers of the answer that is passed on.
+    pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(spans) = &mut self.spans {
+            spans.trailers(trailers);
+        }
+    }
+
+    /// The answer is cut off.
+    pub(crate) fn broke(&mut self) {
+        if let Some(spans) = &mut self.spans {
+            spans.broke();
+        }
     }
 
     #[must_use]
@@ -106,8 +152,12 @@ impl Record {
 
     /// Counts and logs the request. A status of 0 is a client that left before the answer (499).
     pub(crate) fn finish(mut self, shared: &Shared, now: Instant) {
+        let spans = self.spans.take();
         if self.status == 0 {
+            // Spans that are dropped say that it was cancelled.
             self.status = 499;
+        } else if let Some(spans) = spans {
+            spans.end(self.status);
         }
         let took = now.duration_since(self.started);
         shared.metrics.request(&self, took);
@@ -123,6 +173,7 @@ impl Record {
     pub(crate) fn for_tests(status: u16) -> Self {
         let started = Instant::from_std(std::time::Instant::now());
         let method = Method::Get;
-        Self { started, method, service: None, route: None, status, attempts: 0, line: None }
+        let (service, route, line, spans) = (None, None, None, None);
+        Self { started, method, service, route, status, attempts: 0, line, spans }
     }
 }

@@ -6,6 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use regatta_core::{Secret, ServiceName};
+use regatta_telemetry::Telemetry;
 
 use crate::InvalidSettings;
 use crate::network::Network;
@@ -44,6 +45,9 @@ pub struct Settings {
     pub resilience: Resilience,
     /// One line per request on standard output. Default [`AccessLog::Off`].
     pub access_log: AccessLog,
+    /// Where a span of each request and of each try goes. Default none: traces are passed on, no
+    /// span is made, and nothing is paid for it.
+    pub telemetry: Option<Telemetry>,
 }
 
 /// A service offered under `/{name}`.
@@ -267,6 +271,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             resilience: Resilience::default(),
             access_log: AccessLog::Off,
+            telemetry: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use regatta_telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 
 use crate::access_log::AccessLogger;
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) rules: ArcSwap<Rules>,
     pub(crate) metrics: Metrics,
     pub(crate) log: Option<AccessLogger>,
+    pub(crate) telemetry: Option<Telemetry>,
     /// Stop accepting, finish what is in flight.
     pub(crate) drain: CancellationToken,
     /// The time for that is over.
@@ -29,12 +31,14 @@ impl Shared {
         rules: Rules,
         metrics: Metrics,
         log: Option<AccessLogger>,
+        telemetry: Option<Telemetry>,
         drain: CancellationToken,
     ) -> Self {
         Self {
             rules: ArcSwap::from_pointee(rules),
             metrics,
             log,
+            telemetry,
             drain,
             stop: CancellationToken::new(),
             open: AtomicUsize::new(0),

@@ -134,7 +134,8 @@ impl Telemetry {
         self.0.sample_ratio
     }
 
-    pub(crate) fn exports_spans(&self) -> bool {
+    /// Whether spans go anywhere: an OTLP endpoint is set and takes them.
+    pub fn exports_spans(&self) -> bool {
         self.0.exporter.as_ref().is_some_and(Exporter::takes_spans)
     }
 

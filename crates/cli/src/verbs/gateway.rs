@@ -40,6 +40,8 @@ impl Gateway {
         let mut settings = convert::settings(&manifest, self.secret.map(Secret::new))?;
         settings.listen = self.listen.unwrap_or(settings.listen);
         settings.admin = self.admin.or(settings.admin);
+        // Without an endpoint the gateway pays nothing for spans.
+        settings.telemetry = telemetry.exports_spans().then(|| telemetry.clone());
         let gateway = regatta_gateway::Gateway::bind(settings, Arc::new(discover)).await?;
         gateway.run(serving::drain()?).await?;
         telemetry.shutdown().await;

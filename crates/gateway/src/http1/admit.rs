@@ -118,13 +118,13 @@ pub(crate) fn admit(
         now: now.into_std(),
         wall: wall_clock(),
     };
-    let plan = if facts.target.path == "*" {
+    let mut plan = if facts.target.path == "*" {
         server_wide(facts.headers.request_id)
     } else {
         decide(rules, &request, random::next)
     };
     let window = rules.limiter.as_ref().map_or(Duration::ZERO, |limiter| limiter.window());
-    let record = Record::begin(shared, &plan, head.method, facts.target.path, client, now);
+    let record = Record::begin(shared, &mut plan, &request, version(head.minor_version), now);
     let common = Common {
         request_id: &plan.request_id,
         rate: plan.rate.as_ref(),
@@ -255,6 +255,10 @@ fn server_wide(request_id: Option<&[u8]>) -> Plan<'static> {
         route: None,
         verdict: Verdict::Deny(Box::new(denial)),
     }
+}
+
+fn version(minor: u8) -> http::Version {
+    if minor == 0 { http::Version::HTTP_10 } else { http::Version::HTTP_11 }
 }
 
 fn attempt_number(value: &[u8]) -> Option<u8> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use regatta_core::TraceContext;
 use regatta_resilience::breaker::{Outcome, Permit};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ pub(super) struct Reached {
     pub(super) number: usize,
     pub(super) permit: Permit,
     pub(super) is_reused: bool,
+    /// What `traceparent` says on it, when it has a span of its own.
+    pub(super) trace: Option<[u8; TraceContext::LENGTH]>,
 }
 
 /// The attempts made for one request.
@@ -80,19 +83,22 @@ impl Attempts {
             self.made += 1;
             self.address = Some(member.address);
             forward.record.attempts = self.made;
+            let trace = forward.record.call(member.address);
             if !self.fresh_only {
                 let (idle, ask) = (rules.timeouts.upstream_idle, !forward.is_idempotent);
                 if let Some(upstream) = pool::take(member.address, now, idle, ask) {
-                    return Ok(Reached { upstream, number, permit, is_reused: true });
+                    return Ok(Reached { upstream, number, permit, is_reused: true, trace });
                 }
             }
             let connect = TcpStream::connect(member.address);
             match alarm.within(now + rules.timeouts.connect, connect).await {
                 Ok(Ok(upstream)) => {
                     _ = upstream.set_nodelay(true);
-                    return Ok(Reached { upstream, number, permit, is_reused: false });
+                    return Ok(Reached { upstream, number, permit, is_reused: false, trace });
                 }
-                Ok(Err(_)) | Err(TimedOut) => {
+                failed @ (Ok(Err(_)) | Err(TimedOut)) => {
+                    let why = if failed.is_err() { "connect_timeout" } else { "connect_failed" };
+                    forward.record.call_failed(why);
                     let now = Instant::now();
                     permit.record(now.into_std(), Outcome::Failure);
                     if !self.may_go_on(forward, number, now) {

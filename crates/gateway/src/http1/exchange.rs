@@ -13,8 +13,8 @@ use super::await_head::{NoHead, head, look};
 use super::connection::After;
 use super::io::{write_all, write_counting};
 use super::relay::{self, Relayed};
-use super::tunnel;
 use super::upload::{self, Upload, UploadError};
+use super::{tunnel, write};
 use crate::policy::{Denial, Rules};
 use crate::shared::Shared;
 use crate::upstream::retry;
@@ -50,7 +50,10 @@ pub(super) async fn run(
             Ok(reached) => reached,
             Err(denial) => break denial,
         };
-        let Reached { mut upstream, number, permit, is_reused } = reached;
+        let Reached { mut upstream, number, permit, is_reused, trace } = reached;
+        if let Some(trace) = trace {
+            write::patch_trace(&mut out[..head_length], forward.patch, &trace);
+        }
         let mut sent = 0;
         let written = write_counting(&mut upstream, out, &mut sent);
         let deadline = Instant::now() + rules.timeouts.body_idle;
@@ -110,6 +113,7 @@ pub(super) async fn run(
         let now = Instant::now();
         match found {
             Ok(status) => {
+                forward.record.answered(status, None);
                 let failed = retry::is_unavailable(status);
                 let outcome = if failed { Outcome::Failure } else { Outcome::Success };
                 permit.record(now.into_std(), outcome);
@@ -132,6 +136,7 @@ pub(super) async fn run(
                 .await;
             }
             Err(NoHead::Broken) => {
+                forward.record.call_failed("connection_broken");
                 let failed =
                     if sent == 0 { retry::Failed::Unsent } else { retry::Failed::NoAnswer };
                 let at_hand = match failed {
@@ -162,10 +167,12 @@ pub(super) async fn run(
                 );
             }
             Err(NoHead::Garbage(what)) => {
+                forward.record.call_failed("malformed_answer");
                 permit.record(now.into_std(), Outcome::Failure);
                 break Denial::bad_upstream(forward.upstream.name.as_str(), what);
             }
             Err(NoHead::TooLate) => {
+                forward.record.call_failed("timeout");
                 // A caller with no patience must not open the breaker for all others.
                 if forward.is_callers_timeout {
                     drop(permit);
@@ -285,6 +292,9 @@ async fn answer(
         pool::put(address, upstream, now, rules.limits.idle_upstream);
     }
     let keep_alive = forward.keep_alive && done && matches!(relayed, Relayed::Whole { .. });
+    if relayed == Relayed::Broken {
+        forward.record.broke();
+    }
     forward.record.finish(shared, now);
     match relayed {
         Relayed::Whole { .. } if keep_alive => After::Again,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use httparse::Header;
+use regatta_core::TraceContext;
 use regatta_resilience::rate_limit::Decision;
 
 use super::request::offset;
@@ -14,6 +15,7 @@ use crate::policy::{Caller, forwarded, number, whole_seconds};
 /// Where a head has digits that differ from attempt to attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patch {
+    trace: usize,
     attempt: usize,
     timeout: usize,
 }
@@ -62,6 +64,7 @@ pub(crate) fn request_head(
     out.extend_from_slice(b"X-Request-Id: ");
     out.extend_from_slice(outgoing.request_id.as_bytes());
     out.extend_from_slice(b"\r\ntraceparent: ");
+    let trace = out.len();
     out.extend_from_slice(&outgoing.trace.header);
     if let Some(caller) = outgoing.caller {
         out.extend_from_slice(b"\r\nx-user-id: ");
@@ -91,7 +94,7 @@ pub(crate) fn request_head(
         out.extend_from_slice(b"\r\nConnection: Upgrade\r\nUpgrade: websocket");
     }
     out.extend_from_slice(b"\r\n\r\n");
-    Patch { attempt, timeout }
+    Patch { trace, attempt, timeout }
 }
 
 /// Writes another attempt's number (1 to 9) and remaining time over the first one's.
@@ -100,6 +103,11 @@ pub(crate) fn patch(out: &mut [u8], at: Patch, attempt: u8, timeout: Duration) {
     let mut digits = Vec::with_capacity(MILLIS_DIGITS);
     push_millis(&mut digits, timeout);
     out[at.timeout..at.timeout + MILLIS_DIGITS].copy_from_slice(&digits);
+}
+
+/// Writes a try's own trace context over the request's.
+pub(crate) fn patch_trace(out: &mut [u8], at: Patch, header: &[u8; TraceContext::LENGTH]) {
+    out[at.trace..at.trace + TraceContext::LENGTH].copy_from_slice(header);
 }
 
 /// Fixed, so that a later attempt's number fits; 99,999,999 ms are a day.

@@ -102,6 +102,8 @@ impl Drop for Upload {
 pub(crate) struct Download {
     inner: Inner,
     done: Option<(Record, Arc<Shared>)>,
+    /// Whether the last frame was seen; not every body knows before it is asked for one more.
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -121,7 +123,11 @@ pub(crate) enum DownloadError {
 
 impl Download {
     pub(super) fn own(body: Bytes, record: Record, shared: &Arc<Shared>) -> Self {
-        Self { inner: Inner::Own(Full::new(body)), done: Some((record, Arc::clone(shared))) }
+        Self {
+            inner: Inner::Own(Full::new(body)),
+            done: Some((record, Arc::clone(shared))),
+            is_over: true,
+        }
     }
 
     pub(super) fn upstream(
@@ -130,7 +136,11 @@ impl Download {
         record: Record,
         shared: &Arc<Shared>,
     ) -> Self {
-        Self { inner: Inner::Upstream(body, idle), done: Some((record, Arc::clone(shared))) }
+        Self {
+            inner: Inner::Upstream(body, idle),
+            done: Some((record, Arc::clone(shared))),
+            is_over: false,
+        }
     }
 }
 
@@ -142,7 +152,8 @@ impl Body for Download {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
-        match &mut self.inner {
+        let this = &mut *self;
+        match &mut this.inner {
             Inner::Own(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
@@ -150,6 +161,12 @@ impl Body for Download {
                 Poll::Pending => idle.poll(cx).map(|()| Some(Err(DownloadError::Idle))),
                 Poll::Ready(frame) => {
                     idle.moved();
+                    this.is_over = frame.is_none();
+                    if let (Some(Ok(frame)), Some((record, _))) = (&frame, &mut this.done)
+                        && let Some(trailers) = frame.trailers_ref()
+                    {
+                        record.trailers(trailers);
+                    }
                     Poll::Ready(frame.map(|frame| frame.map_err(DownloadError::Upstream)))
                 }
             },
@@ -173,7 +190,10 @@ impl Body for Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
-        if let Some((record, shared)) = self.done.take() {
+        if let Some((mut record, shared)) = self.done.take() {
+            if !self.is_over && !self.is_end_stream() {
+                record.broke();
+            }
             record.finish(&shared, Instant::now());
         }
     }

@@ -85,6 +85,11 @@ pub(super) async fn exchange(
             upload.headers_mut(),
             outgoing.attempt_before.saturating_add(record.attempts - 1).min(9),
         );
+        if let Some(trace) = record.call(member.address)
+            && let Ok(trace) = HeaderValue::from_bytes(&trace)
+        {
+            upload.headers_mut().insert("traceparent", trace);
+        }
         let spare = spare(&upload, outgoing);
         let may_go_on = |tried: Tried, attempts: u8| {
             let now = Instant::now().into_std();
@@ -106,6 +111,15 @@ pub(super) async fn exchange(
             Ok(sender) => attempt(sender, upload, outgoing, member.address, rules).await,
             Err(()) => Err(Lost::Unsent(Box::new(upload))),
         };
+        match &ended {
+            Ok(response) => {
+                record.answered(response.status().as_u16(), Some(response.headers()));
+            }
+            Err(Lost::Unsent(_)) => record.call_failed("connect_failed"),
+            Err(Lost::Broken) => record.call_failed("connection_broken"),
+            Err(Lost::TooLate) => record.call_failed("timeout"),
+            Err(Lost::Refused(_)) => record.call_failed("request_body"),
+        }
         let next = match ended {
             Ok(response) => {
                 let failed = retry::is_unavailable(response.status().as_u16());

@@ -70,7 +70,7 @@ pub(super) async fn serve(
     if let Some(refusal) = refused(&method, &host, &parts.headers, &body, &rules, plan.is_grpc) {
         plan.verdict = Verdict::Deny(Box::new(refusal.into()));
     }
-    let record = Record::begin(shared, &plan, method.as_str(), &path, client, started);
+    let record = Record::begin(shared, &mut plan, &asked, Version::HTTP_2, started);
     let window = rules.limiter.as_ref().map_or(Duration::ZERO, |limiter| limiter.window());
     let stamp = Stamp {
         request_id: plan.request_id,

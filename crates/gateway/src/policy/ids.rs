@@ -48,7 +48,8 @@ fn hex(value: u128, out: &mut [u8]) {
 
 /// The trace of a request: its own when `traceparent` is valid, else a new, sampled one.
 ///
-/// The gateway adds no span, so what it passes on is the caller's context unchanged.
+/// Without an exporter the gateway adds no span, so what it passes on is the caller's context
+/// unchanged; with one, each try writes its own over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trace {
     pub(crate) header: [u8; TraceContext::LENGTH],

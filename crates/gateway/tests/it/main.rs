@@ -10,4 +10,5 @@ mod http2;
 mod lifecycle;
 mod policies;
 mod retries;
+mod spans;
 mod tunnels;
