@@ -101,6 +101,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("user-service", SERVICE),
     ("order-service", SERVICE),
     ("payment-service", SERVICE),
+    // What `regatta new` writes.
+    ("example-service", &["regatta"]),
     ("regatta-e2e", &["regatta-testkit", "regatta-proto"]),
     ("xtask", &[]),
 ];

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::part::{Kind, Part, Port, Run};
 use crate::process::Launcher;
 use crate::secret::development_secret;
+use crate::state::State;
 use crate::supervisor::{Settings, folder};
 
 /// How long a service may take to answer.
@@ -29,7 +30,8 @@ pub struct Inspection {
 }
 
 /// Starts the first instance of a service with its usual variables and these, and waits for its end,
-/// at most 10 s. `url` is where the service runs now, if it does.
+/// at most 10 s. `state` is the system as it runs now, if it does: it knows the addresses. Without it a
+/// free port, which nobody has chosen yet, is told as 0.
 ///
 /// Builds it first, as `up` would.
 ///
@@ -43,7 +45,7 @@ pub struct Inspection {
 pub async fn inspect(
     settings: &Settings,
     service: &str,
-    url: Option<String>,
+    state: Option<&State>,
     variables: &[(&str, &str)],
 ) -> Result<Inspection, Error> {
     let services = || settings.plan.parts.iter().filter(|part| part.kind == Kind::Service);
@@ -53,8 +55,8 @@ pub async fn inspect(
         known: services().map(|part| part.service.clone()).collect(),
     })?;
     settings.layout.create().map_err(Error::file("cannot make", settings.layout.root()))?;
-    let facts = facts(settings)?;
-    let address = address(part, url);
+    let facts = facts(settings, state)?;
+    let address = address(part, state);
     let program = program(settings, part).await?;
     let mut command = tokio::process::Command::new(&program);
     for name in WITHHELD {
@@ -78,9 +80,9 @@ pub async fn inspect(
     })
 }
 
-fn facts(settings: &Settings) -> Result<Facts, Error> {
+fn facts(settings: &Settings, state: Option<&State>) -> Result<Facts, Error> {
     let registry = settings.plan.parts.iter().find(|part| part.kind == Kind::ControlPlane);
-    let registry = registry.map(|part| address(part, None).url());
+    let registry = registry.map(|part| address(part, state).url());
     Ok(Facts {
         layout: settings.layout.clone(),
         manifest: settings.plan.manifest.clone(),
@@ -91,8 +93,9 @@ fn facts(settings: &Settings) -> Result<Facts, Error> {
 }
 
 /// Where it runs now, or would; a free port is shown as 0.
-fn address(part: &Part, url: Option<String>) -> Address {
-    let running = url.and_then(|url| url.rsplit_once(':')?.1.parse().ok());
+fn address(part: &Part, state: Option<&State>) -> Address {
+    let running = state.and_then(|state| state.parts.iter().find(|known| known.name == part.name));
+    let running = running.and_then(|known| known.url.rsplit_once(':')?.1.parse().ok());
     let port = match (&part.port, running) {
         (_, Some(port)) => port,
         (Port::Fixed { port, .. }, None) => *port,

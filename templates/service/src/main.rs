@@ -1,8 +1,11 @@
 //! The service {{name}}.
 
+use regatta::Service;
+
+use {{crate}}::{Settings, assemble};
+
 #[tokio::main]
 async fn main() -> regatta::Result {
-    let (service, settings) =
-        regatta::Service::with_settings::<{{crate}}::Settings>("{{name}}").await?;
-    {{crate}}::assemble(service, &settings).run().await
+    let (service, settings) = Service::with_settings::<Settings>("{{name}}").await?;
+    assemble(service, &settings).run().await
 }

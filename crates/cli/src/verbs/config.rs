@@ -1,8 +1,8 @@
 //! `regatta config show`: the settings a service really has.
 
 use clap::{Args, Subcommand};
-use regatta_supervisor::{Inspection, State};
-use serde::Deserialize;
+use regatta_supervisor::Inspection;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::output::{Format, Paint, out, table};
@@ -23,33 +23,47 @@ pub(crate) struct Show {
 }
 
 /// One setting, as a service prints it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Entry {
     key: String,
+    /// Null where there is none, or none yet.
     value: serde_json::Value,
     origin: String,
+}
+
+impl Entry {
+    /// Says of a port that is drawn at each start that it is not known yet: a service that does not
+    /// run is shown 0 by the supervisor.
+    fn mark_free_port(&mut self) {
+        if self.origin == "environment PORT" && (self.value == 0 || self.value == "0") {
+            self.value = serde_json::Value::Null;
+            self.origin = "a free port, chosen at each start".to_owned();
+        }
+    }
 }
 
 impl Config {
     pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let Self::Show(show) = self;
         let settings = place.settings(false)?;
-        let url = place.state()?.and_then(|state| url_of(&state, &show.service));
+        let state = place.state()?;
         let variables = [("REGATTA_CONFIG_SHOW", "json")];
-        let shown = regatta_supervisor::inspect(&settings, &show.service, url, &variables).await?;
-        let Inspection { success, output, errors } = shown;
+        let shown =
+            regatta_supervisor::inspect(&settings, &show.service, state.as_ref(), &variables);
+        let Inspection { success, output, errors } = shown.await?;
         if !success {
             let text = format!("the settings of {} are not valid", show.service);
             return Err(Failure::new(text).with_detail(errors.lines().map(str::to_owned).collect()));
         }
-        let entries: Vec<Entry> = serde_json::from_str(&output).map_err(|_| {
+        let mut entries: Vec<Entry> = serde_json::from_str(&output).map_err(|_| {
             Failure::new(format!(
                 "{} does not show its settings; only services on the crate `regatta` do",
                 show.service
             ))
         })?;
+        entries.iter_mut().for_each(Entry::mark_free_port);
         match format {
-            Format::Json => out(output.trim_end()),
+            Format::Json => out(&serde_json::to_string(&entries)?),
             Format::Text => show_table(&entries),
         }
         Ok(())
@@ -73,6 +87,25 @@ fn show_table(entries: &[Entry]) {
     table(&["SETTING", "VALUE", "FROM"], &rows, colour).iter().for_each(|line| out(line));
 }
 
-fn url_of(state: &State, service: &str) -> Option<String> {
-    state.parts.iter().find(|part| part.service == service).map(|part| part.url.clone())
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_port_nobody_chose_yet_is_not_shown_as_zero() {
+        for (value, origin, marked) in [
+            (json!(0), "environment PORT", true),
+            (json!("0"), "environment PORT", true),
+            (json!(8080), "environment PORT", false),
+            (json!(0), "config.yaml:3", false),
+        ] {
+            let (key, text) = ("server.port".to_owned(), origin.to_owned());
+            let mut entry = Entry { key, value: value.clone(), origin: text };
+            entry.mark_free_port();
+            assert_eq!(entry.value.is_null(), marked, "{value} {origin}");
+            assert_eq!(entry.origin.contains("free port"), marked);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `regatta new`: writes a service that compiles, runs under `up` and has tests.
 
 mod manifest;
+mod steps;
 mod template;
 mod workspace;
 
@@ -8,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use regatta_core::ServiceName;
+use regatta_manifest::Manifest;
 use serde_json::json;
 
+use self::steps::Steps;
 use self::template::Words;
 use self::workspace::Workspace;
 use crate::failure::Failure;
@@ -104,10 +107,16 @@ impl New {
             out(&format!("add it to `members` of the workspace: {}", folder.display()));
         }
         out("next:");
-        out(&format!("  cargo test -p {name}"));
-        out("  regatta up");
-        let call = "curl -H \"Authorization: Bearer $(regatta token --user 1 --role user)\"";
-        out(&format!("  {call} http://127.0.0.1:8080/{name}/hello/Ada"));
+        let here = std::env::current_dir().unwrap_or_default();
+        let read = manifest.and_then(|path| Some((path, Manifest::load(path).ok()?)));
+        let steps = Steps {
+            name: name.as_str(),
+            folder,
+            manifest: read.as_ref().map(|(path, read)| (*path, read)),
+            here: &here,
+            program: &steps::program(),
+        };
+        steps.lines().iter().for_each(|line| out(&format!("  {line}")));
     }
 }
 

@@ -17,7 +17,8 @@ pub(crate) struct Progress {
 pub(super) fn parse(line: &str) -> Option<Progress> {
     let text = line.trim();
     if let Some(what) = text.strip_prefix("Blocking ") {
-        return Some(Progress { done: 0, total: 0, current: format!("cargo is {what}") });
+        let current = format!("cargo is {what}; another cargo builds there");
+        return Some(Progress { done: 0, total: 0, current });
     }
     let bar = text.strip_prefix("Building [").or_else(|| text.strip_prefix("Downloading ["))?;
     let (_, counts) = bar.split_once("] ")?;
@@ -48,7 +49,8 @@ mod tests {
     #[test]
     fn says_what_cargo_waits_for() {
         let line = "    Blocking waiting for file lock on build directory";
-        let current = "cargo is waiting for file lock on build directory";
+        let current =
+            "cargo is waiting for file lock on build directory; another cargo builds there";
         assert_eq!(parse(line).unwrap().current, current);
     }
 

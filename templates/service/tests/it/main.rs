@@ -2,6 +2,7 @@
 
 use regatta::testing::Running;
 use regatta::{Config, Service};
+
 use {{crate}}::{Settings, assemble};
 
 /// Runs the service on a free port with this configuration, in YAML.

@@ -67,6 +67,22 @@ mod tests {
         }
     }
 
+    /// templates/example is compiled, linted and tested with the workspace, so that what holds for it
+    /// holds for every new service.
+    #[test]
+    fn the_example_that_the_workspace_tests_is_what_would_be_written() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates/example");
+        let regatta = "{ workspace = true }".to_owned();
+        for (name, text) in files(&Words { name: "example-service", regatta, in_workspace: true }) {
+            let there = std::fs::read_to_string(example.join(name)).unwrap_or_default();
+            assert_eq!(
+                there, text,
+                "templates/example/{name} differs from templates/service/{name}; make it anew: \
+                 regatta new example-service --path templates/example --no-manifest"
+            );
+        }
+    }
+
     #[test]
     fn a_failure_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
