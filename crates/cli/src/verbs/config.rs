@@ -35,7 +35,7 @@ impl Entry {
     /// Says of a port that is drawn at each start that it is not known yet: a service that does not
     /// run is shown 0 by the supervisor.
     fn mark_free_port(&mut self) {
-        if self.origin == "environment PORT" && (self.value == 0 || self.value == "0") {
+        if self.origin == "environment variable PORT" && (self.value == 0 || self.value == "0") {
             self.value = serde_json::Value::Null;
             self.origin = "a free port, chosen at each start".to_owned();
         }
@@ -96,9 +96,9 @@ mod tests {
     #[test]
     fn a_port_nobody_chose_yet_is_not_shown_as_zero() {
         for (value, origin, marked) in [
-            (json!(0), "environment PORT", true),
-            (json!("0"), "environment PORT", true),
-            (json!(8080), "environment PORT", false),
+            (json!(0), "environment variable PORT", true),
+            (json!("0"), "environment variable PORT", true),
+            (json!(8080), "environment variable PORT", false),
             (json!(0), "config.yaml:3", false),
         ] {
             let (key, text) = ("server.port".to_owned(), origin.to_owned());
