@@ -22,7 +22,16 @@ pub(crate) struct Facts {
 
 /// Variables of the supervisor's own environment that a part must not see: they would send it to
 /// another service's database or port.
-pub(crate) const WITHHELD: [&str; 4] = ["DATABASE_URL", "PORT", "HOST", "REGATTA_INSTANCE"];
+pub(crate) const WITHHELD: [&str; 8] = [
+    "DATABASE_URL",
+    "DATABASE__URL",
+    "PORT",
+    "SERVER__PORT",
+    "HOST",
+    "SERVER__HOST",
+    "REGATTA_INSTANCE",
+    "REGISTRY__URL",
+];
 
 /// The variables a part starts with.
 ///

@@ -47,7 +47,8 @@ pub struct Settings {
     pub profile: Profile,
     /// How long a part may take to become ready. Default 30 s.
     pub ready_within: Duration,
-    /// How long a part may take to end. Default 25 s: longer than parts drain.
+    /// How long a part may take to end. Default 50 s: a service may take 46 s to leave the registry,
+    /// finish its requests and tasks, and flush; it mostly takes two.
     pub stop_within: Duration,
     /// When a part that died starts again.
     pub backoff: Backoff,
@@ -62,7 +63,7 @@ impl Settings {
             profile: Profile::of_program(&program),
             program,
             ready_within: Duration::from_secs(30),
-            stop_within: Duration::from_secs(25),
+            stop_within: Duration::from_secs(50),
             backoff: Backoff::default(),
         }
     }

@@ -14,7 +14,7 @@ use crate::verbs::up::duration;
 #[derive(Debug, Args)]
 pub(crate) struct Down {
     /// How long it may take, such as 90s or 2m.
-    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "4m", value_parser = duration)]
     within: Duration,
 }
 

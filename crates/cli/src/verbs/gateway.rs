@@ -25,9 +25,6 @@ pub(crate) struct Gateway {
     /// Where instances are found. Default: control_plane.listen of the manifest.
     #[arg(long, value_name = "URL", env = "CONSUL_HTTP_ADDR")]
     registry: Option<String>,
-    /// The secret that signs tokens, 32 bytes or more.
-    #[arg(env = "AUTH__SECRET", hide_env_values = true, long, hide = true)]
-    secret: Option<String>,
 }
 
 impl Gateway {
@@ -37,7 +34,9 @@ impl Gateway {
         let registry =
             self.registry.unwrap_or_else(|| format!("http://{}", manifest.control_plane.listen));
         let discover = ConsulRegistry::try_new(&registry, Options::default())?;
-        let mut settings = convert::settings(&manifest, self.secret.map(Secret::new))?;
+        // From the environment alone: other users of the machine can read arguments.
+        let secret = std::env::var("AUTH__SECRET").ok().map(Secret::new);
+        let mut settings = convert::settings(&manifest, secret)?;
         settings.listen = self.listen.unwrap_or(settings.listen);
         settings.admin = self.admin.or(settings.admin);
         // Without an endpoint the gateway pays nothing for spans.

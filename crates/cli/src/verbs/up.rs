@@ -34,7 +34,7 @@ pub(crate) struct Up {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     ready_within: Duration,
     /// How long a part may take to end before it is killed.
-    #[arg(long, value_name = "TIME", default_value = "25s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "50s", value_parser = duration)]
     stop_within: Duration,
     /// The process that `--detach` leaves running.
     #[arg(long, hide = true)]

@@ -33,8 +33,8 @@ pub(crate) enum After {
 }
 
 /// How long a client may go on sending to a connection that closes, and how much.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Serves one client connection to its end.
 ///
@@ -102,10 +102,16 @@ async fn one(
     let mut out = Output::default();
     let rules = shared.rules.load_full();
     let mut started = None;
+    let mut forgiven = false;
     loop {
-        if buffer.filled().starts_with(b"\r\n") {
+        if !buffer.is_empty() {
+            // The first byte starts the clock, an empty line's too.
+            started.get_or_insert_with(Instant::now);
+        }
+        if !forgiven && buffer.filled().starts_with(b"\r\n") {
             // One empty line before a request is forgiven (RFC 9112, section 2.2).
             buffer.consume(2);
+            forgiven = true;
         }
         if !buffer.is_empty() {
             let now = *started.get_or_insert_with(Instant::now);

@@ -1,14 +1,14 @@
 //! A request's body on its way to the upstream.
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::chunked::{self, Decoder, Output};
-use super::io::{read_some, write_all};
+use super::io::read_some;
 use super::{Body, Refusal};
 use crate::policy::{Denial, Rules};
 use crate::worker::alarm::{Alarm, TimedOut};
-use crate::worker::buffer::{self, Buffer};
+use crate::worker::buffer::Buffer;
 
 /// Why a body did not get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,11 @@ pub(crate) struct Upload {
     allowed: u64,
     at_hand: bool,
     touched: bool,
+    /// Taken from the client and not yet written; kept here, so that a sender that is dropped
+    /// half-way leaves no hole in the body.
+    pending: Vec<u8>,
+    /// How much of `pending` is written.
+    written: usize,
 }
 
 #[derive(Debug)]
@@ -68,7 +73,14 @@ impl Upload {
             Body::Length(length) => Left::Bytes(length),
             Body::Chunked => Left::Chunks(Box::default()),
         };
-        let mut upload = Self { left, allowed: most, at_hand: true, touched: false };
+        let mut upload = Self {
+            left,
+            allowed: most,
+            at_hand: true,
+            touched: false,
+            pending: Vec::new(),
+            written: 0,
+        };
         match upload.left {
             Left::Bytes(length) if length <= buffer.filled().len() as u64 => {
                 upload.step(buffer, out)?;
@@ -85,8 +97,9 @@ impl Upload {
         Ok(upload)
     }
 
+    /// Whether all of it is with the upstream.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.left, Left::Nothing)
+        matches!(self.left, Left::Nothing) && self.pending.is_empty()
     }
 
     /// Whether all of it is still at hand, so that it can be sent again.
@@ -144,7 +157,8 @@ impl Upload {
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: a part may be written that the buffer no longer has.
+/// Cancel safe: what is taken from the client and not written stays in `body`, and the next call
+/// goes on from there.
 pub(crate) async fn run<R, W>(
     client: &mut R,
     upstream: &mut W,
@@ -158,18 +172,23 @@ where
 {
     let idle = rules.timeouts.body_idle;
     let mut alarm = Alarm::new(Instant::now() + idle);
-    let mut out = buffer::Output::default();
     loop {
-        body.step(buffer, &mut out.0)?;
-        if !out.0.is_empty() {
-            body.touched = true;
-            let write = write_all(upstream, &out.0);
+        let mut pending = std::mem::take(&mut body.pending);
+        let stepped = body.step(buffer, &mut pending);
+        body.pending = pending;
+        stepped?;
+        body.touched |= !body.pending.is_empty();
+        while body.written < body.pending.len() {
+            let write = upstream.write(&body.pending[body.written..]);
             match alarm.within(Instant::now() + idle, write).await {
-                Ok(Ok(())) => out.0.clear(),
-                Ok(Err(_)) | Err(TimedOut) => return Err(UploadError::Upstream),
+                Ok(Ok(count)) if count > 0 => body.written += count,
+                Ok(_) | Err(TimedOut) => return Err(UploadError::Upstream),
             }
         }
+        body.pending.clear();
+        body.written = 0;
         if body.is_done() {
+            body.pending = Vec::new();
             return Ok(());
         }
         match alarm.within(Instant::now() + idle, read_some(client, buffer, 64 * 1024)).await {
@@ -177,5 +196,42 @@ where
             Ok(Ok(_)) => (),
             Err(TimedOut) => return Err(UploadError::TooSlow),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use futures::poll;
+    use tokio::io::{AsyncReadExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sender_that_is_dropped_half_way_leaves_no_hole() {
+        let rules = Rules::compile(&crate::Settings::default(), &BTreeMap::new()).unwrap();
+        let sent: Vec<u8> = (0..100).collect();
+        let (mut client, mut near) = duplex(1024);
+        client.write_all(&sent).await.unwrap();
+        // Room for sixteen bytes: the rest of what is taken from the client waits.
+        let (mut upstream, mut service) = duplex(16);
+        let mut buffer = Buffer::default();
+        let begun = Upload::begin(Body::Length(100), &mut buffer, &mut Vec::new(), 1000);
+        let mut body = begun.unwrap();
+
+        {
+            let sending = run(&mut near, &mut upstream, &mut buffer, &mut body, &rules);
+            assert!(poll!(std::pin::pin!(sending)).is_pending());
+        }
+        assert!(!body.is_done(), "bytes still wait");
+        let mut received = vec![0; 100];
+        let (result, read) = tokio::join!(
+            run(&mut near, &mut upstream, &mut buffer, &mut body, &rules),
+            service.read_exact(&mut received),
+        );
+        assert_eq!((result, read.unwrap()), (Ok(()), 100));
+        assert_eq!(received, sent);
+        assert!(body.is_done());
     }
 }

@@ -100,15 +100,11 @@ impl Rules {
     /// The rule of a canonical path. A path that ends in `/` also falls under the rule without it:
     /// many servers serve both alike.
     pub(crate) fn rule(&self, method: &str, path: &str) -> &Rule {
-        if let Found::Rule(_, rule) = self.routes.find(method, path) {
-            return rule;
-        }
-        if let Some(trimmed) = path.strip_suffix('/')
-            && let Found::Rule(_, rule) = self.routes.find(method, trimmed)
-        {
-            return rule;
-        }
-        &self.default
+        let found = match path.strip_suffix('/') {
+            Some(trimmed) => self.routes.find_either(method, path, trimmed),
+            None => self.routes.find(method, path),
+        };
+        if let Found::Rule(_, rule) = found { rule } else { &self.default }
     }
 
     /// The service of a canonical path and the part of the path that it gets.

@@ -62,14 +62,17 @@ pub(crate) fn command_line(pid: u32) -> String {
     text.trim_end().chars().take(80).collect()
 }
 
-/// Every living process whose environment carries [`MARK`] with this folder.
+/// Every living process but this one whose environment carries [`MARK`] with this folder; this one
+/// carries it when a part of the system started it.
 pub(crate) fn marked(root: &std::path::Path) -> Vec<Identity> {
     let mark = format!("{MARK}={}", root.display());
     let carries = |pid: &u32| {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
     };
-    processes().into_iter().filter(carries).filter_map(Identity::of).collect()
+    let own = std::process::id();
+    let others = processes().into_iter().filter(|pid| *pid != own);
+    others.filter(carries).filter_map(Identity::of).collect()
 }
 
 #[cfg(test)]

@@ -34,9 +34,20 @@ impl<T> Table<T> {
 
     /// Finds the first rule for a method and a [`crate::route::canonical`] path.
     pub fn find(&self, method: &str, path: &str) -> Found<'_, T> {
+        self.first(method, |pattern| pattern.matches(path))
+    }
+
+    /// Finds the first rule that holds for a path in either of two spellings, such as with and
+    /// without a `/` at its end: a rule further down cannot overrule one that meant the other
+    /// spelling.
+    pub fn find_either(&self, method: &str, path: &str, other: &str) -> Found<'_, T> {
+        self.first(method, |pattern| pattern.matches(path) || pattern.matches(other))
+    }
+
+    fn first(&self, method: &str, matches: impl Fn(&Pattern) -> bool) -> Found<'_, T> {
         let mut found = Found::Nothing;
         for rule in &self.rules {
-            if !rule.pattern.matches(path) {
+            if !matches(&rule.pattern) {
                 continue;
             }
             if rule.methods.contains(method) {
@@ -162,5 +173,18 @@ mod tests {
             panic!("a rule matches")
         };
         assert_eq!(pattern.as_str(), "/user-service/users/{id}");
+    }
+
+    #[test]
+    fn a_slash_at_the_end_does_not_slip_past_a_rule_to_a_weaker_one() {
+        let table = Table::builder()
+            .try_rule(["GET"], "/svc/admin/users", "admin")
+            .unwrap()
+            .try_rule(["GET"], "/svc/**", "user")
+            .unwrap()
+            .build();
+        let found = table.find_either("GET", "/svc/admin/users/", "/svc/admin/users");
+        let Found::Rule(_, rule) = found else { panic!("a rule matches") };
+        assert_eq!(*rule, "admin");
     }
 }

@@ -27,7 +27,8 @@ fn a_second_up_is_refused_and_harms_nothing() {
     let second = system.run(&["up", "--isolated", "--detach"]).unwrap();
     assert_eq!(second.status.code(), Some(1));
     let message = String::from_utf8_lossy(&second.stderr);
-    assert!(message.contains("running") && message.contains("regatta down"), "{message}");
+    assert!(message.contains("runs already"), "{message}");
+    assert!(message.contains("regatta down"), "{message}");
     assert!(system.parts().unwrap().iter().all(|part| part.state == "ready"));
 }
 
@@ -98,6 +99,7 @@ fn a_port_in_use_is_named_with_the_remedy() {
     let output = system.run(&["up", "--detach"]).unwrap();
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(message.contains(&address), "{message}");
+    let port = taken.local_addr().unwrap().port();
+    assert!(message.contains(&format!("port `{port}`")), "{message}");
     assert!(message.contains("--isolated"), "{message}");
 }

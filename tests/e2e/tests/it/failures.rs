@@ -125,7 +125,7 @@ async fn a_payment_service_that_dies_makes_no_second_payment() {
 async fn a_rolling_restart_fails_no_request() {
     // Two replicas, so that one serves while the other restarts.
     let system = System::start_changed(|manifest| {
-        let manifest = manifest.replace("per_client: 60/min", "per_client: unlimited");
+        let manifest = manifest.replace("per_client: 60/min", "per_client: none");
         manifest.replace("    grpc: [userservice", "    replicas: 2\n    grpc: [userservice")
     });
     let system = system.unwrap();
@@ -153,7 +153,7 @@ async fn a_rolling_restart_fails_no_request() {
 
 /// The reference system without a rate limit.
 fn unlimited() -> System {
-    let change = |text: String| text.replace("per_client: 60/min", "per_client: unlimited");
+    let change = |text: String| text.replace("per_client: 60/min", "per_client: none");
     System::start_changed(change).unwrap()
 }
 

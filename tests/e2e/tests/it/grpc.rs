@@ -15,7 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_created_and_read() {
     let system = System::start().unwrap();
     let mut users = UserServiceClient::new(channel(&system, "user-service").await);
@@ -34,7 +34,7 @@ async fn a_user_is_created_and_read() {
     assert_eq!(code(users.create_user(nameless).await), Code::InvalidArgument);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_is_over_ends_the_call() {
     let system = System::start().unwrap();
     let mut users = UserServiceClient::new(channel(&system, "user-service").await);
@@ -44,7 +44,7 @@ async fn a_deadline_that_is_over_ends_the_call() {
     assert!([Code::DeadlineExceeded, Code::Cancelled].contains(&status.code()), "{status:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn health_and_reflection_answer() {
     let system = System::start().unwrap();
     let channel = channel(&system, "user-service").await;
@@ -66,7 +66,7 @@ async fn health_and_reflection_answer() {
     assert!(names.contains(&"userservice.UserService".to_owned()), "{names:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_forwards_grpc_to_who_may() {
     let system = System::start().unwrap();
     let created = UserServiceClient::new(channel(&system, "user-service").await)
