@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) path: PathAndQuery,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Replay,
+    /// Whether doing it twice is as good as once.
+    pub(crate) is_idempotent: bool,
     /// For all tries together.
     pub(crate) timeout: Duration,
     /// For one try that may be repeated.
@@ -94,7 +96,7 @@ impl Call {
                 number: marks.number,
                 redirected,
                 failure,
-                repeatable: self.is_repeatable(failure),
+                repeatable: self.is_idempotent,
                 replayable: self.body.is_replayable(),
                 elsewhere: target.has_another(now, &tried),
                 serves_retry,
@@ -200,19 +202,9 @@ impl Call {
         span(if self.protocol == Protocol::Grpc { outgoing.grpc() } else { outgoing })
     }
 
-    /// Whether a call that failed this way may be made twice.
-    fn is_repeatable(&self, failure: Failure) -> bool {
-        let is_idempotent = classify::is_idempotent(&self.method, &self.headers);
-        match (self.protocol, failure) {
-            // A status before the first message: the server has not begun (gRPC proposal A6).
-            (Protocol::Grpc, Failure::Refused { .. }) => true,
-            _ => is_idempotent,
-        }
-    }
-
     /// Whether a try without an answer would be repeated.
     fn may_repeat_lost(&self, marks: &Marks) -> bool {
-        self.is_repeatable(Failure::Lost)
+        self.is_idempotent
             && self.body.is_replayable()
             && !marks.serves_retry
             && marks.number < self.target.options().retry.tries

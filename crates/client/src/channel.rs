@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use crate::Error;
 use crate::call::Call;
+use crate::classify;
 use crate::replay::Replay;
 use crate::target::Target;
 use crate::transport::{Protocol, Transport};
@@ -24,17 +25,23 @@ use crate::transport::{Protocol, Transport};
 /// A call may take [`crate::Options::timeout`], or what `tonic::Request::set_timeout` says, answer
 /// streams included; [`Channel::without_timeout`] is for streams that stay open. An error of a call
 /// that got no answer has the [`Error`] as its source.
+///
+/// A call that the other side may have begun is not repeated, whatever its status: a handler says
+/// `UNAVAILABLE` also when it does not know whether its work was done. It is repeated when the
+/// channel is [`Channel::idempotent`], or when the request carries the metadata `idempotency-key`,
+/// of which the service does one call once. A call that was provably not begun is repeated always.
 #[derive(Clone, Debug)]
 pub struct Channel {
     target: Arc<Target>,
     transport: Transport,
     timeout: Duration,
+    is_idempotent: bool,
 }
 
 impl Channel {
     pub(crate) fn new(target: Arc<Target>, transport: Transport) -> Self {
         let timeout = target.options().timeout;
-        Self { target, transport, timeout }
+        Self { target, transport, timeout, is_idempotent: false }
     }
 
     /// The service it calls.
@@ -54,6 +61,20 @@ impl Channel {
     pub fn without_timeout(self) -> Self {
         self.with_timeout(Duration::MAX)
     }
+
+    /// The same channel for methods that may be done twice, such as those that only read. Default:
+    /// none may.
+    ///
+    /// Its calls are repeated when no message came and the answer is `UNAVAILABLE`, or a proxy's
+    /// 502, 503 or 504, or the connection broke, or nothing came within
+    /// [`crate::Options::try_timeout`]. A server that pushes back (`grpc-retry-pushback-ms: -1`) is
+    /// obeyed. The channel does not know which method is called: use a clone for the methods this
+    /// is true of, and another for the rest.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.is_idempotent = true;
+        self
+    }
 }
 
 impl Service<Request<Body>> for Channel {
@@ -67,7 +88,7 @@ impl Service<Request<Body>> for Channel {
 
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
         let (target, transport) = (Arc::clone(&self.target), self.transport.clone());
-        let timeout = self.timeout;
+        let (timeout, is_idempotent) = (self.timeout, self.is_idempotent);
         // One allocation beside a network call; the future of an async block has no name.
         ResponseFuture(Box::pin(async move {
             let (head, body) = request.into_parts();
@@ -82,6 +103,7 @@ impl Service<Request<Body>> for Channel {
             let call = Call {
                 transport,
                 protocol: Protocol::Grpc,
+                is_idempotent: is_idempotent || classify::has_key(&headers),
                 method: head.method,
                 path: head.uri.path_and_query().cloned().unwrap_or_else(slash),
                 headers,

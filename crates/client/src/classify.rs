@@ -2,8 +2,8 @@
 //!
 //! # Source
 //!
-//! RFC 9110, sections 9.2.2, 10.2.3 and 15; gRPC proposal A6, "Pushback"; the table of codes and
-//! statuses in `regatta_core::Code`.
+//! RFC 9110, sections 9.2.2, 10.2.3 and 15; gRPC proposal A6, "Pushback"; gRPC, "HTTP to gRPC
+//! Status Code Mapping"; the table of codes and statuses in `regatta_core::Code`.
 
 use std::time::Duration;
 
@@ -41,13 +41,19 @@ pub(crate) fn http(status: StatusCode, headers: &HeaderMap) -> Verdict {
 }
 
 /// Judges the head of a gRPC response. A status among the headers came before any message.
+///
+/// That does not say that the call was not begun: a handler that fails before its first message
+/// answers the same way.
 pub(crate) fn grpc(status: StatusCode, headers: &HeaderMap) -> Verdict {
-    if status != StatusCode::OK {
-        // Not gRPC's own words: a proxy's.
-        return http(status, headers);
-    }
     let number = headers.get("grpc-status").and_then(|value| value.to_str().ok());
-    let Some(number) = number.and_then(|text| text.parse::<i32>().ok()) else { return ANSWERED };
+    let Some(number) = number.and_then(|text| text.parse::<i32>().ok()) else {
+        return match status.as_u16() {
+            200 => ANSWERED,
+            // A proxy that passed the call on and got no answer it could use.
+            502 | 504 => Verdict { outcome: Outcome::Failure, failure: Some(Failure::Lost) },
+            _ => http(status, headers),
+        };
+    };
     match Code::from_grpc(number) {
         Some(Code::Unavailable) => {
             let failure = Some(match pushback(headers) {
@@ -69,7 +75,12 @@ pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
-    ) || headers.contains_key(IDEMPOTENCY_KEY)
+    ) || has_key(headers)
+}
+
+/// Whether the service does this once, however often it is sent.
+pub(crate) fn has_key(headers: &HeaderMap) -> bool {
+    headers.contains_key(IDEMPOTENCY_KEY)
 }
 
 /// The header that makes any call safe to repeat.
@@ -149,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_unavailable_before_a_message_is_repeated_unless_the_server_pushes_back() {
+    fn grpc_unavailable_before_a_message_says_not_now_unless_the_server_pushes_back() {
         let verdict = |headers: &HeaderMap| grpc(StatusCode::OK, headers).failure;
         let mut unavailable = headers("grpc-status", "14");
         assert_eq!(verdict(&unavailable), Some(Failure::Refused { retry_after: None }));
@@ -181,9 +192,34 @@ mod tests {
     }
 
     #[test]
-    fn a_proxys_answer_to_grpc_is_judged_as_http() {
-        let verdict = grpc(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new());
-        assert_eq!(verdict.failure, Some(Failure::Refused { retry_after: None }));
+    fn a_proxy_that_passed_a_grpc_call_on_lost_it_and_one_that_did_not_refused_it() {
+        let judged = |status, headers: &HeaderMap| {
+            let verdict = grpc(StatusCode::from_u16(status).unwrap(), headers);
+            assert_eq!(verdict.outcome, Outcome::Failure, "{status}");
+            verdict.failure
+        };
+        let none = HeaderMap::new();
+        for status in [502, 504] {
+            assert_eq!(judged(status, &none), Some(Failure::Lost), "{status}");
+        }
+        assert_eq!(judged(503, &none), Some(Failure::Refused { retry_after: None }));
+        let retry_after = Some(Duration::from_secs(7));
+        assert_eq!(
+            judged(503, &headers("retry-after", "7")),
+            Some(Failure::Refused { retry_after })
+        );
+        assert_eq!(judged(500, &none), Some(Failure::Final));
+    }
+
+    #[test]
+    fn a_grpc_status_says_more_than_the_http_status_beside_it() {
+        let internal = headers("grpc-status", "13");
+        for status in [200, 502, 503, 504] {
+            let verdict = grpc(StatusCode::from_u16(status).unwrap(), &internal);
+            assert_eq!(verdict.failure, Some(Failure::Final), "{status}");
+        }
+        let verdict = grpc(StatusCode::SERVICE_UNAVAILABLE, &headers("grpc-status", "5"));
+        assert_eq!(verdict, ANSWERED);
     }
 
     #[test]

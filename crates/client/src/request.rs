@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
 
 use crate::call::Call;
-use crate::classify::IDEMPOTENCY_KEY;
+use crate::classify::{self, IDEMPOTENCY_KEY};
 use crate::replay::Replay;
 use crate::target::Target;
 use crate::transport::{Protocol, Transport};
@@ -163,6 +163,7 @@ impl RequestBuilder {
             target: self.target,
             transport: self.transport,
             protocol: Protocol::Http,
+            is_idempotent: classify::is_idempotent(&self.method, &self.headers),
             method: self.method,
             path,
             headers: self.headers,

@@ -13,7 +13,7 @@ use regatta_core::{Endpoint, Instance, ServiceName};
 use regatta_discovery::{MemoryRegistry, Register, Registration};
 use regatta_resilience::retry::Backoff;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_stream::StreamExt;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -105,6 +105,29 @@ impl Fleet {
         server
     }
 
+    /// An instance that takes the head of a first HTTP/2 request, says these frames after its
+    /// settings, and ends its side of the connection.
+    pub(crate) async fn serve_frames(&self, frames: Vec<u8>) -> Server {
+        let hits = Arc::<AtomicU32>::default();
+        let (listener, server) = self.listen(Arc::clone(&hits)).await;
+        let stop = server.stop.clone();
+        let serve = async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                if take_request(&mut stream).await.is_err() {
+                    continue;
+                }
+                hits.fetch_add(1, Ordering::SeqCst);
+                let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+                let _gone = stream.write_all(&[&settings, &frames[..]].concat()).await;
+                let _gone = stream.shutdown().await;
+                // What is left unread would reset the connection, and the frames with it.
+                let _gone = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            }
+        };
+        self.tasks.spawn(async move { stop.run_until_cancelled(serve).await });
+        server
+    }
+
     /// A registered instance that refuses connections: its port is taken, but nobody listens.
     pub(crate) async fn dead(&self) -> Server {
         let socket = TcpSocket::new_v4().unwrap();
@@ -159,6 +182,21 @@ pub(crate) fn options() -> Options {
 }
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Reads the preface of HTTP/2, then frames up to the first with the head of a request.
+async fn take_request(stream: &mut TcpStream) -> std::io::Result<()> {
+    const HEADERS: u8 = 1;
+    stream.read_exact(&mut [0; 24]).await?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; usize::try_from(length).unwrap()]).await?;
+        if head[3] == HEADERS {
+            return Ok(());
+        }
+    }
+}
 
 async fn answer(does: Does) -> Response {
     match does {

@@ -8,4 +8,5 @@ mod deadline;
 mod discovery;
 mod fleet;
 mod grpc;
+mod grpc_retry;
 mod retry;

@@ -19,7 +19,8 @@ pub struct UserService {
 impl UserService {
     /// Asks over this channel.
     pub fn new(channel: Channel) -> Self {
-        Self { client: UserServiceClient::new(channel) }
+        // It only reads.
+        Self { client: UserServiceClient::new(channel.idempotent()) }
     }
 }
 

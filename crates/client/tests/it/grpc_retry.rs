@@ -1,0 +1,165 @@
+//! Which gRPC calls are made twice, and which never are.
+
+use std::time::Duration;
+
+use axum::Router;
+use http::StatusCode;
+use regatta_client::Channel;
+use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::fleet::{Does, Fleet, MILLISECOND, Server, options};
+use crate::grpc::{failing, healthy};
+
+/// How a caller says that a call may be made twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Idempotent,
+    Key,
+}
+
+const MAY: [Said; 2] = [Said::Idempotent, Said::Key];
+
+#[tokio::test]
+async fn a_call_answered_unavailable_is_not_sent_again() {
+    let fleet = Fleet::new();
+    let servers =
+        [failing(&fleet, Code::Unavailable).await, failing(&fleet, Code::Unavailable).await];
+    assert_eq!(call(fleet.channel(options()), Said::Nothing).await, Err(Code::Unavailable));
+    assert_eq!(hits(&servers), 1);
+}
+
+#[tokio::test]
+async fn unavailable_before_a_message_is_tried_elsewhere_if_the_caller_said_so() {
+    for said in MAY {
+        let fleet = Fleet::new();
+        let (bad, good) = (failing(&fleet, Code::Unavailable).await, healthy(&fleet).await);
+        let channel = fleet.channel(options());
+        for _ in 0..2 {
+            assert_eq!(call(channel.clone(), said).await, Ok(()), "{said:?}");
+        }
+        assert!(bad.hits() >= 1, "{said:?}");
+        assert_eq!(good.hits(), 2, "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxys_answer_is_sent_again_only_if_the_caller_said_so() {
+    for status in [502, 503, 504] {
+        let fleet = Fleet::new();
+        let servers = [proxy(&fleet, status).await, proxy(&fleet, status).await];
+        assert!(call(fleet.channel(options()), Said::Nothing).await.is_err());
+        assert_eq!(hits(&servers), 1, "{status}");
+        for said in MAY {
+            let fleet = Fleet::new();
+            let (bad, good) = (proxy(&fleet, status).await, healthy(&fleet).await);
+            let channel = fleet.channel(options());
+            for _ in 0..2 {
+                assert_eq!(call(channel.clone(), said).await, Ok(()), "{status} {said:?}");
+            }
+            assert!(bad.hits() >= 1, "{status} {said:?}");
+            assert_eq!(good.hits(), 2, "{status} {said:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_hangs_costs_a_try_only_if_the_caller_said_so() {
+    let mut options = options();
+    options.try_timeout = MILLISECOND * 50;
+    options.timeout = Duration::from_millis(1_500);
+    let fleet = Fleet::new();
+    let servers = [fleet.serve(Does::Hang).await, fleet.serve(Does::Hang).await];
+    let ended = call(fleet.channel(options.clone()), Said::Nothing).await;
+    assert_eq!((ended, hits(&servers)), (Err(Code::DeadlineExceeded), 1));
+    for said in MAY {
+        let fleet = Fleet::new();
+        let (hangs, good) = (fleet.serve(Does::Hang).await, healthy(&fleet).await);
+        let channel = fleet.channel(options.clone());
+        for _ in 0..2 {
+            assert_eq!(call(channel.clone(), said).await, Ok(()), "{said:?}");
+        }
+        assert!(hangs.hits() >= 1 && good.hits() == 2, "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_the_server_says_it_has_not_begun_goes_elsewhere_always() {
+    for frame in [reset(REFUSED_STREAM), go_away(0, NO_ERROR)] {
+        let fleet = Fleet::new();
+        let (bad, good) = (fleet.serve_frames(frame.clone()).await, healthy(&fleet).await);
+        let channel = fleet.channel(options());
+        for _ in 0..2 {
+            assert_eq!(call(channel.clone(), Said::Nothing).await, Ok(()), "{frame:?}");
+        }
+        assert!(bad.hits() >= 1, "{frame:?}");
+        assert_eq!(good.hits(), 2, "{frame:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_the_server_may_have_begun_is_not_sent_again() {
+    // The connection's end; a reset half-way; a farewell that counts the call among the begun.
+    for frame in [vec![], reset(INTERNAL_ERROR), go_away(1, NO_ERROR), go_away(1, INTERNAL_ERROR)] {
+        let fleet = Fleet::new();
+        let servers =
+            [fleet.serve_frames(frame.clone()).await, fleet.serve_frames(frame.clone()).await];
+        let ended = call(fleet.channel(options()), Said::Nothing).await;
+        assert_eq!((ended, hits(&servers)), (Err(Code::Unavailable), 1), "{frame:?}");
+        let fleet = Fleet::new();
+        let (bad, good) = (fleet.serve_frames(frame.clone()).await, healthy(&fleet).await);
+        let channel = fleet.channel(options());
+        for _ in 0..2 {
+            assert_eq!(call(channel.clone(), Said::Idempotent).await, Ok(()), "{frame:?}");
+        }
+        assert!(bad.hits() >= 1 && good.hits() == 2, "{frame:?}");
+    }
+}
+
+#[tokio::test]
+async fn marking_one_channel_does_not_mark_what_it_was_cloned_from() {
+    let fleet = Fleet::new();
+    let server = failing(&fleet, Code::Unavailable).await;
+    let channel = fleet.channel(options());
+    let marked = channel.clone().idempotent().with_timeout(Duration::from_secs(5));
+    assert_eq!(call(channel, Said::Nothing).await, Err(Code::Unavailable));
+    assert_eq!(server.hits(), 1);
+    assert_eq!(call(marked, Said::Nothing).await, Err(Code::Unavailable));
+    assert_eq!(server.hits(), 1 + 3);
+}
+
+const NO_ERROR: u8 = 0;
+const INTERNAL_ERROR: u8 = 2;
+const REFUSED_STREAM: u8 = 7;
+
+/// The frame RST_STREAM for the first request of a connection.
+fn reset(code: u8) -> Vec<u8> {
+    vec![0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, code]
+}
+
+/// The frame GOAWAY, with the last stream that the server may have begun.
+fn go_away(last: u8, code: u8) -> Vec<u8> {
+    vec![0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, code]
+}
+
+async fn call(channel: Channel, said: Said) -> Result<(), Code> {
+    let mut request = Request::new(HealthCheckRequest::default());
+    if said == Said::Key {
+        request.metadata_mut().insert("idempotency-key", "a".parse().unwrap());
+    }
+    let channel = if said == Said::Idempotent { channel.idempotent() } else { channel };
+    let answer = HealthClient::new(channel).check(request).await;
+    answer.map(drop).map_err(|status| status.code())
+}
+
+/// A proxy's answer: a status of HTTP and no word of gRPC.
+async fn proxy(fleet: &Fleet, status: u16) -> Server {
+    let status = StatusCode::from_u16(status).unwrap();
+    fleet.serve_router(Router::new().fallback(move || std::future::ready(status))).await
+}
+
+fn hits(servers: &[Server]) -> u32 {
+    servers.iter().map(Server::hits).sum()
+}
