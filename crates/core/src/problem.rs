@@ -119,9 +119,9 @@ mod tests {
     fn names_the_trace_it_happened_in() {
         let trace = crate::TraceContext::try_new(5, 6, true);
         let context = std::sync::Arc::new(Context { trace, ..Context::default() });
-        let future = std::pin::pin!(context.scope(async {
-            Problem::of(Code::NotFound, String::new()).to_json()
-        }));
+        let future = std::pin::pin!(
+            context.scope(async { Problem::of(Code::NotFound, String::new()).to_json() })
+        );
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let std::task::Poll::Ready(body) = future.poll(&mut cx) else { panic!("is ready") };
         let body: Value = serde_json::from_str(&body).unwrap();
