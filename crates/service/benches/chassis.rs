@@ -5,7 +5,8 @@
 //! the server's thread spent on a request (CPU time, from the kernel's scheduler statistics), and
 //! requests per second. The ratio is ours to the peer's throughput, so more is better and 1 is even.
 //!
-//! `cargo bench -p regatta --bench chassis -- [--format json] [--rounds N] [--seconds S]`
+//! `cargo bench -p regatta --bench chassis -- [--format json] [--rounds N] [--seconds S]
+//! [--only TEXT]`
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run may stop")]
 
 use std::net::SocketAddr;
@@ -53,6 +54,8 @@ struct Arguments {
     json: bool,
     rounds: usize,
     seconds: f64,
+    /// Only the kinds of request whose name has this in it.
+    only: String,
 }
 
 fn main() {
@@ -88,7 +91,7 @@ fn main() {
             cpu_micros: spent as f64 / 1e3 / requests,
         }
     };
-    for (what, request) in &cases {
+    for (what, request) in cases.iter().filter(|(what, _)| what.contains(&arguments.only)) {
         for server in [&ours, &bare] {
             turn(server, request, 0.3);
         }
@@ -131,6 +134,7 @@ fn arguments() -> Arguments {
         json: value("--format").as_deref() == Some("json"),
         rounds: value("--rounds").and_then(|text| text.parse().ok()).unwrap_or(7),
         seconds: value("--seconds").and_then(|text| text.parse().ok()).unwrap_or(1.0),
+        only: value("--only").unwrap_or_default(),
     }
 }
 

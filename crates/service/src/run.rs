@@ -1,7 +1,6 @@
 //! A service from its taken port to its end.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,13 +9,14 @@ use axum::routing::get;
 use http::header;
 use regatta_core::InstanceId;
 use regatta_discovery::{Check, Probe, Registrar, RegistrarSettings, Registration, Standing};
-use regatta_telemetry::Telemetry;
+use regatta_telemetry::{RouteLayer, Telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
+use tower_layer::Layer;
 
 use crate::health::{self, Dependency, GrpcHealth, Health};
-use crate::serve::{Rules, ServeLayer};
+use crate::serve::{Rules, Serve};
 use crate::server::{self, Limits, Phase};
 use crate::settings::{GrpcAuth, RegistrySettings};
 use crate::tasks::Tasks;
@@ -32,7 +32,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     instance: InstanceId,
-    router: Router,
+    app: App,
     limits: Limits,
     linger: Duration,
     health: Health,
@@ -71,12 +71,12 @@ impl Server {
         metrics::observe_process(&service.telemetry);
         let (tasks, telemetry) = (service.tasks.clone(), service.telemetry.clone());
         let (limits, linger) = (settings.server.limits(), settings.server.linger);
-        let router = router(service, &health)?;
+        let app = app(service, &health)?;
         Ok(Self {
             listener,
             address,
             instance: id,
-            router,
+            app,
             limits,
             linger,
             health,
@@ -104,7 +104,7 @@ impl Server {
     pub async fn run(self, drain: CancellationToken) {
         let (phase, leaving) = (Phase::default(), CancellationToken::new());
         tracing::info!(address = %self.address, instance = %self.instance, "serving");
-        let serving = server::serve(self.listener, self.router, self.limits.clone(), phase.clone());
+        let serving = server::serve(self.listener, self.app, self.limits.clone(), phase.clone());
         let registered = async {
             if let Some(registrar) = self.registrar {
                 registrar.run(leaving.clone()).await;
@@ -170,7 +170,7 @@ fn tell(standing: &Standing) -> std::result::Result<(), String> {
 }
 
 /// Everything the port serves.
-fn router(mut service: Service, health: &Health) -> Result<Router> {
+fn app(mut service: Service, health: &Health) -> Result<App> {
     let version = service.shown_version();
     let document = openapi::complete(service.document, service.name.as_str(), &version);
     // Made once: it is the same for every request.
@@ -228,7 +228,14 @@ fn router(mut service: Service, health: &Health) -> Result<Router> {
     };
     let timeout = Some(settings.request_timeout);
     let telemetry = service.telemetry.server_layer().with_timeout(timeout);
-    Ok(router.layer(ServeLayer::new(Arc::new(rules))).layer(telemetry))
+    // Before the layer, or axum would build each handler's route anew for each request.
+    let router: Router = router.with_state(());
+    // All else is outside of the router: a layer inside costs each request a boxed future.
+    let router = router.layer(RouteLayer);
+    Ok(telemetry.layer(Serve::new(router, rules)))
 }
+
+/// What is called for each request.
+type App = regatta_telemetry::Serve<Serve>;
 
 const JSON: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/json");

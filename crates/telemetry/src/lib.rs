@@ -50,7 +50,9 @@ mod metrics;
 mod status;
 
 mod server;
-pub use server::{Exchange, Head, Observed, Route, Serve, ServeFuture, ServerLayer};
+pub use server::{
+    Exchange, Head, NoteRoute, Observed, Route, RouteLayer, Serve, ServeFuture, ServerLayer,
+};
 
 pub mod client;
 

@@ -32,7 +32,8 @@ pub(crate) struct Instruments {
     pub(crate) rpc_client: Series<()>,
     pub(crate) queries: Series<(&'static str, &'static str)>,
     active: UpDownCounter<i64>,
-    active_by_method: RwLock<HashMap<MethodName, BoundUpDownCounter<i64>>>,
+    /// A handful of methods: a scan costs less than a hash.
+    active_by_method: RwLock<Vec<(MethodName, BoundUpDownCounter<i64>)>>,
 }
 
 /// One duration histogram: by subject (route, peer, table), then by a small key and the outcome.
@@ -100,18 +101,19 @@ impl Instruments {
     /// Adds to the requests in flight.
     pub(crate) fn add_active(&self, method: MethodName, difference: i64) {
         let by_method = self.active_by_method.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(active) = by_method.get(&method) {
+        if let Some((_, active)) = by_method.iter().find(|(name, _)| *name == method) {
             return active.add(difference);
         }
         drop(by_method);
         let mut by_method = self.active_by_method.write().unwrap_or_else(PoisonError::into_inner);
-        let bound = by_method.entry(method).or_insert_with(|| {
-            self.active.bind(&[
-                KeyValue::new("http.request.method", method.name()),
-                KeyValue::new("url.scheme", "http"),
-            ])
-        });
+        let bound = self.active.bind(&[
+            KeyValue::new("http.request.method", method.name()),
+            KeyValue::new("url.scheme", "http"),
+        ]);
         bound.add(difference);
+        if by_method.iter().all(|(name, _)| *name != method) {
+            by_method.push((method, bound));
+        }
     }
 }
 

@@ -42,12 +42,42 @@ pub(crate) struct Caller {
 
 /// Reads what the caller sent; anything malformed is as if absent.
 pub(crate) fn extract(headers: &HeaderMap, now: Instant) -> Caller {
+    let present = Present::of(headers);
+    let request_id = || text(headers, &REQUEST_ID).filter(|id| is_request_id(id));
     Caller {
-        trace: trace(headers),
-        request_id: text(headers, &REQUEST_ID).filter(|id| is_request_id(id)).map(Into::into),
-        deadline: deadline(headers, now),
-        serves_retry: serves_retry(headers),
-        baggage: baggage(headers),
+        trace: present.trace.then(|| trace(headers)).flatten(),
+        request_id: present.request_id.then(request_id).flatten().map(Into::into),
+        deadline: present.deadline.then(|| deadline(headers, now)).flatten(),
+        serves_retry: present.retry && serves_retry(headers),
+        baggage: present.baggage.then(|| baggage(headers)).flatten(),
+    }
+}
+
+/// Which of the headers above a request has. A look-up hashes its name whether or not the header
+/// is there; most requests have few of them, so one pass over the names costs less.
+#[derive(Default)]
+struct Present {
+    trace: bool,
+    request_id: bool,
+    deadline: bool,
+    retry: bool,
+    baggage: bool,
+}
+
+impl Present {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "traceparent" => present.trace = true,
+                "x-request-id" => present.request_id = true,
+                GRPC_TIMEOUT | ENVOY_TIMEOUT => present.deadline = true,
+                "x-envoy-attempt-count" | "grpc-previous-rpc-attempts" => present.retry = true,
+                "baggage" => present.baggage = true,
+                _ => (),
+            }
+        }
+        present
     }
 }
 

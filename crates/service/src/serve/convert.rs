@@ -3,10 +3,11 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 
+use super::future::Asked;
 use crate::rest::{IsProblem, Problem};
 
 /// Longest text that becomes a problem's detail, in bytes; a longer one is an answer of its own.
@@ -28,13 +29,13 @@ pub(super) fn is_plain_error(response: &Response) -> bool {
 }
 
 /// The same error as a problem; its text becomes the detail, its other headers stay.
-pub(super) async fn to_problem(response: Response, method: Method, uri: Uri) -> Response {
+pub(super) async fn to_problem(response: Response, asked: Asked) -> Response {
     let (mut parts, body) = response.into_parts();
     let text = match Limited::new(body, LONGEST_TEXT).collect().await {
         Ok(text) => text.to_bytes(),
         Err(_cut) => Bytes::new(),
     };
-    let problem = problem_of(parts.status, &parts.headers, &text, &method, &uri);
+    let problem = problem_of(parts.status, &parts.headers, &text, &asked);
     let (problem, body) = problem.into_response().into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.extend(problem.headers);
@@ -42,14 +43,8 @@ pub(super) async fn to_problem(response: Response, method: Method, uri: Uri) -> 
     Response::from_parts(parts, body)
 }
 
-fn problem_of(
-    status: StatusCode,
-    headers: &HeaderMap,
-    text: &Bytes,
-    method: &Method,
-    uri: &Uri,
-) -> Problem {
-    let path = uri.path();
+fn problem_of(status: StatusCode, headers: &HeaderMap, text: &Bytes, asked: &Asked) -> Problem {
+    let (method, path) = (&asked.method, asked.path());
     let detail = match std::str::from_utf8(text) {
         Ok(text) if !text.is_empty() => text.to_owned(),
         _ => match status {
@@ -113,7 +108,8 @@ mod tests {
 
     async fn converted(response: Response) -> (http::response::Parts, serde_json::Value) {
         assert!(is_plain_error(&response));
-        let response = to_problem(response, Method::PUT, Uri::from_static("/a?secret=1")).await;
+        let request = http::Request::put("/a?secret=1").body(()).unwrap();
+        let response = to_problem(response, Asked::of(&request)).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (parts, serde_json::from_slice(&body).unwrap())

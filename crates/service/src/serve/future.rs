@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
-use http::{Method, Uri};
+use http::Method;
+use http::uri::PathAndQuery;
 use pin_project_lite::pin_project;
 use regatta_core::{Context, Deadline};
 use tokio::time::{Instant, Sleep};
@@ -35,9 +36,27 @@ pin_project! {
         stage: Stage,
         protocol: Protocol,
         timeout: Duration,
-        #[pin]
-        sleep: Option<Sleep>,
-        request: Option<(Method, Uri)>,
+        // Boxed: most handlers answer without it, and this future is moved a few times.
+        sleep: Option<Pin<Box<Sleep>>>,
+        asked: Asked,
+    }
+}
+
+/// What was asked for, to say so when it fails.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    path: Option<PathAndQuery>,
+}
+
+impl Asked {
+    pub(super) fn of<B>(request: &http::Request<B>) -> Self {
+        Self { method: request.method().clone(), path: request.uri().path_and_query().cloned() }
+    }
+
+    /// The path without its query, which may hold what should not be repeated.
+    pub(super) fn path(&self) -> &str {
+        self.path.as_ref().map_or("*", PathAndQuery::path)
     }
 }
 
@@ -55,15 +74,15 @@ impl Serving {
         answer: RouteFuture<Infallible>,
         protocol: Protocol,
         timeout: Duration,
-        request: (Method, Uri),
+        asked: Asked,
     ) -> Self {
         let stage = Stage::Routed { answer };
-        Self { stage, protocol, timeout, sleep: None, request: Some(request) }
+        Self { stage, protocol, timeout, sleep: None, asked }
     }
 
     pub(super) fn answered(problem: Problem, protocol: Protocol) -> Self {
         let stage = Stage::Answered { problem: Some(problem) };
-        Self { stage, protocol, timeout: Duration::ZERO, sleep: None, request: None }
+        Self { stage, protocol, timeout: Duration::ZERO, sleep: None, asked: Asked::default() }
     }
 }
 
@@ -89,23 +108,24 @@ impl Future for Serving {
                     if *this.protocol != Protocol::Rest || !convert::is_plain_error(&response) {
                         return Poll::Ready(Ok(response));
                     }
-                    let (method, uri) = this.request.take().unwrap_or_default();
-                    let answer = Box::pin(convert::to_problem(response, method, uri));
+                    let asked = std::mem::take(this.asked);
+                    let answer = Box::pin(convert::to_problem(response, asked));
                     this.stage.set(Stage::Converting { answer });
                     continue;
                 }
                 Ok(Poll::Pending) => {
                     // Handlers that answer at once never pay for a timer.
-                    if this.sleep.is_none() {
-                        this.sleep.set(Some(tokio::time::sleep_until(end(*this.timeout))));
-                    }
-                    match this.sleep.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx)) {
-                        Some(Poll::Ready(())) => convert::late(),
-                        _ => return Poll::Pending,
+                    let timeout = *this.timeout;
+                    let sleep = this
+                        .sleep
+                        .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end(timeout))));
+                    match sleep.as_mut().poll(cx) {
+                        Poll::Ready(()) => convert::late(),
+                        Poll::Pending => return Poll::Pending,
                     }
                 }
                 Err(panic) => {
-                    log_panic(panic.as_ref(), this.request.as_ref());
+                    log_panic(panic.as_ref(), this.asked);
                     convert::panicked()
                 }
             };
@@ -129,9 +149,9 @@ fn tell(problem: Problem, protocol: Protocol) -> Response {
     }
 }
 
-fn log_panic(panic: &(dyn Any + Send), request: Option<&(Method, Uri)>) {
+fn log_panic(panic: &(dyn Any + Send), asked: &Asked) {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let (method, path) = request.map_or(("", ""), |(method, uri)| (method.as_str(), uri.path()));
+    let (method, path) = (asked.method.as_str(), asked.path());
     tracing::error!(panic = text.unwrap_or("no text"), method, path, "a handler panicked");
 }

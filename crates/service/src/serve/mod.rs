@@ -5,4 +5,4 @@ mod convert;
 mod future;
 mod service;
 
-pub(crate) use service::{Rules, ServeLayer};
+pub(crate) use service::{Rules, Serve};

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
-use axum::routing::Route;
-use http::{HeaderMap, Request, header};
+use http::{Method, Request, header};
 use http_body::Body as _;
 use tokio_util::task::TaskTracker;
-use tower_layer::Layer;
 use tower_service::Service;
 
 use super::body::{Bounded, discard};
-use super::future::{Protocol, Serving};
+use super::future::{Asked, Protocol, Serving};
 use crate::rest::{Problem, body_too_large};
 
 /// What holds for each request.
@@ -31,39 +30,25 @@ pub(crate) struct Rules {
     pub(crate) tracker: TaskTracker,
 }
 
-/// Puts what the chassis promises around each route.
+/// The router with what the chassis promises around it.
 #[derive(Clone, Debug)]
-pub(crate) struct ServeLayer {
-    rules: Arc<Rules>,
-}
-
-impl ServeLayer {
-    pub(crate) fn new(rules: Arc<Rules>) -> Self {
-        Self { rules }
-    }
-}
-
-impl Layer<Route> for ServeLayer {
-    type Service = Serve;
-
-    fn layer(&self, route: Route) -> Serve {
-        Serve { route, rules: self.rules.clone() }
-    }
-}
-
-/// A route, or the fallback, with what the chassis promises around it.
-#[derive(Clone)]
 pub(crate) struct Serve {
-    route: Route,
+    router: Router,
     rules: Arc<Rules>,
 }
 
 impl Serve {
+    pub(crate) fn new(router: Router, rules: Rules) -> Self {
+        Self { router, rules: Arc::new(rules) }
+    }
+
     fn protocol(&self, request: &Request<Body>) -> Protocol {
-        let is_grpc = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"));
+        // gRPC is always a POST, and a GET need not pay for the look-up.
+        let is_grpc = *request.method() == Method::POST
+            && request
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"));
         if !is_grpc {
             return Protocol::Rest;
         }
@@ -74,15 +59,6 @@ impl Serve {
             Protocol::UnknownGrpc
         }
     }
-
-    fn bounded(&self, body: Body) -> Body {
-        let limit = self.rules.max_body_bytes;
-        if body.size_hint().upper().is_some_and(|bytes| bytes <= limit) {
-            // hyper reads no more than the length it was told.
-            return body;
-        }
-        Body::new(Bounded::new(body, limit, self.rules.tracker.clone()))
-    }
 }
 
 impl Service<Request<Body>> for Serve {
@@ -91,11 +67,11 @@ impl Service<Request<Body>> for Serve {
     type Future = Serving;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // A route is always ready.
+        // A router is always ready.
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Serving {
+    fn call(&mut self, mut request: Request<Body>) -> Serving {
         let protocol = self.protocol(&request);
         if protocol == Protocol::UnknownGrpc {
             let detail = format!("there is no method `{}` here", request.uri().path());
@@ -103,19 +79,20 @@ impl Service<Request<Body>> for Serve {
             return Serving::answered(problem, Protocol::Grpc);
         }
         let limit = self.rules.max_body_bytes;
-        let request = if protocol == Protocol::Grpc {
-            request
-        } else if content_length(request.headers()).is_some_and(|bytes| bytes > limit) {
-            discard(request.into_body(), &self.rules.tracker);
-            return Serving::answered(body_too_large(Some(limit)), protocol);
-        } else {
-            request.map(|body| self.bounded(body))
-        };
-        let asked = (request.method().clone(), request.uri().clone());
-        Serving::routed(self.route.call(request), protocol, self.rules.request_timeout, asked)
+        if protocol == Protocol::Rest {
+            // hyper reads no more and no less than the length it was told, and is told it mostly.
+            let size = request.body().size_hint();
+            if size.lower() > limit {
+                discard(request.into_body(), &self.rules.tracker);
+                return Serving::answered(body_too_large(Some(limit)), protocol);
+            }
+            if size.upper().is_none_or(|bytes| bytes > limit) {
+                let body = std::mem::take(request.body_mut());
+                let body = Bounded::new(body, limit, self.rules.tracker.clone());
+                *request.body_mut() = Body::new(body);
+            }
+        }
+        let asked = Asked::of(&request);
+        Serving::routed(self.router.call(request), protocol, self.rules.request_timeout, asked)
     }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

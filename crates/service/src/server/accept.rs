@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::Body;
+use bytes::Bytes;
 use futures::FutureExt;
 use http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -41,16 +43,17 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves until the phase is closed and the last request in flight is answered, or `drain_timeout`
 /// is over. Returns the number of connections that were cut off.
-pub(crate) async fn serve<S, F>(
+pub(crate) async fn serve<S, F, B>(
     listener: TcpListener,
     service: S,
     limits: Limits,
     phase: Phase,
 ) -> usize
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = F>,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future = F>,
     S: Clone + Send + 'static,
-    F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let builder = Arc::new(builder(&limits));
     let semaphore = Arc::new(Semaphore::new(limits.max_connections));

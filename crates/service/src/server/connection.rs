@@ -1,12 +1,17 @@
 //! One connection, from its first byte to its end.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -20,13 +25,14 @@ use tower_service::Service;
 
 use super::gauge::{Gauge, Gauged, InFlight, InFlightBody};
 use super::phase::Phase;
+use super::rarely::Rarely;
 use super::watchdog::{Verdict, Watchdog};
 
 /// How long a connection without a request yet holds up a drain.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves one connection until its client or the drain ends it.
-pub(super) async fn serve<S, F>(
+pub(super) async fn serve<S, F, B>(
     stream: TcpStream,
     permit: OwnedSemaphorePermit,
     builder: Arc<auto::Builder<TokioExecutor>>,
@@ -34,39 +40,56 @@ pub(super) async fn serve<S, F>(
     mut watchdog: Watchdog,
     phase: Phase,
 ) where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = F>,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future = F>,
     S: Clone + Send + 'static,
-    F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let gauge = Arc::new(Gauge::default());
     let stream = Gauged { stream, gauge: gauge.clone(), permit };
-    let requests = Requests { service, gauge: gauge.clone(), phase: phase.clone() };
+    let requests = Requests { service, gauge: gauge.clone(), is_leaving: phase.is_leaving() };
     let mut connection =
         pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), requests));
     let mut ticks = tokio::time::interval(watchdog.period());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // Clones of their own, so that connections do not meet at one lock with each wake-up.
-    let (leaving, closed) = (phase.leaving().child_token(), phase.closed().child_token());
+    // First of leaving, then of closing. A child, so that connections do not meet at one lock.
+    let mut next = phase.leaving().child_token();
     let (mut has_left, mut has_closed, mut is_graced) = (false, false, false);
     let mut grace = pin!(tokio::time::sleep(FIRST_REQUEST_GRACE));
+    let rarely = Rarely::new();
     loop {
-        tokio::select! {
-            // The connection comes first: a request that has arrived is answered, also in a drain.
-            biased;
-            result = connection.as_mut() => {
+        rarely.renew();
+        let event = {
+            let mut timers = pin!(async {
+                tokio::select! {
+                    () = next.cancelled(), if !has_closed => Event::Phase,
+                    () = grace.as_mut(), if is_graced => Event::GraceOver,
+                    now = ticks.tick() => Event::Tick(now),
+                }
+            });
+            poll_fn(|cx| match connection.as_mut().poll(cx) {
+                // The connection comes first: a request that has arrived is answered, also in a drain.
+                Poll::Ready(result) => Poll::Ready(Event::Ended(result)),
+                Poll::Pending => rarely.poll(timers.as_mut(), cx),
+            })
+            .await
+        };
+        match event {
+            Event::Ended(result) => {
                 if let Err(error) = result {
                     tracing::debug!(%error, "a connection ended early");
                 }
                 return;
             }
-            // GOAWAY at once: an HTTP/2 client takes its next request elsewhere and loses none.
-            () = leaving.cancelled(), if !has_left => {
+            Event::Phase if !has_left => {
                 has_left = true;
+                next = phase.closed().child_token();
+                // GOAWAY at once: an HTTP/2 client takes its next request elsewhere and loses none.
                 if gauge.activity().is_http2 {
                     connection.as_mut().graceful_shutdown();
                 }
             }
-            () = closed.cancelled(), if !has_closed => {
+            Event::Phase => {
                 has_closed = true;
                 let activity = gauge.activity();
                 if activity.requests > 0 || activity.is_http2 {
@@ -77,33 +100,47 @@ pub(super) async fn serve<S, F>(
                     is_graced = true;
                 }
             }
-            () = grace.as_mut(), if is_graced => {
+            Event::GraceOver => {
                 is_graced = false;
                 connection.as_mut().graceful_shutdown();
             }
-            now = ticks.tick() => match watchdog.look(now.into_std(), gauge.activity()) {
+            Event::Tick(now) => match watchdog.look(now.into_std(), gauge.activity()) {
                 Verdict::Keep => (),
                 verdict => {
                     tracing::debug!(?verdict, "closing a connection");
                     return;
                 }
-            }
+            },
         }
     }
+}
+
+/// What ends the wait of a connection.
+enum Event<R> {
+    /// The connection is over.
+    Ended(R),
+    /// The server has gone one step further on its way out.
+    Phase,
+    /// A connection without a request was waited for long enough.
+    GraceOver,
+    /// It is time for a look at the connection.
+    Tick(Instant),
 }
 
 /// What hyper calls for each request of one connection.
 struct Requests<S> {
     service: S,
     gauge: Arc<Gauge>,
-    phase: Phase,
+    /// Of the phase, whose tokens would cost each request a lock.
+    is_leaving: Arc<AtomicBool>,
 }
 
-impl<S> hyper::service::Service<Request<Incoming>> for Requests<S>
+impl<S, B> hyper::service::Service<Request<Incoming>> for Requests<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
+    B: http_body::Body,
 {
-    type Response = Response<Body>;
+    type Response = Response<InFlightBody<B>>;
     type Error = Infallible;
     type Future = Requested<S::Future>;
 
@@ -117,7 +154,7 @@ where
         });
         // The chassis is ready at any time, so a fresh clone needs no `poll_ready`.
         let answer = self.service.clone().call(request);
-        Requested { answer, in_flight, is_http1, phase: self.phase.clone() }
+        Requested { answer, in_flight, is_http1, is_leaving: self.is_leaving.clone() }
     }
 }
 
@@ -128,29 +165,29 @@ pin_project! {
         answer: F,
         in_flight: Option<InFlight>,
         is_http1: bool,
-        phase: Phase,
+        is_leaving: Arc<AtomicBool>,
     }
 }
 
-impl<F> Future for Requested<F>
+impl<F, B> Future for Requested<F>
 where
-    F: Future<Output = Result<Response<Body>, Infallible>>,
+    F: Future<Output = Result<Response<B>, Infallible>>,
+    B: http_body::Body,
 {
-    type Output = Result<Response<Body>, Infallible>;
+    type Output = Result<Response<InFlightBody<B>>, Infallible>;
 
     fn poll(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Poll::Ready(Ok(mut response)) = this.answer.poll(cx) else { return Poll::Pending };
         let in_flight = this.in_flight.take();
-        if *this.is_http1 && this.phase.is_leaving() {
+        if *this.is_http1 && this.is_leaving.load(Relaxed) {
             // The client opens its next connection where the registry sends it, and no request of
             // its own is on the wire when this one closes.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if response.body().size_hint().exact().is_none() {
-            // A stream is in flight to its end; an idle moment in it is not an idle connection.
-            response = response.map(|body| Body::new(InFlightBody { body, in_flight }));
-        }
-        Poll::Ready(Ok(response))
+        // A stream is in flight to its end; an idle moment in it is not an idle connection.
+        let is_stream = response.body().size_hint().exact().is_none();
+        let in_flight = in_flight.filter(|_| is_stream);
+        Poll::Ready(Ok(response.map(|body| InFlightBody { body, in_flight })))
     }
 }

@@ -75,22 +75,22 @@ impl Drop for InFlight {
 }
 
 pin_project! {
-    /// A body that keeps its request in flight until it is dropped.
-    pub(crate) struct InFlightBody {
+    /// A body that keeps its request in flight until it is dropped, if it has the guard.
+    pub(crate) struct InFlightBody<B> {
         #[pin]
-        pub(crate) body: axum::body::Body,
+        pub(crate) body: B,
         pub(crate) in_flight: Option<InFlight>,
     }
 }
 
-impl Body for InFlightBody {
-    type Data = bytes::Bytes;
-    type Error = axum::Error;
+impl<B: Body> Body for InFlightBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         self.project().body.poll_frame(cx)
     }
 

@@ -10,6 +10,8 @@ mod watchdog;
 
 mod gauge;
 
+mod rarely;
+
 mod connection;
 
 mod accept;

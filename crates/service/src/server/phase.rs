@@ -30,8 +30,9 @@ impl Phase {
         self.closed.cancel();
     }
 
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.is_leaving.load(Relaxed)
+    /// Whether clients are asked to go elsewhere, as each answer reads it.
+    pub(crate) fn is_leaving(&self) -> Arc<AtomicBool> {
+        self.is_leaving.clone()
     }
 
     pub(crate) fn leaving(&self) -> &CancellationToken {

@@ -16,12 +16,12 @@ pin_project! {
     pub struct Observed<B> {
         #[pin]
         body: B,
-        exchange: Option<Exchange>,
+        exchange: Option<Box<Exchange>>,
     }
 }
 
 impl<B: Body> Observed<B> {
-    pub(super) fn new(body: B, exchange: Exchange, is_head: bool) -> Self {
+    pub(super) fn new(body: B, exchange: Box<Exchange>, is_head: bool) -> Self {
         // Nobody polls a body that has nothing to give, or one that answers HEAD.
         let mut exchange = Some(exchange);
         if (is_head || body.is_end_stream())

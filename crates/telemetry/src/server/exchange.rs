@@ -53,7 +53,8 @@ impl Exchange {
         let started = clock::now();
         let caller = propagation::extract(head.headers, started);
         let trace = ids::next(caller.trace.as_ref(), telemetry.sample_ratio());
-        let is_grpc = status::is_grpc(head.headers);
+        // gRPC is always a POST, and a GET need not pay for the look-up.
+        let is_grpc = head.method == Method::POST && status::is_grpc(head.headers);
         let recording =
             Recording::start(telemetry, &trace, caller.trace.as_ref(), SpanKind::Server);
         let (request_id, echo) = match caller.request_id {
@@ -111,6 +112,12 @@ impl Exchange {
     pub fn set_route(&mut self, route: Arc<str>) {
         if !matches!(self.name, Name::Rpc(_)) {
             self.name = Name::Route(route);
+        }
+    }
+
+    pub(super) fn set_matched(&mut self, path: MatchedPath) {
+        if matches!(self.name, Name::Unknown) {
+            self.name = Name::Matched(path);
         }
     }
 

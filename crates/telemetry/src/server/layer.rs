@@ -9,7 +9,8 @@ use crate::{Serve, Telemetry};
 /// Wraps what serves HTTP and gRPC; see [`Serve`] for what it does to a request.
 ///
 /// With axum, apply it with `Router::layer` after all routes and the fallback are there: the
-/// route's pattern is known only inside the router.
+/// route's pattern is known only inside the router. Or apply it outside of the router, which is
+/// cheaper, and a [`RouteLayer`](crate::RouteLayer) inside.
 #[derive(Clone, Debug)]
 pub struct ServerLayer {
     telemetry: Telemetry,

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use regatta_core::InContext;
 use tower_service::Service;
 
-use super::{Exchange, Head, Observed};
+use super::{Exchange, Head, Observed, matched};
 use crate::Telemetry;
 use crate::span::Scoped;
 
@@ -50,6 +50,8 @@ where
         if let Some(timeout) = self.timeout {
             exchange = exchange.with_timeout(timeout);
         }
+        // Futures and bodies are moved a dozen times on their way; this is the larger part of them.
+        let exchange = Box::new(exchange);
         let is_head = request.method() == http::Method::HEAD;
         // Layers further in may answer, log or call out as soon as they are called.
         let inner = &mut self.inner;
@@ -65,7 +67,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ServeFuture<F> {
         // Dropped before the inner future would be; a panic in there is seen by its drop.
-        exchange: Option<Exchange>,
+        exchange: Option<Box<Exchange>>,
         is_head: bool,
         #[pin]
         future: InContext<Scoped<F>>,
@@ -81,7 +83,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(this.future.poll(cx));
+        let polled = this.future.poll(cx);
+        // Also while it waits: the next request on this thread must not find it.
+        if let (Some(path), Some(exchange)) = (matched::take(), this.exchange.as_mut()) {
+            exchange.set_matched(path);
+        }
+        let result = ready!(polled);
         let mut exchange = this.exchange.take().expect("futures are not polled after they end");
         Poll::Ready(match result {
             Ok(mut response) => {
