@@ -171,6 +171,13 @@ impl Call {
             }
             Ok(Err(source)) => {
                 let failure = transport::failure(&source);
+                // A refusal costs nothing and ends with the restart that it announces; a breaker
+                // would keep the instance away long after.
+                let outcome = if transport::was_refused(&source) {
+                    Outcome::Abandoned
+                } else {
+                    Outcome::Failure
+                };
                 let endpoint = instance.endpoint.clone();
                 let error = if source.is_connect() {
                     Error::Connect { service, endpoint, source: source.into() }
@@ -179,7 +186,7 @@ impl Call {
                 };
                 span.fail(error.name());
                 span.end();
-                (Outcome::Failure, Some(failure), Err(error))
+                (outcome, Some(failure), Err(error))
             }
             Err(_elapsed) => {
                 let waited = now().saturating_duration_since(marks.started);

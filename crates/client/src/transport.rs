@@ -67,6 +67,19 @@ impl Transport {
     }
 }
 
+/// Whether nobody listens where the instance was: it restarts, or is gone and will be taken out.
+pub(crate) fn was_refused(error: &Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref().map(std::io::Error::kind);
+        if kind == Some(std::io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Whether a call that failed this way may have reached the other side.
 pub(crate) fn failure(error: &Error) -> Failure {
     if error.is_connect() {

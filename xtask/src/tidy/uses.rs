@@ -10,7 +10,7 @@ pub(super) fn check(source: &Source) -> Vec<String> {
                 let line = line.trim_start();
                 let inline = format!("{word}::");
                 !line.starts_with("//")
-                    && (line.starts_with(&format!("use {word}"))
+                    && (line.starts_with(&format!("use {word};"))
                         || line.match_indices(&inline).any(|(at, _)| starts_a_path(line, at)))
             };
             if source.code().lines().any(uses) {

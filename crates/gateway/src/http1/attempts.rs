@@ -100,7 +100,11 @@ impl Attempts {
                     let why = if failed.is_err() { "connect_timeout" } else { "connect_failed" };
                     forward.record.call_failed(why);
                     let now = Instant::now();
-                    permit.record(now.into_std(), Outcome::Failure);
+                    // A refusal costs nothing and ends with the restart that it announces; a breaker
+                    // would keep the instance away long after.
+                    let outcome =
+                        if failed.is_err() { Outcome::Failure } else { Outcome::Abandoned };
+                    permit.record(now.into_std(), outcome);
                     if !self.may_go_on(forward, number, now) {
                         return Err(Denial::no_instance(name));
                     }

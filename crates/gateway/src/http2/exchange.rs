@@ -100,11 +100,14 @@ pub(super) async fn exchange(
         let reused =
             pool::take(member.address, outgoing.is_grpc, now, rules.timeouts.upstream_idle);
         let is_reused = reused.is_some();
+        let mut was_refused = false;
         let sender = match reused {
             Some(sender) => Ok(sender),
             None => {
                 let connect = pool::connect(member.address, outgoing.is_grpc);
-                timeout(rules.timeouts.connect, connect).await.ok().and_then(Result::ok).ok_or(())
+                let connected = timeout(rules.timeouts.connect, connect).await;
+                was_refused = matches!(connected, Ok(Err(_)));
+                connected.ok().and_then(Result::ok).ok_or(())
             }
         };
         let ended = match sender {
@@ -137,7 +140,12 @@ pub(super) async fn exchange(
                 *again
             }
             Err(Lost::Unsent(again)) => {
-                count(permit, upstream, true);
+                // As over HTTP/1.1: a refusal is no reason to stay away for a minute.
+                if was_refused {
+                    drop(permit)
+                } else {
+                    count(permit, upstream, true)
+                }
                 tried.insert(number);
                 if !may_go_on(tried, record.attempts) {
                     return Err(no_instance());
