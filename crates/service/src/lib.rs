@@ -13,7 +13,7 @@
 //! }
 //! ```
 //!
-//! It reads all its [`settings`] at once and says all that is wrong with them; opens what the
+//! It reads all its [`settings`](mod@settings) at once and says all that is wrong with them; opens what the
 //! service needs ([`Service::database`], [`Service::client`], [`Service::auth`]) without waiting
 //! for any of it; serves REST and gRPC on one port with limits ([`settings::ServerSettings`]),
 //! health, metrics and descriptions; answers every error as a [`Problem`]; registers, and drains
