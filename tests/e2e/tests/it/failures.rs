@@ -86,7 +86,7 @@ async fn a_killed_service_loses_nothing_that_it_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_payment_service_that_dies_makes_no_second_payment() {
+async fn each_key_keeps_one_order_of_its_own_when_payment_or_order_service_dies() {
     let system = unlimited();
     let caller = Caller::new(&system.url("gateway").unwrap()).unwrap();
     let caller = caller.with_token(&system.token("1", &["user"]).unwrap());

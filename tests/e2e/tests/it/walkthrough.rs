@@ -75,7 +75,7 @@ async fn an_administrator_pages_through_all_users() {
 }
 
 #[tokio::test]
-async fn an_order_is_placed_once_and_paid_once() {
+async fn an_order_is_placed_once_under_its_key() {
     let system = System::start().unwrap();
     let gateway = system.url("gateway").unwrap();
     let caller = Caller::new(&gateway).unwrap();
