@@ -24,8 +24,8 @@
 //! # }
 //! ```
 //!
-//! What it does not do: encrypted tokens (JWE), logging in, refresh tokens, fetching key sets from
-//! other issuers.
+//! What it does not do: encrypted tokens (JWE), logging in, refresh tokens, fetching: it reads key
+//! sets ([`key_set`]) that others have fetched.
 
 mod algorithm;
 pub use algorithm::Algorithm;
@@ -62,6 +62,9 @@ mod layer;
 pub use layer::{Auth, AuthFuture, AuthLayer, RequireRole};
 
 mod extract;
+
+mod key_set;
+pub use key_set::{InvalidKeySet, key_set};
 
 mod jwks;
 pub use jwks::{JWKS_MEDIA_TYPE, JWKS_PATH, jwks};

@@ -89,7 +89,7 @@ impl Builder {
         self
     }
 
-    /// How far clocks may differ, in whole seconds. Default 60 s, as Envoy's; at most 10 min.
+    /// How far clocks may differ, in whole seconds. Default [`Verifier::LEEWAY`]; at most 10 min.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
@@ -128,13 +128,16 @@ impl Builder {
 }
 
 impl Verifier {
-    /// Starts from no keys, any issuer, no audience and 60 s of leeway.
+    /// How far clocks may differ unless it is set: 30 s, for gateway and services alike.
+    pub const LEEWAY: Duration = Duration::from_secs(30);
+
+    /// Starts from no keys, any issuer, no audience and [`Verifier::LEEWAY`].
     pub fn builder() -> Builder {
         Builder {
             keys: Vec::new(),
             issuers: Vec::new(),
             audiences: Vec::new(),
-            leeway: Duration::from_secs(60),
+            leeway: Self::LEEWAY,
         }
     }
 

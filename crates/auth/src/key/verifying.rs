@@ -94,7 +94,7 @@ impl VerifyingKey {
         Self { id: None, algorithm: Algorithm::Hs256, material }
     }
 
-    pub(super) fn of_public_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, InvalidKey> {
+    pub(crate) fn of_public_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, InvalidKey> {
         let unfit = || InvalidKey::unfit(algorithm);
         let verification: &'static dyn VerificationAlgorithm = match algorithm {
             Algorithm::Hs256 => return Err(InvalidKey::PemForHs256),

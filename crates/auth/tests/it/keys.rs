@@ -1,7 +1,9 @@
 //! Keys: what is taken, what is refused and how, what is published.
 
 use jsonwebtoken as other;
-use regatta_auth::{Algorithm, Grant, InvalidKey, Issuer, SigningKey, VerifyingKey, jwks};
+use regatta_auth::{
+    Algorithm, Grant, InvalidKey, Issuer, SigningKey, Verifier, VerifyingKey, jwks,
+};
 use regatta_core::Secret;
 use serde_json::Value;
 
@@ -110,5 +112,28 @@ fn another_implementation_verifies_with_the_published_keys_and_no_secret_is_amon
         let token = Issuer::new(key).issue(&Grant::new("1"), now()).unwrap();
         let theirs = other::DecodingKey::from_jwk(jwk).unwrap();
         assert!(other::decode::<Value>(&token, &theirs, &rules).is_ok());
+    }
+}
+
+#[test]
+fn a_published_key_set_verifies_what_its_keys_signed_in_every_algorithm() {
+    let signing: Vec<_> =
+        signing_keys().into_iter().filter(|k| k.algorithm().is_asymmetric()).collect();
+    let verifying: Vec<_> = signing
+        .iter()
+        .enumerate()
+        .map(|(number, key)| key.verifying_key().unwrap().with_id(&number.to_string()))
+        .collect();
+    let document = regatta_auth::jwks(&verifying).to_string();
+    let read = regatta_auth::key_set(&document).unwrap();
+    assert_eq!(read.len(), 3);
+    let verifier = read.into_iter().fold(Verifier::builder(), |all, key| all.key(key)).build();
+    let verifier = verifier.unwrap();
+    for key in signing {
+        let token = Issuer::new(key).issue(&Grant::new("1"), now()).unwrap();
+        assert!(verifier.verify(&token, now()).is_ok());
+    }
+    for pem in [RSA_PUBLIC, EC_PUBLIC, ED_PUBLIC] {
+        assert_eq!(regatta_auth::key_set(pem).unwrap().len(), 1);
     }
 }

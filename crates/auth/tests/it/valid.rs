@@ -82,9 +82,9 @@ fn a_token_expires_the_leeway_after_its_end_also_when_it_was_seen_before() {
         let verifier = Verifier::builder().key(key.verifying_key().unwrap()).build().unwrap();
         let issuer = Issuer::new(key).lifetime(Duration::from_secs(10));
         let token = issuer.issue(&Grant::new("1"), now()).unwrap();
-        assert!(verifier.verify(&token, at(NOW + 69)).is_ok());
-        assert_eq!(verifier.verify(&token, at(NOW + 70)), Err(Rejection::Expired));
-        assert!(verifier.verify(&token, at(NOW + 69)).is_ok());
+        assert!(verifier.verify(&token, at(NOW + 39)).is_ok());
+        assert_eq!(verifier.verify(&token, at(NOW + 40)), Err(Rejection::Expired));
+        assert!(verifier.verify(&token, at(NOW + 39)).is_ok());
     }
 }
 
@@ -104,8 +104,8 @@ fn a_token_is_not_valid_before_its_time_or_its_issue_but_for_the_leeway() {
         verdict(&signed(&claims))
     };
     for (claim, reason) in [("nbf", Reason::NotYet), ("iat", Reason::IssuedLater)] {
-        assert!(with(claim, NOW + 60).is_ok(), "{claim}");
-        assert_eq!(with(claim, NOW + 61), Err(reason.into()), "{claim}");
+        assert!(with(claim, NOW + 30).is_ok(), "{claim}");
+        assert_eq!(with(claim, NOW + 31), Err(reason.into()), "{claim}");
         assert!(with(claim, 0).is_ok(), "{claim}");
     }
 }

@@ -21,7 +21,7 @@ settings! {
         /// The audience that a token must name (`aud`).
         pub audience: Option<String>;
         /// How far the clocks of issuer and service may be apart.
-        pub leeway: Duration = Duration::from_secs(30), range ..=Duration::from_secs(300);
+        pub leeway: Duration = regatta_auth::Verifier::LEEWAY, range ..=Duration::from_secs(300);
         /// Whether gRPC, the face towards other services, takes a token too.
         pub grpc: GrpcAuth;
     }
