@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::{ChildStderr, ChildStdout};
+use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio_util::sync::CancellationToken;
 
 use super::Profile;
 use super::messages::{self, Message};
 use super::progress::{self, Progress};
+use super::scope::{Scope, Workspace};
 use crate::process::{Launcher, Spec, end_group};
 
 /// The program of each package that was built.
@@ -74,10 +75,20 @@ pub(crate) async fn build(
     stop: &CancellationToken,
     on_progress: impl Fn(Progress),
 ) -> Result<Executables, BuildError> {
-    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let spec = spec(&program, folder, home, packages, profile);
-    let started = launcher.launch(spec).await;
-    let mut child = started.map_err(|source| BuildError::NoCargo { program, source })?;
+    let cargo = Cargo {
+        program: std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()),
+        launcher,
+        folder,
+        home,
+    };
+    let scope = tokio::select! {
+        workspace = cargo.workspace() => match workspace? {
+            Some(workspace) => Scope::of(&workspace, packages),
+            None => Scope::only(packages),
+        },
+        () = stop.cancelled() => return Err(BuildError::Interrupted),
+    };
+    let mut child = cargo.start(build_arguments(&scope, profile)).await?;
     let leader = child.id().unwrap_or_default();
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let listen = async { tokio::join!(read_messages(out), read_errors(err, on_progress)) };
@@ -122,32 +133,51 @@ fn program_of(
     named.or(only).cloned().ok_or_else(none)
 }
 
-fn spec(
-    program: &str,
-    folder: &Path,
-    home: &Path,
-    packages: &BTreeSet<String>,
-    profile: &Profile,
-) -> Spec {
-    let mut arguments = vec!["build".to_owned(), "--message-format=json".to_owned()];
-    arguments.extend(["--profile".to_owned(), profile.as_str().to_owned()]);
-    arguments.extend(packages.iter().flat_map(|package| ["-p".to_owned(), package.clone()]));
-    // The bar is drawn even though nobody looks: it is the only place where cargo tells the total.
-    let bar = [("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "120")];
-    // `cargo run -- up` hands these down; to a nested cargo they would be a change of environment.
-    let inherited = std::env::vars().map(|(name, _)| name).filter(|name| {
-        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-    });
-    Spec {
-        program: program.into(),
-        arguments: arguments.into_iter().map(Into::into).collect(),
-        environment: bar.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        without: inherited.collect(),
-        folder: folder.to_owned(),
-        home: home.to_owned(),
+/// Cargo, run in a folder on behalf of a system.
+struct Cargo<'a> {
+    program: String,
+    launcher: &'a Launcher,
+    folder: &'a Path,
+    home: &'a Path,
+}
+
+impl Cargo<'_> {
+    /// The workspace of the folder; `None` when cargo cannot read it, which a build explains.
+    async fn workspace(&self) -> Result<Option<Workspace>, BuildError> {
+        let arguments = ["metadata", "--no-deps", "--format-version=1", "--quiet"];
+        let child = self.start(arguments.map(str::to_owned).to_vec()).await?;
+        let output = child.wait_with_output().await.ok();
+        Ok(output.and_then(|output| serde_json::from_slice(&output.stdout).ok()))
     }
+
+    async fn start(&self, arguments: Vec<String>) -> Result<Child, BuildError> {
+        let started = self.launcher.launch(self.spec(arguments)).await;
+        started.map_err(|source| BuildError::NoCargo { program: self.program.clone(), source })
+    }
+
+    fn spec(&self, arguments: Vec<String>) -> Spec {
+        // The bar is drawn even though nobody looks: it is the only place where cargo tells the total.
+        let bar = [("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "120")];
+        // `cargo run -- up` hands these down; to a nested cargo they would be a change of environment.
+        let inherited = std::env::vars().map(|(name, _)| name).filter(|name| {
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        });
+        Spec {
+            program: self.program.clone().into(),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            environment: bar.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            without: inherited.collect(),
+            folder: self.folder.to_owned(),
+            home: self.home.to_owned(),
+        }
+    }
+}
+
+fn build_arguments(scope: &Scope, profile: &Profile) -> Vec<String> {
+    let fixed = ["build", "--message-format=json", "--profile", profile.as_str()];
+    fixed.into_iter().map(str::to_owned).chain(scope.arguments()).collect()
 }
 
 async fn read_messages(output: Option<ChildStdout>) -> Vec<Message> {

@@ -8,6 +8,8 @@ pub(crate) use progress::Progress;
 mod profile;
 pub use profile::Profile;
 
+mod scope;
+
 mod cargo;
 pub use cargo::BuildError;
 pub(crate) use cargo::{Executables, build};

@@ -1,6 +1,7 @@
 //! A row of the table, and its errors in the domain's words.
 
 use regatta_database as database;
+use sqlx::{ColumnIndex, Decode, FromRow, Type};
 use time::OffsetDateTime;
 
 use crate::domain::{Amount, Error, Order, OrderId, Settlement, Status, UserId};
@@ -9,7 +10,6 @@ use crate::domain::{Amount, Error, Order, OrderId, Settlement, Status, UserId};
 /// up; bounded, so that no order waits for a clean-up.
 pub(super) const KEYS_LET_GO: i64 = 100;
 
-#[derive(sqlx::FromRow)]
 pub(super) struct Row {
     id: i32,
     caller: String,
@@ -20,6 +20,31 @@ pub(super) struct Row {
     payment_id: Option<i32>,
     payment_key: String,
     created_at: OffsetDateTime,
+}
+
+// By hand: sqlx's derive would have sqlx, its drivers and their TLS built twice.
+impl<'r, R> FromRow<'r, R> for Row
+where
+    R: sqlx::Row,
+    &'static str: ColumnIndex<R>,
+    OffsetDateTime: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    i32: Decode<'r, R::Database> + Type<R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            caller: row.try_get("caller")?,
+            user_id: row.try_get("user_id")?,
+            hundredths: row.try_get("hundredths")?,
+            status: row.try_get("status")?,
+            reason: row.try_get("reason")?,
+            payment_id: row.try_get("payment_id")?,
+            payment_key: row.try_get("payment_key")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
 }
 
 impl Row {

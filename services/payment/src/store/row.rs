@@ -1,11 +1,11 @@
 //! A row of the table, and its errors in the domain's words.
 
 use regatta_database as database;
+use sqlx::{ColumnIndex, Decode, FromRow, Type};
 use time::OffsetDateTime;
 
 use crate::domain::{Amount, Error, OrderId, Outcome, Payment, PaymentId};
 
-#[derive(sqlx::FromRow)]
 pub(super) struct Row {
     id: i32,
     payer: String,
@@ -13,6 +13,28 @@ pub(super) struct Row {
     hundredths: i64,
     declined: Option<String>,
     created_at: OffsetDateTime,
+}
+
+// By hand: sqlx's derive would have sqlx, its drivers and their TLS built twice.
+impl<'r, R> FromRow<'r, R> for Row
+where
+    R: sqlx::Row,
+    &'static str: ColumnIndex<R>,
+    OffsetDateTime: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    i32: Decode<'r, R::Database> + Type<R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            payer: row.try_get("payer")?,
+            order_id: row.try_get("order_id")?,
+            hundredths: row.try_get("hundredths")?,
+            declined: row.try_get("declined")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
 }
 
 impl Row {

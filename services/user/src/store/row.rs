@@ -1,16 +1,35 @@
 //! A row of the table, and its errors in the domain's words.
 
 use regatta_database as database;
+use sqlx::{ColumnIndex, Decode, FromRow, Type};
 use time::OffsetDateTime;
 
 use crate::domain::{Email, Error, Name, User, UserId};
 
-#[derive(sqlx::FromRow)]
 pub(super) struct Row {
     id: i64,
     name: String,
     email: String,
     created_at: OffsetDateTime,
+}
+
+// By hand: sqlx's derive would have sqlx, its drivers and their TLS built twice.
+impl<'r, R> FromRow<'r, R> for Row
+where
+    R: sqlx::Row,
+    &'static str: ColumnIndex<R>,
+    OffsetDateTime: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            email: row.try_get("email")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
 }
 
 impl Row {
