@@ -21,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("regatta-telemetry", CORE),
     ("regatta-discovery", CORE),
     ("regatta-auth", CORE),
-    ("regatta-traffic", CORE),
+    // See docs/adr/0007: a cluster holds its instances' breakers.
+    ("regatta-traffic", &["regatta-core", "regatta-resilience"]),
     ("regatta-manifest", WITH_YAML),
     ("regatta-proto", &[]),
     ("regatta-testkit", &[]),

@@ -19,6 +19,10 @@ pub struct Instance {
     pub zone: Option<String>,
     /// Share of the traffic beside its siblings. Default 1; 0 takes it out of weighted balancing.
     pub weight: u32,
+    /// Tells the lives of an instance apart: a process that was restarted at its address under its
+    /// id has another, and what was learned about the old one does not speak against it. 0 when
+    /// the registration does not say; the `Registrar` says when it began, in milliseconds.
+    pub incarnation: u64,
     /// Whatever else was registered with it.
     pub metadata: BTreeMap<String, String>,
 }
@@ -28,7 +32,7 @@ impl Instance {
     pub fn new(service: ServiceName, endpoint: Endpoint) -> Self {
         let id = InstanceId::new(&format!("{service}-{endpoint}"));
         let metadata = BTreeMap::new();
-        Self { id, service, endpoint, version: None, zone: None, weight: 1, metadata }
+        Self { id, service, endpoint, version: None, zone: None, weight: 1, incarnation: 0, metadata }
     }
 
     /// The same instance with this id.
@@ -42,6 +46,20 @@ impl Instance {
     #[must_use]
     pub fn with_version(mut self, version: &str) -> Self {
         self.version = Some(version.to_owned());
+        self
+    }
+
+    /// The same instance in this zone.
+    #[must_use]
+    pub fn with_zone(mut self, zone: &str) -> Self {
+        self.zone = Some(zone.to_owned());
+        self
+    }
+
+    /// The same instance in this life.
+    #[must_use]
+    pub fn with_incarnation(mut self, incarnation: u64) -> Self {
+        self.incarnation = incarnation;
         self
     }
 

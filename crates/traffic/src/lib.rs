@@ -20,5 +20,6 @@
 //! It opens no connection and watches nothing; whoever holds a snapshot swaps it.
 
 pub mod balance;
+pub mod cluster;
 pub mod route;
 pub mod subset;

@@ -3,6 +3,9 @@
 mod strategy;
 pub use strategy::{Strategy, UnknownStrategy};
 
+mod key;
+pub use key::hash_key;
+
 mod schedule;
 pub use schedule::Schedule;
 

@@ -1,0 +1,51 @@
+//! The state of one called service: its instances and what is known of each.
+//!
+//! A [`Cluster`] is shared by all callers of a service in a process, the client's and the gateway's
+//! alike. It takes over each new set of instances ([`Cluster::replace`]), picks one for a call
+//! ([`Cluster::pick`]) and learns from how the call ended ([`Picked::finish`]). `T` is what the
+//! caller hangs on an instance, such as its pool of connections; it is made once for each.
+//!
+//! ```
+//! use std::time::Duration;
+//! use regatta_core::Instance;
+//! use regatta_traffic::cluster::{Cluster, Hints, Outcome, Policies, Tried};
+//!
+//! # #[expect(clippy::disallowed_methods, reason = "an example outside a runtime")]
+//! let now = std::time::Instant::now();
+//! let cluster = Cluster::try_new("user-service".parse()?, Policies::default(), now, 7)?;
+//! let instance = Instance::new("user-service".parse()?, "127.0.0.1:8080".parse()?);
+//! cluster.replace(now, [instance], |instance| instance.endpoint.to_string());
+//!
+//! let picked = cluster.pick(now, 42, &Tried::default(), &Hints::default())?;
+//! assert_eq!(picked.data(), "127.0.0.1:8080");
+//! picked.finish(now, Outcome::Success, Duration::from_millis(3));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod policies;
+pub use policies::{InvalidPolicies, Policies};
+
+mod hints;
+pub use hints::{Hints, Tried};
+
+mod error;
+pub use error::PickError;
+
+mod event;
+pub use event::{Event, Observer, What};
+
+mod load;
+
+mod member;
+pub use member::Member;
+
+mod picked;
+pub use picked::Picked;
+
+mod handle;
+pub use handle::{Cluster, Replaced, UnknownInstance};
+
+mod view;
+pub use view::{InstanceView, SubsetView, View};
+
+pub use regatta_resilience::breaker::{Outcome, Override, State};
