@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::environment::Environment;
@@ -21,10 +21,18 @@ pub enum Presence {
     Optional,
 }
 
+/// Where a layer comes from, to read it again.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    File { path: PathBuf, presence: Presence },
+    Text { name: Arc<str>, text: Arc<str> },
+}
+
 /// Gathers layers, lowest first; see [`Config::builder`].
 #[derive(Default)]
 #[must_use]
 pub struct Builder {
+    sources: Vec<Source>,
     files: Vec<Value>,
     environment: Environment,
     path: Option<Arc<str>>,
@@ -35,9 +43,10 @@ impl Builder {
     /// Adds a YAML file, above the files added before.
     pub fn file(mut self, path: impl AsRef<Path>, presence: Presence) -> Self {
         let path = path.as_ref();
+        self.sources.push(Source::File { path: path.to_owned(), presence });
         let name: Arc<str> = path.display().to_string().into();
         match read(path) {
-            Ok(Some(text)) => self = self.yaml(&name, &text),
+            Ok(Some(text)) => self.parse(&name, &text),
             Ok(None) if presence == Presence::Optional => {}
             Ok(None) => self.problems.push(Problem::source(
                 None,
@@ -56,7 +65,14 @@ impl Builder {
 
     /// Adds YAML text under the name that origins shall show.
     pub fn yaml(mut self, name: &str, text: &str) -> Self {
-        let path: Arc<str> = name.into();
+        let name: Arc<str> = name.into();
+        self.parse(&name, text);
+        self.sources.push(Source::Text { name: name.clone(), text: text.into() });
+        self.path = Some(name);
+        self
+    }
+
+    fn parse(&mut self, path: &Arc<str>, text: &str) {
         let origin = |mark: regatta_yaml::Mark| Origin::File {
             path: path.clone(),
             line: mark.line,
@@ -64,7 +80,7 @@ impl Builder {
         };
         match regatta_yaml::parse(text) {
             Ok(node) => {
-                let value = Value::from_file(&node, &path);
+                let value = Value::from_file(&node, path);
                 match value.data {
                     Data::Map(_) => self.files.push(value),
                     Data::Null => {}
@@ -81,8 +97,15 @@ impl Builder {
                 problems.into_iter().map(|p| Problem::source(Some(origin(p.mark)), p.message)),
             ),
         }
-        self.path = Some(path);
-        self
+    }
+
+    /// The same sources again, as they are now.
+    pub(crate) fn again(sources: &[Source], environment: Environment) -> Self {
+        let builder = Self { environment, ..Self::default() };
+        sources.iter().fold(builder, |builder, source| match source {
+            Source::File { path, presence } => builder.file(path, *presence),
+            Source::Text { name, text } => builder.yaml(name, text),
+        })
     }
 
     /// Sets the environment variables, which lie above all files.
@@ -98,7 +121,7 @@ impl Builder {
     /// Every file that cannot be read or is not YAML, with the line where that shows.
     pub fn build(self) -> Result<Config, Problems> {
         Problems::check(self.problems)?;
-        Ok(Config::new(self.files, self.environment, self.path))
+        Ok(Config::new(self.sources, self.files, self.environment, self.path))
     }
 }
 

@@ -1,8 +1,10 @@
 //! A configuration: layers, lowest first.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::builder::Source;
 use crate::environment::Environment;
 use crate::unknown::Others;
 use crate::value::Value;
@@ -14,13 +16,14 @@ use regatta_core::Secret;
 /// The file that is read when `CONFIG_PATH` is not set; it may be absent.
 pub const DEFAULT_PATH: &str = "/etc/app/config.yaml";
 
-/// A configuration; cheap to clone, never changes.
+/// A configuration; cheap to clone, never changes: [`Config::reread`] makes another one.
 #[derive(Clone)]
 pub struct Config {
     inner: Arc<Inner>,
 }
 
 struct Inner {
+    sources: Vec<Source>,
     /// Trees, lowest first. A config center becomes one that lies above the environment.
     files: Vec<Value>,
     environment: Environment,
@@ -65,8 +68,35 @@ impl Config {
         builder.environment(variables).build()
     }
 
-    pub(crate) fn new(files: Vec<Value>, environment: Environment, path: Option<Arc<str>>) -> Self {
-        Self { inner: Arc::new(Inner { files, environment, path }) }
+    pub(crate) fn new(
+        sources: Vec<Source>,
+        files: Vec<Value>,
+        environment: Environment,
+        path: Option<Arc<str>>,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { sources, files, environment, path }) }
+    }
+
+    /// Reads the files again, as they are now, under the same environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_environment`].
+    pub fn reread(&self) -> Result<Self, Problems> {
+        Builder::again(&self.inner.sources, self.inner.environment.clone()).build()
+    }
+
+    /// The files it was read from, also those that may be absent and are; lowest layer first.
+    pub fn file_paths(&self) -> impl Iterator<Item = &Path> {
+        self.inner.sources.iter().filter_map(|source| match source {
+            Source::File { path, .. } => Some(path.as_path()),
+            Source::Text { .. } => None,
+        })
+    }
+
+    /// The environment variables it was given, those that are not empty.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.inner.environment.variables()
     }
 
     /// The setting at a dotted key, such as `database.host`; none when no layer has it.

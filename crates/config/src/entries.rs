@@ -1,5 +1,7 @@
 //! The effective values with their origins, fit to be shown.
 
+use std::collections::HashSet;
+
 use crate::redact::{HIDDEN, is_secret_name, redact_urls};
 use crate::value::{Data, Value};
 use crate::{Config, Groups, Origin, Schema};
@@ -27,22 +29,23 @@ impl Config {
     /// Like [`Config::entries`], for given schemas.
     pub fn entries_of(&self, schemas: &[Schema]) -> Vec<Entry> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut seen = HashSet::new();
         for key in schemas.iter().flat_map(|schema| &schema.keys) {
-            if entries.iter().any(|entry| entry.key == key.name) {
+            if !seen.insert(&key.name) {
                 continue;
             }
-            let (value, origin) = match self.value(&key.name, &key.environment) {
-                Some(value) => (show(&value, key.secret), value.origin),
+            match self.value(&key.name, &key.environment) {
+                Some(value) => leaves(&key.name, &value, key.secret, &mut entries),
                 None => {
                     let text = key.default.clone().unwrap_or_default();
                     let hide = key.secret && !text.is_empty() && text != "\"\"";
-                    let shown = if hide { HIDDEN.to_owned() } else { redact_urls(&text) };
-                    (shown, Origin::Default)
+                    let value = if hide { HIDDEN.to_owned() } else { redact_urls(&text) };
+                    entries.push(Entry { key: key.name.clone(), value, origin: Origin::Default });
                 }
-            };
-            entries.push(Entry { key: key.name.clone(), value, origin });
+            }
         }
-        let known: Vec<_> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let keys = schemas.iter().flat_map(|schema| &schema.keys);
+        let known: Vec<_> = keys.map(|key| key.name.clone()).collect();
         for tree in self.files() {
             self.others(tree, "", &known, &mut entries);
         }
@@ -69,6 +72,26 @@ impl Config {
                 entries.push(Entry { key, value: value_shown, origin: value.origin });
             }
         }
+    }
+}
+
+/// One entry for each value in a map, because each may come from another layer.
+fn leaves(key: &str, value: &Value, secret: bool, entries: &mut Vec<Entry>) {
+    match &value.data {
+        // A key with a dot in it would read as two.
+        Data::Map(children)
+            if !children.is_empty() && children.iter().all(|child| !child.key.contains('.')) =>
+        {
+            for child in children {
+                let secret = secret || is_secret_name(&child.key);
+                leaves(&format!("{key}.{}", child.key), &child.value, secret, entries);
+            }
+        }
+        _ => entries.push(Entry {
+            key: key.to_owned(),
+            value: show(value, secret),
+            origin: value.origin.clone(),
+        }),
     }
 }
 

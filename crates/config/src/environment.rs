@@ -15,7 +15,7 @@ const SEPARATOR: &str = "__";
 ///
 /// An empty variable counts as absent, as OpenTelemetry's specification has it: what a compose file
 /// leaves behind for `${UNSET:-}` overrides nothing.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Environment {
     /// By name; a `.` in a name counts as `__`.
     variables: BTreeMap<String, (Arc<str>, String)>,
@@ -28,6 +28,11 @@ impl Environment {
             (name.replace('.', SEPARATOR), (Arc::from(name.as_str()), text))
         };
         Self { variables: kept.map(named).collect() }
+    }
+
+    /// Every variable that is not empty, by its own name.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.values().map(|(name, text)| (&**name, text.as_str()))
     }
 
     /// What the variables say about a key: its own variable, else an alias, else its children's.

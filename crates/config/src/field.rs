@@ -78,6 +78,18 @@ impl<T: Setting + 'static> Field<T> {
         self.check(move |value| check(value).map_err(|error| error.to_string()))
     }
 
+    /// Reads and checks a value that stands elsewhere than under the setting's own key.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it; a value of a secret is not shown.
+    pub fn read_from(self, value: &Value) -> Result<T, Vec<Problem>> {
+        checked(value, &self.checks).map_err(|problems| {
+            let kind = self.key.secret.then_some(self.key.kind.as_str());
+            problems.into_iter().map(|problem| redact::problem(problem, kind)).collect()
+        })
+    }
+
     /// What the schema says of it.
     pub fn into_key(self) -> Key {
         self.key
@@ -139,15 +151,7 @@ impl<'a> Reader<'a> {
             self.missing(&key);
             return default;
         }
-        let read = T::read(&value).and_then(|setting| {
-            let refused = |check: &Check<T>| check(&setting).err();
-            match checks.iter().find_map(refused) {
-                // An absent optional value is nothing that could be out of range.
-                Some(_) if value.data == Data::Null => Ok(setting),
-                Some(remedy) => Err(vec![out_of_range(&value, &remedy)]),
-                None => Ok(setting),
-            }
-        });
+        let read = checked(&value, &checks);
         read.unwrap_or_else(|problems| {
             let placed = problems.into_iter().map(|p| p.under(&key.name));
             let kind = key.secret.then_some(key.kind.as_str());
@@ -175,6 +179,18 @@ impl<'a> Reader<'a> {
             origin: None,
             message,
         });
+    }
+}
+
+/// Reads a value and checks it.
+fn checked<T: Setting>(value: &Value, checks: &[Check<T>]) -> Result<T, Vec<Problem>> {
+    let setting = T::read(value)?;
+    let refused = |check: &Check<T>| check(&setting).err();
+    match checks.iter().find_map(refused) {
+        // An absent optional value is nothing that could be out of range.
+        Some(_) if value.data == Data::Null => Ok(setting),
+        Some(remedy) => Err(vec![out_of_range(value, &remedy)]),
+        None => Ok(setting),
     }
 }
 

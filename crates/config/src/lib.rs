@@ -31,7 +31,8 @@
 //! # Ok::<(), regatta_config::Problems>(())
 //! ```
 //!
-//! It reads its sources once and watches nothing; a config center will be one more layer on top.
+//! It reads its sources when asked ([`Config::reread`]) and watches nothing by itself; a config
+//! center will be one more layer on top.
 
 mod config;
 pub use config::{Config, DEFAULT_PATH};
@@ -50,6 +51,9 @@ pub use settings::{Groups, Settings};
 
 mod field;
 pub use field::{Field, Reader};
+
+mod fields;
+pub use fields::Fields;
 
 mod schema;
 pub use schema::{Key, Schema};

@@ -50,7 +50,8 @@ impl Problem {
     }
 
     /// The same problem, its key within a larger one: `[2]` under `hosts` is `hosts[2]`.
-    pub(crate) fn under(mut self, outer: &str) -> Self {
+    #[must_use]
+    pub fn under(mut self, outer: &str) -> Self {
         self.key.insert_str(0, outer);
         self
     }

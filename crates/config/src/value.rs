@@ -113,7 +113,7 @@ impl Value {
     }
 
     /// Lays a value of a higher layer over this one: maps are joined, all else is replaced.
-    pub(crate) fn overlay(&mut self, above: Self) {
+    pub fn overlay(&mut self, above: Self) {
         match (&mut self.data, above.data) {
             (Data::Map(below), Data::Map(above)) => {
                 for entry in above {

@@ -71,3 +71,15 @@ fn urls_are_redacted_in_any_text() {
         assert_eq!(regatta_config::redact_urls(text), shown, "{text}");
     }
 }
+
+#[test]
+fn each_value_of_a_map_is_shown_with_the_layer_that_it_comes_from() {
+    let yaml = "server:\n  headers:\n    via: a\n    token: hunter2\n";
+    let shown = show(yaml, &[("SERVER__HEADERS__VIA", "b")]);
+    assert!(
+        shown.contains("server.headers.via = b (environment variable SERVER__HEADERS__VIA)"),
+        "{shown}"
+    );
+    assert!(shown.contains("server.headers.token = *** (config.yaml:4:12)"), "{shown}");
+    assert!(!shown.contains("server.headers = "), "{shown}");
+}

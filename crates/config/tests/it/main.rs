@@ -10,6 +10,7 @@ use regatta_core::Secret;
 mod default_file;
 mod entries;
 mod environment;
+mod fields;
 mod problems;
 mod properties;
 mod scalars;

@@ -69,10 +69,18 @@ proptest! {
             quoted(&text), list.join(", "), map.join(", "),
         );
         let first = config(&yaml, &[]);
-        let entry = |e: &regatta_config::Entry| {
-            format!("  {}: {}\n", e.key.strip_prefix("mixed.").unwrap(), e.value)
-        };
-        let shown: String = first.entries::<MixedSettings>().iter().map(entry).collect();
+        let mut shown = String::new();
+        for entry in first.entries::<MixedSettings>() {
+            let key = entry.key.strip_prefix("mixed.").unwrap();
+            match key.strip_prefix("map.") {
+                // Each value of a map is an entry, one after the other.
+                Some(inner) if shown.contains("  map:\n") => {
+                    shown.push_str(&format!("    {inner}: {}\n", entry.value));
+                }
+                Some(inner) => shown.push_str(&format!("  map:\n    {inner}: {}\n", entry.value)),
+                None => shown.push_str(&format!("  {key}: {}\n", entry.value)),
+            }
+        }
         let again: MixedSettings = config(&format!("mixed:\n{shown}"), &[]).load().unwrap();
         let first: MixedSettings = first.load().unwrap();
         prop_assert_eq!(format!("{first:?}"), format!("{again:?}"));

@@ -107,3 +107,34 @@ fn the_problems_of_all_files_are_reported_at_once() {
         .unwrap_err();
     assert_eq!(error.as_slice().len(), 2, "{error}");
 }
+
+#[test]
+fn a_file_is_read_again_as_it_is_now_under_the_same_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.yaml");
+    std::fs::write(&path, "a: 1\nb: 1\n").unwrap();
+    let variables = [("B", "7"), ("CONFIG_PATH", path.to_str().unwrap())];
+    let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let first = Config::from_variables(variables).unwrap();
+    assert_eq!(first.file_paths().collect::<Vec<_>>(), [path.as_path()]);
+    std::fs::write(&path, "a: 2\nb: 2\n").unwrap();
+    let second = first.reread().unwrap();
+    let both = |config: &Config| {
+        (config.get::<u32>("a").unwrap().unwrap(), config.get::<u32>("b").unwrap().unwrap())
+    };
+    assert_eq!((both(&first), both(&second)), ((1, 7), (2, 7)));
+    std::fs::write(&path, "a: [").unwrap();
+    assert!(first.reread().is_err());
+    std::fs::remove_file(&path).unwrap();
+    assert!(first.reread().unwrap_err().to_string().contains("does not exist"));
+}
+
+#[test]
+fn an_optional_file_that_comes_later_is_found_when_it_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.yaml");
+    let config = Config::builder().file(&path, Presence::Optional).build().unwrap();
+    assert_eq!(config.get::<u32>("a").unwrap(), None);
+    std::fs::write(&path, "a: 1").unwrap();
+    assert_eq!(config.reread().unwrap().get::<u32>("a").unwrap(), Some(1));
+}
