@@ -12,5 +12,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("userservice.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
+    if std::env::var_os("CARGO_FEATURE_ETCD").is_some() {
+        etcd()?;
+    }
+    Ok(())
+}
+
+fn etcd() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=etcd");
+    let files = ["kv", "rpc", "lock", "election"].map(|name| format!("etcd/{name}.proto"));
+    let descriptors = protox::compile(files, ["."])?;
+    // Keys and values are shared with the message they came in or with the store, not copied.
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())
 }
