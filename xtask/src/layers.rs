@@ -27,6 +27,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("regatta-proto", &[]),
     ("regatta-testkit", &[]),
     ("regatta-database", &["regatta-core", "regatta-telemetry", "regatta-testkit"]),
+    // The outbox keeps and the relay publishes events.
+    ("regatta-events", CORE),
+    ("regatta-eventstore", &["regatta-core", "regatta-events"]),
+    (
+        "regatta-eventstore-sql",
+        &[
+            "regatta-core",
+            "regatta-database",
+            "regatta-events",
+            "regatta-eventstore",
+            "regatta-testkit",
+        ],
+    ),
+    (
+        "regatta-events-sql",
+        &["regatta-core", "regatta-database", "regatta-events", "regatta-testkit"],
+    ),
     ("regatta-discovery-consul", &["regatta-core", "regatta-discovery"]),
     (
         "regatta-client",
@@ -38,7 +55,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-telemetry",
         ],
     ),
-    ("regatta-supervisor", &["regatta-core", "regatta-manifest", "regatta-testkit"]),
+    (
+        "regatta-supervisor",
+        // See docs/adr/0009: it registers what cannot register itself.
+        &["regatta-core", "regatta-discovery", "regatta-manifest", "regatta-testkit"],
+    ),
     (
         "regatta",
         &[
@@ -88,6 +109,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "regatta-core",
             "regatta-config",
+            "regatta-discovery",
             "regatta-discovery-consul",
             "regatta-yaml",
             "regatta-telemetry",

@@ -1,0 +1,416 @@
+//! What every event bus must do; each backend's tests run all of it.
+//!
+//! The checks need no empty bus: each uses a source, types and groups of its own.
+
+#![allow(clippy::unwrap_used, reason = "checks panic on failure, as tests do")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::{
+    BusError, CloudEvent, Deliveries, Delivery, EventBus, FailedDelivery, GroupName, HistoryQuery,
+    Redrive, Start, Subscription, TypeFilter,
+};
+
+/// How long a delivery may take to come.
+const LIMIT: Duration = Duration::from_secs(20);
+/// How long nothing comes before a check believes that nothing will.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// Runs every check.
+///
+/// # Panics
+///
+/// When the bus does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: groups may be left behind.
+pub async fn all(bus: Arc<dyn EventBus>) {
+    let bus = &*bus;
+    each_group_gets_each_event_once_and_in_order(bus).await;
+    an_event_survives_the_bus_whole(bus).await;
+    events_of_one_key_come_one_at_a_time_and_other_keys_do_not_wait(bus).await;
+    the_subscribers_of_a_group_share_its_events(bus).await;
+    what_failed_comes_again_later(bus).await;
+    what_fails_too_often_is_a_dead_letter_and_can_be_redriven(bus).await;
+    what_is_rejected_is_a_dead_letter_at_once(bus).await;
+    what_is_not_settled_comes_again_after_its_lease(bus).await;
+    a_late_acknowledgement_is_refused(bus).await;
+    an_event_published_again_is_delivered_once(bus).await;
+    a_group_gets_the_types_it_asked_for(bus).await;
+    a_group_goes_on_where_it_was(bus).await;
+    a_new_group_starts_where_it_was_told(bus).await;
+    a_group_replays_from_a_position_and_from_a_time(bus).await;
+    no_more_are_in_flight_than_asked_for(bus).await;
+    history_is_filtered_by_type_and_time(bus).await;
+}
+
+/// Two groups each get everything, in the order it was published.
+async fn each_group_gets_each_event_once_and_in_order(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut mail = topic.subscribe(bus, "mail").await;
+    let mut books = topic.subscribe(bus, "books").await;
+    for number in 0..5 {
+        bus.publish(&[topic.event(number, Some("key"))]).await.unwrap();
+    }
+    for deliveries in [&mut mail, &mut books] {
+        for number in 0..5 {
+            let delivery = next(deliveries).await;
+            assert_eq!(delivery.event().id(), topic.id(number));
+            assert_eq!(delivery.number(), 1);
+            delivery.ack().await.unwrap();
+        }
+        nothing_comes(deliveries).await;
+    }
+}
+
+/// Every attribute, extension and the data arrive as they were.
+async fn an_event_survives_the_bus_whole(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut deliveries = topic.subscribe(bus, "whole").await;
+    let time = time::OffsetDateTime::from_unix_timestamp(1_750_000_000).unwrap();
+    let event = topic
+        .event(1, Some("kéy 1"))
+        .with_json(serde_json::json!({
+            "text": "\u{0} \" € 😀", "big": u64::MAX, "small": -0.1, "null": null, "list": [[]],
+        }))
+        .with_time(time)
+        .with_subject("order 42")
+        .unwrap()
+        .with_data_schema("https://example.com/schema?v=1#a")
+        .unwrap()
+        .with_extension("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .unwrap();
+    bus.publish(std::slice::from_ref(&event)).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    assert_eq!(delivery.event(), &event);
+    delivery.ack().await.unwrap();
+}
+
+/// The second event of a key waits for the first to be settled; another key's does not.
+async fn events_of_one_key_come_one_at_a_time_and_other_keys_do_not_wait(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut deliveries = topic.subscribe(bus, "keys").await;
+    let keys = [Some("a"), Some("a"), Some("b"), None, None];
+    let events: Vec<_> = (0..).zip(keys).map(|(number, key)| topic.event(number, key)).collect();
+    bus.publish(&events).await.unwrap();
+    let mut held = Vec::new();
+    for number in [0, 2, 3, 4] {
+        let delivery = next(&mut deliveries).await;
+        assert_eq!(delivery.event().id(), topic.id(number));
+        held.push(delivery);
+    }
+    nothing_comes(&mut deliveries).await;
+    held.remove(0).ack().await.unwrap();
+    let second = next(&mut deliveries).await;
+    assert_eq!(second.event().id(), topic.id(1));
+    second.ack().await.unwrap();
+    for delivery in held {
+        delivery.ack().await.unwrap();
+    }
+}
+
+/// Two subscribers of a group get each event once between them.
+async fn the_subscribers_of_a_group_share_its_events(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut one = topic.subscribe(bus, "shared").await;
+    let mut two = topic.subscribe(bus, "shared").await;
+    let events: Vec<_> = (0..20).map(|number| topic.event(number, None)).collect();
+    bus.publish(&events).await.unwrap();
+    let mut seen = HashSet::new();
+    for turn in 0..20 {
+        let delivery = next(if turn % 2 == 0 { &mut one } else { &mut two }).await;
+        assert!(seen.insert(delivery.event().id().to_owned()), "{delivery:?}");
+        delivery.ack().await.unwrap();
+    }
+    nothing_comes(&mut one).await;
+    nothing_comes(&mut two).await;
+}
+
+/// A failed delivery is repeated after its pause, and the next event of its key waits for it.
+async fn what_failed_comes_again_later(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut deliveries = topic.subscribe(bus, "again").await;
+    bus.publish(&[topic.event(0, Some("k")), topic.event(1, Some("k"))]).await.unwrap();
+    next(&mut deliveries).await.retry("the mail server is away").await.unwrap();
+    let again = next(&mut deliveries).await;
+    assert_eq!((again.event().id(), again.number()), (&*topic.id(0), 2));
+    again.ack().await.unwrap();
+    let after = next(&mut deliveries).await;
+    assert_eq!((after.event().id(), after.number()), (&*topic.id(1), 1));
+    after.ack().await.unwrap();
+}
+
+/// After `max_deliveries` the event is set aside with every reason, and the key goes on.
+async fn what_fails_too_often_is_a_dead_letter_and_can_be_redriven(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut asks = topic.subscription("poison");
+    asks.max_deliveries = 2;
+    let group = asks.group.clone();
+    let mut deliveries = bus.subscribe(asks).await.unwrap();
+    bus.publish(&[topic.event(0, Some("k")), topic.event(1, Some("k"))]).await.unwrap();
+    next(&mut deliveries).await.retry("first").await.unwrap();
+    next(&mut deliveries).await.retry("second").await.unwrap();
+    let after = next(&mut deliveries).await;
+    assert_eq!(after.event().id(), topic.id(1), "the key goes on without it");
+    after.ack().await.unwrap();
+
+    let dead = bus.dead_letters(&group, 0, 10).await.unwrap();
+    let [letter] = &dead[..] else { panic!("one dead letter, not {dead:?}") };
+    assert_eq!((letter.event.id(), letter.reason.as_str()), (&*topic.id(0), "second"));
+    let reasons = letter.failures.iter().map(|failed| (failed.number, &*failed.reason));
+    assert_eq!(reasons.collect::<Vec<_>>(), [(1, "first"), (2, "second")]);
+    assert!(bus.dead_letters(&group, letter.position, 10).await.unwrap().is_empty());
+
+    let elsewhere = Redrive::Positions(vec![letter.position + 1]);
+    assert_eq!(bus.redrive(&group, &elsewhere).await.unwrap(), 0);
+    assert_eq!(bus.redrive(&group, &Redrive::Oldest(5)).await.unwrap(), 1);
+    let redriven = next(&mut deliveries).await;
+    assert_eq!((redriven.event().id(), redriven.number()), (&*topic.id(0), 1));
+    redriven.ack().await.unwrap();
+    assert!(bus.dead_letters(&group, 0, 10).await.unwrap().is_empty());
+}
+
+/// What cannot succeed is not tried again.
+async fn what_is_rejected_is_a_dead_letter_at_once(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let asks = topic.subscription("rejected");
+    let group = asks.group.clone();
+    let mut deliveries = bus.subscribe(asks).await.unwrap();
+    bus.publish(&[topic.event(0, None)]).await.unwrap();
+    next(&mut deliveries).await.reject("no such order").await.unwrap();
+    nothing_comes(&mut deliveries).await;
+    let dead = bus.dead_letters(&group, 0, 10).await.unwrap();
+    assert_eq!(dead[0].reason, "no such order");
+    assert_eq!(dead[0].failures.len(), 1);
+}
+
+/// A subscriber that vanishes costs its lease and a delivery, not the event.
+async fn what_is_not_settled_comes_again_after_its_lease(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut asks = topic.subscription("vanished");
+    asks.lease = Duration::from_millis(400);
+    asks.max_deliveries = 2;
+    let group = asks.group.clone();
+    let mut vanishing = bus.subscribe(asks.clone()).await.unwrap();
+    bus.publish(&[topic.event(0, None)]).await.unwrap();
+    drop(next(&mut vanishing).await);
+    drop(vanishing);
+    let mut deliveries = bus.subscribe(asks).await.unwrap();
+    let again = next(&mut deliveries).await;
+    assert_eq!((again.event().id(), again.number()), (&*topic.id(0), 2));
+    drop(again);
+    // The lease of the last delivery runs out too.
+    nothing_comes(&mut deliveries).await;
+    let letters = tokio::time::timeout(LIMIT, async {
+        loop {
+            nothing_comes(&mut deliveries).await;
+            let dead = bus.dead_letters(&group, 0, 10).await.unwrap();
+            if !dead.is_empty() {
+                return dead;
+            }
+        }
+    });
+    let letters = letters.await.expect("a dead letter comes");
+    assert_eq!(letters[0].reason, FailedDelivery::LEASE_RAN_OUT);
+}
+
+/// Who lost the lease cannot settle what another one has.
+async fn a_late_acknowledgement_is_refused(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut asks = topic.subscription("late");
+    asks.lease = Duration::from_millis(200);
+    let mut deliveries = bus.subscribe(asks).await.unwrap();
+    bus.publish(&[topic.event(0, None)]).await.unwrap();
+    let late = next(&mut deliveries).await;
+    let again = next(&mut deliveries).await;
+    assert!(matches!(late.ack().await, Err(BusError::LeaseLost)));
+    again.ack().await.unwrap();
+}
+
+/// The same source and id are the same event.
+async fn an_event_published_again_is_delivered_once(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut deliveries = topic.subscribe(bus, "twice").await;
+    let events = [topic.event(0, None), topic.event(1, None)];
+    bus.publish(&events[..1]).await.unwrap();
+    bus.publish(&events).await.unwrap();
+    for number in 0..2 {
+        let delivery = next(&mut deliveries).await;
+        assert_eq!(delivery.event().id(), topic.id(number));
+        delivery.ack().await.unwrap();
+    }
+    nothing_comes(&mut deliveries).await;
+}
+
+/// Other types are neither delivered nor in the way.
+async fn a_group_gets_the_types_it_asked_for(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut deliveries = topic.subscribe(bus, "types").await;
+    let other = Topic::new();
+    bus.publish(&[other.event(0, Some("k")), topic.event(1, Some("k"))]).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    assert_eq!(delivery.event().id(), topic.id(1));
+    delivery.ack().await.unwrap();
+}
+
+/// A group's progress outlives its subscribers.
+async fn a_group_goes_on_where_it_was(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut first = topic.subscribe(bus, "goes-on").await;
+    bus.publish(&[topic.event(0, None)]).await.unwrap();
+    next(&mut first).await.ack().await.unwrap();
+    drop(first);
+    bus.publish(&[topic.event(1, None)]).await.unwrap();
+    let mut second = topic.subscribe(bus, "goes-on").await;
+    let delivery = next(&mut second).await;
+    assert_eq!(delivery.event().id(), topic.id(1));
+    delivery.ack().await.unwrap();
+}
+
+/// At the beginning, at the end, or after a position.
+async fn a_new_group_starts_where_it_was_told(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    bus.publish(&[topic.event(0, None), topic.event(1, None)]).await.unwrap();
+    let logged = bus.history(&topic.query()).await.unwrap();
+    for (name, start, first) in [
+        ("from-beginning", Start::Beginning, 0),
+        ("from-position", Start::After(logged[0].position), 1),
+        ("from-latest", Start::Latest, 2),
+    ] {
+        let mut asks = topic.subscription(name);
+        asks.start = start;
+        let mut deliveries = bus.subscribe(asks).await.unwrap();
+        if first == 2 {
+            nothing_comes(&mut deliveries).await;
+            bus.publish(&[topic.event(2, None)]).await.unwrap();
+        }
+        let delivery = next(&mut deliveries).await;
+        assert_eq!(delivery.event().id(), topic.id(first), "{name}");
+        delivery.ack().await.unwrap();
+    }
+}
+
+/// What was settled is delivered again from there on.
+async fn a_group_replays_from_a_position_and_from_a_time(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let asks = topic.subscription("replay");
+    let group = asks.group.clone();
+    let mut deliveries = bus.subscribe(asks).await.unwrap();
+    bus.publish(&[topic.event(0, None)]).await.unwrap();
+    bus.publish(&[topic.event(1, None)]).await.unwrap();
+    for _ in 0..2 {
+        next(&mut deliveries).await.ack().await.unwrap();
+    }
+    let logged = bus.history(&topic.query()).await.unwrap();
+    let starts = [
+        (Start::After(logged[0].position), &[1][..]),
+        (Start::Time(logged[0].recorded_at), &[0, 1]),
+        (Start::Latest, &[]),
+    ];
+    for (start, numbers) in starts {
+        bus.replay(&group, start).await.unwrap();
+        for number in numbers {
+            let delivery = next(&mut deliveries).await;
+            assert_eq!(delivery.event().id(), topic.id(*number), "{start:?}");
+            delivery.ack().await.unwrap();
+        }
+        nothing_comes(&mut deliveries).await;
+    }
+    let nobody = GroupName::try_new("nobody-ever").unwrap();
+    let unknown = bus.replay(&nobody, Start::Beginning).await;
+    assert!(matches!(unknown, Err(BusError::UnknownGroup { .. })), "{unknown:?}");
+}
+
+/// A slow subscriber is given no more than it can hold.
+async fn no_more_are_in_flight_than_asked_for(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut asks = topic.subscription("slow");
+    asks.max_in_flight = 2;
+    let mut deliveries = bus.subscribe(asks).await.unwrap();
+    let events: Vec<_> = (0..3).map(|number| topic.event(number, None)).collect();
+    bus.publish(&events).await.unwrap();
+    let (one, two) = (next(&mut deliveries).await, next(&mut deliveries).await);
+    nothing_comes(&mut deliveries).await;
+    one.ack().await.unwrap();
+    next(&mut deliveries).await.ack().await.unwrap();
+    two.ack().await.unwrap();
+}
+
+/// History gives what was published, by type, from a time on, in pages.
+async fn history_is_filtered_by_type_and_time(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let events: Vec<_> = (0..3).map(|number| topic.event(number, None)).collect();
+    for event in &events {
+        bus.publish(std::slice::from_ref(event)).await.unwrap();
+    }
+    let logged = bus.history(&topic.query()).await.unwrap();
+    let found: Vec<_> = logged.iter().map(|logged| &logged.event).collect();
+    assert_eq!(found, events.iter().collect::<Vec<_>>());
+    assert!(logged.is_sorted_by(|a, b| a.position < b.position));
+
+    let page = HistoryQuery { after: logged[0].position, limit: 1, ..topic.query() };
+    assert_eq!(bus.history(&page).await.unwrap(), logged[1..2]);
+    let since = HistoryQuery { since: Some(logged[0].recorded_at), ..topic.query() };
+    assert_eq!(bus.history(&since).await.unwrap(), logged);
+    let later = logged[2].recorded_at + Duration::from_secs(3600);
+    let later = HistoryQuery { since: Some(later), ..topic.query() };
+    assert!(bus.history(&later).await.unwrap().is_empty());
+}
+
+/// A source, a type and group names that no other check uses.
+struct Topic(String);
+
+impl Topic {
+    fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self(format!("c{}n{number}", std::process::id()))
+    }
+
+    fn id(&self, number: u64) -> String {
+        format!("{}-{number}", self.0)
+    }
+
+    fn event(&self, number: u64, key: Option<&str>) -> CloudEvent {
+        let event_type = format!("{}.happened", self.0);
+        let event = CloudEvent::try_new(self.id(number), "/conformance", event_type).unwrap();
+        match key {
+            Some(key) => event.with_extension(CloudEvent::PARTITION_KEY, key).unwrap(),
+            None => event,
+        }
+    }
+
+    fn subscription(&self, group: &str) -> Subscription {
+        let mut asks =
+            Subscription::new(GroupName::try_new(format!("{}-{group}", self.0)).unwrap());
+        asks.types = self.types();
+        asks.first_backoff = Duration::from_millis(20);
+        asks
+    }
+
+    async fn subscribe(&self, bus: &dyn EventBus, group: &str) -> Box<dyn Deliveries> {
+        bus.subscribe(self.subscription(group)).await.unwrap()
+    }
+
+    fn types(&self) -> TypeFilter {
+        TypeFilter::try_new([&*format!("{}.*", self.0)]).unwrap()
+    }
+
+    fn query(&self) -> HistoryQuery {
+        HistoryQuery { types: self.types(), ..HistoryQuery::default() }
+    }
+}
+
+async fn next(deliveries: &mut Box<dyn Deliveries>) -> Delivery {
+    let next = tokio::time::timeout(LIMIT, deliveries.next()).await;
+    next.expect("an event comes in time").unwrap()
+}
+
+async fn nothing_comes(deliveries: &mut Box<dyn Deliveries>) {
+    let next = tokio::time::timeout(QUIET, deliveries.next()).await;
+    assert!(next.is_err(), "nothing more should come, but {next:?}");
+}
