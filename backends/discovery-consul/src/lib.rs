@@ -19,6 +19,7 @@
 //! |---|---|
 //! | version, zone | `Meta.version`, `Meta.zone` |
 //! | weight | `Weights.Passing`; 0, which Consul refuses, is `Meta.weight` = `0` |
+//! | incarnation | `Meta.incarnation`, else `CreateIndex` |
 //! | metadata | `Meta` |
 //!
 //! It does not balance, retry calls to instances, or cache on disk.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 const VERSION: &str = "version";
 const ZONE: &str = "zone";
 const WEIGHT: &str = "weight";
+const INCARNATION: &str = "incarnation";
 /// Consul's range of weights is 1 to this.
 const MAX_WEIGHT: u32 = 65_535;
 
@@ -42,6 +43,8 @@ struct Service {
     tags: Option<Vec<String>>,
     meta: Option<BTreeMap<String, String>>,
     weights: Option<Weights>,
+    #[serde(default)]
+    create_index: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -84,6 +87,9 @@ impl Entry {
         let listed = entry.weights.and_then(|weights| weights.passing).unwrap_or(1);
         let own = meta.remove(WEIGHT).and_then(|weight| weight.parse().ok());
         instance.weight = own.unwrap_or(listed);
+        let life = meta.remove(INCARNATION).and_then(|life| life.parse().ok());
+        // Who does not say when it began is at least another after it was deregistered.
+        instance.incarnation = life.unwrap_or(entry.create_index);
         instance.metadata = meta;
         Some(instance)
     }
@@ -93,14 +99,17 @@ impl Registered {
     /// Whether this is what was to be registered.
     pub(crate) fn is(&self, registration: &Registration) -> bool {
         let (service, instance) = (&self.service, &registration.instance);
-        let no_meta = BTreeMap::new();
+        let mut held = service.meta.clone().unwrap_or_default();
+        if instance.incarnation == 0 {
+            held.remove(INCARNATION);
+        }
         let listed = service.weights.as_ref().and_then(|weights| weights.passing).unwrap_or(1);
         let check = check_id(registration);
         let mut checks = self.checks.iter().flatten();
         service.service == instance.service.as_str()
             && service.address == instance.endpoint.host()
             && service.port == instance.endpoint.port()
-            && service.meta.as_ref().unwrap_or(&no_meta) == &meta(instance)
+            && held == meta(instance)
             && listed == passing_weight(instance)
             && tags(service.tags.as_deref().unwrap_or(&[])) == tags(&registration.tags)
             && (registration.check.is_none() || checks.any(|found| found.id == check))
@@ -151,6 +160,9 @@ fn meta(instance: &Instance) -> BTreeMap<String, String> {
     if instance.weight != passing_weight(instance) {
         meta.insert(WEIGHT.to_owned(), instance.weight.to_string());
     }
+    if instance.incarnation > 0 {
+        meta.insert(INCARNATION.to_owned(), instance.incarnation.to_string());
+    }
     meta
 }
 
@@ -195,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_begins_anew_with_its_process_or_else_with_its_registration() {
+        let json = r#"{"Node":{"Address":"10.0.0.1"},
+            "Service":{"ID":"u1","Service":"users","Port":80,"Meta":null,"CreateIndex":17}}"#;
+        assert_eq!(entry(json).unwrap().incarnation, 17);
+        let json = json.replace("null", r#"{"incarnation":"1700000000000"}"#);
+        let instance = entry(&json).unwrap();
+        assert_eq!((instance.incarnation, instance.metadata.len()), (1_700_000_000_000, 0));
+    }
+
+    #[test]
     fn an_instance_that_cannot_be_called_is_skipped() {
         let json = r#"{"Node":{"Address":"10.0.0.1"},"Service":{"ID":"u","Service":"users"}}"#;
         assert_eq!(entry(json), None);
@@ -232,12 +254,14 @@ mod tests {
             metadata in prop::collection::btree_map("[a-z]{9,12}", ".{0,8}", 0..4),
             tags in prop::collection::vec("[a-z]{1,4}", 0..4),
             port in 1_u16..,
+            incarnation: u64,
         ) {
             let name: ServiceName = "users".parse().unwrap();
             let mut instance =
                 Instance::new(name.clone(), Endpoint::try_new("127.0.0.1", port).unwrap());
             (instance.weight, instance.version, instance.zone) = (weight, version, zone);
             instance.metadata = metadata;
+            instance.incarnation = incarnation;
             let wanted = Registration::new(instance.clone()).with_tags(tags);
             let json = json!({"Node": {"Address": "10.9.9.9"}, "Service": listed(&wanted)});
             let entry: Entry = serde_json::from_value(json.clone()).unwrap();

@@ -32,6 +32,7 @@ pub async fn all(discover: Arc<dyn Discover>, register: Arc<dyn Register>) {
     a_watch_sees_instances_come_and_go(&*discover, &*register).await;
     every_watch_of_a_service_sees_the_same(&*discover, &*register).await;
     registering_again_replaces(&*discover, &*register).await;
+    an_instance_that_was_restarted_is_another(&*discover, &*register).await;
     deregistering_what_is_not_there_is_fine(&*register).await;
     any_id_can_be_registered_and_removed(&*discover, &*register).await;
     a_registration_is_recognised_only_as_it_is(&*register).await;
@@ -148,6 +149,32 @@ pub async fn registering_again_replaces(discover: &dyn Discover, register: &dyn 
     register.deregister(&after.id).await.unwrap();
 }
 
+/// The same instance in another life is a change that watches see, and is registered again.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn an_instance_that_was_restarted_is_another(
+    discover: &dyn Discover,
+    register: &dyn Register,
+) {
+    let before = instance("conformance-restart", "one", 4001);
+    let after = before.clone().with_incarnation(u64::MAX);
+    register.register(&Registration::new(before.clone())).await.unwrap();
+    let mut watch = discover.watch(&before.service);
+    until(&mut watch, |set| *set.instances == [before.clone()]).await;
+    assert!(!register.is_registered(&Registration::new(after.clone())).await.unwrap());
+    register.register(&Registration::new(after.clone())).await.unwrap();
+    until(&mut watch, |set| *set.instances == [after.clone()]).await;
+    let of_any_life = Registration::new(after.clone().with_incarnation(0));
+    assert!(register.is_registered(&of_any_life).await.unwrap());
+    register.deregister(&after.id).await.unwrap();
+}
+
 /// Deregistering twice, or what never was, succeeds.
 ///
 /// # Panics
@@ -244,7 +271,8 @@ fn name(text: &str) -> ServiceName {
 
 fn instance(service: &str, id: &str, port: u16) -> Instance {
     let endpoint = SocketAddr::from(([127, 0, 0, 1], port)).into();
-    Instance::new(name(service), endpoint).with_id(InstanceId::new(id))
+    // A registry may make up a life for an instance that does not say its own.
+    Instance::new(name(service), endpoint).with_id(InstanceId::new(id)).with_incarnation(1)
 }
 
 /// Waits until the set passes this test.

@@ -141,7 +141,8 @@ impl Register for MemoryRegistry {
     async fn is_registered(&self, registration: &Registration) -> Result<bool, RegisterError> {
         let shared = self.lock();
         shared.check_present()?;
-        Ok(shared.registrations.get(&registration.instance.id) == Some(registration))
+        let held = shared.registrations.get(&registration.instance.id);
+        Ok(held.is_some_and(|held| held.is(registration)))
     }
 }
 

@@ -63,6 +63,19 @@ impl Registration {
     }
 }
 
+impl Registration {
+    /// Whether this, which a registry holds, is `wanted`: of any life, if `wanted` does not say of
+    /// which. For backends.
+    pub fn is(&self, wanted: &Self) -> bool {
+        if wanted.instance.incarnation > 0 {
+            return self == wanted;
+        }
+        let mut held = self.clone();
+        held.instance.incarnation = 0;
+        held == *wanted
+    }
+}
+
 impl Check {
     /// Ghosts go after ten minutes: longer than any restart, shorter than a working day.
     const DEREGISTER_AFTER: Duration = Duration::from_secs(600);
@@ -176,7 +189,8 @@ pub trait Register: Send + Sync + std::fmt::Debug + 'static {
     /// Not cancel safe: a dropped call may have deregistered. Repeating it is harmless.
     async fn deregister(&self, id: &InstanceId) -> Result<(), RegisterError>;
 
-    /// Whether the registry holds this registration, with this address and these attributes.
+    /// Whether the registry holds this registration, with this address and these attributes; of any
+    /// life (incarnation), if this one does not say of which.
     ///
     /// # Errors
     ///

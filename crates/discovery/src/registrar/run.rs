@@ -44,17 +44,22 @@ pub enum Standing {
 }
 
 impl Registrar {
-    /// Keeps this registration in this registry.
+    /// Keeps this registration in this registry. Unless it says so itself, its life (incarnation)
+    /// is the time of this call: a restarted process is another to its callers from the moment
+    /// that it registers.
     ///
     /// # Errors
     ///
     /// [`InvalidSettings`] names the first setting out of range.
     pub fn try_new(
         registry: Arc<dyn Register>,
-        registration: Registration,
+        mut registration: Registration,
         settings: RegistrarSettings,
     ) -> Result<Self, InvalidSettings> {
         settings.validate()?;
+        if registration.instance.incarnation == 0 {
+            registration.instance.incarnation = unix_millis();
+        }
         let standing = watch::Sender::new(Standing::Pending);
         Ok(Self { registry, registration, settings, standing })
     }
@@ -160,6 +165,13 @@ impl Registrar {
     }
 }
 
+/// The wall clock: a life must differ from those before the process was started.
+#[expect(clippy::disallowed_methods, reason = "no rule goes by it; it only has to differ")]
+fn unix_millis() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(1, |since| since.as_millis() as u64)
+}
+
 impl RegistrarHandle {
     /// How registration stands now.
     pub fn standing(&self) -> Standing {
@@ -172,8 +184,10 @@ impl RegistrarHandle {
     ///
     /// Cancel safe: waiting changes nothing.
     pub async fn wait_for(&mut self, test: impl FnMut(&Standing) -> bool) -> Standing {
-        match self.standing.wait_for(test).await {
-            Ok(standing) => standing.clone(),
+        // Copied out at once: a held reference would make this future stay on its thread.
+        let standing = self.standing.wait_for(test).await.map(|standing| standing.clone());
+        match standing {
+            Ok(standing) => standing,
             // The registrar was dropped: nothing will change any more.
             Err(_) => std::future::pending().await,
         }

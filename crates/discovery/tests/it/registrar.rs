@@ -25,6 +25,23 @@ async fn registers_at_start_and_deregisters_at_drain() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restarted_process_is_another_unless_it_says_which_it_is() {
+    let mut of_any_life = users();
+    of_any_life.instance.incarnation = 0;
+    let registry = MemoryRegistry::new();
+    let shared = Arc::new(registry.clone());
+    let made = Registrar::try_new(shared, of_any_life.clone(), RegistrarSettings::default());
+    let (registrar, drain) = (made.unwrap(), CancellationToken::new());
+    let mut running = registrar.handle();
+    TaskTracker::new().spawn(registrar.run(drain));
+    running.wait_for(|standing| *standing == Standing::Registered).await;
+    let held = registry.registrations();
+    assert!(held[0].instance.incarnation > 1_700_000_000_000, "{held:?}");
+    assert!(registry.is_registered(&of_any_life).await.unwrap());
+    assert!(!registry.is_registered(&users()).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn registers_again_within_a_verification_when_the_registry_was_wiped() {
     let registry = MemoryRegistry::new();
     let (mut running, _drain) = start(Arc::new(registry.clone()));
@@ -173,5 +190,5 @@ async fn settle() {
 
 fn users() -> Registration {
     let endpoint = Endpoint::try_new("127.0.0.1", 8080).unwrap();
-    Registration::new(Instance::new("users".parse().unwrap(), endpoint))
+    Registration::new(Instance::new("users".parse().unwrap(), endpoint).with_incarnation(1))
 }
