@@ -104,6 +104,31 @@ async fn a_wiped_registry_is_filled_again_and_no_watcher_sees_an_empty_set() {
     assert!(server.passing("one").await.is_empty());
 }
 
+/// Callers' breakers kept a killed service away for a minute after it was back: nothing told it
+/// from the one that was killed.
+#[tokio::test]
+async fn a_killed_process_that_registers_again_is_another_to_watchers() {
+    let server = Server::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let instance = Instance::new(name("one"), listener.local_addr().unwrap().into());
+    let registration = Registration::new(instance).with_check(Check::tcp());
+    let registry = Arc::new(registry(server.address));
+    let start = || {
+        let settings = RegistrarSettings::default();
+        let registrar = Registrar::try_new(registry.clone(), registration.clone(), settings);
+        TaskTracker::new().spawn(registrar.unwrap().run(CancellationToken::new()))
+    };
+    let killed = start();
+    let mut watch = registry.watch(&name("one"));
+    let before = until(&mut watch, |set| set.instances.len() == 1).await;
+    killed.abort();
+    start();
+    let life = before.instances[0].incarnation;
+    let after =
+        until(&mut watch, |set| !set.instances.is_empty() && set.instances[0].incarnation != life);
+    assert_eq!(after.await.instances[0].id, before.instances[0].id);
+}
+
 #[tokio::test]
 async fn a_service_starts_before_its_registry_does() {
     let folder = tempfile::tempdir().unwrap();
