@@ -2,18 +2,21 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use regatta_core::{Deadline, Endpoint, ServiceName};
 use regatta_telemetry::client::ClientSpan;
-use std::time::Instant;
+use regatta_traffic::cluster::Outcome;
 use tokio::time::Sleep;
 
 use crate::Error;
+use crate::attempt::Unjudged;
+use crate::classify;
 use crate::error::Cause;
+use crate::transport::PooledBody;
 
 /// The body of a request.
 #[derive(Debug)]
@@ -59,10 +62,11 @@ impl Body for RequestBody {
 /// The body of a response: ends with its span, and at the deadline.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
-    incoming: Incoming,
+    incoming: PooledBody,
     /// Ends when the body does; dropped early it ends with what the head said.
     span: Option<ClientSpan>,
     limit: Limit,
+    unjudged: Option<Unjudged>,
 }
 
 /// By when the body must be here, and what to say if it is not.
@@ -77,12 +81,23 @@ pub(crate) struct Limit {
 }
 
 impl ResponseBody {
-    pub(crate) fn new(incoming: Incoming, span: ClientSpan, limit: Limit) -> Self {
-        Self { incoming, span: Some(span), limit }
+    pub(crate) fn new(
+        incoming: PooledBody,
+        span: ClientSpan,
+        limit: Limit,
+        unjudged: Option<Unjudged>,
+    ) -> Self {
+        Self { incoming, span: Some(span), limit, unjudged }
     }
 
     pub(crate) fn limit(&self) -> &Limit {
         &self.limit
+    }
+
+    fn judge(&mut self, outcome: Outcome) {
+        if let Some(unjudged) = self.unjudged.take() {
+            unjudged.judge(outcome);
+        }
     }
 
     fn end(&mut self, failure: Option<&'static str>) {
@@ -104,21 +119,26 @@ impl Body for ResponseBody {
         let this = &mut *self;
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                this.judge(classify::first_frame(frame.trailers_ref()));
                 if let (Some(trailers), Some(span)) = (frame.trailers_ref(), &mut this.span) {
                     span.trailers(trailers);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
+                this.judge(Outcome::Failure);
                 this.end(Some("broken"));
                 Poll::Ready(Some(Err(this.limit.broken(error))))
             }
             Poll::Ready(None) => {
+                // A gRPC answer that ends without a status is none.
+                this.judge(Outcome::Failure);
                 this.end(None);
                 Poll::Ready(None)
             }
             Poll::Pending => {
                 ready!(this.limit.poll(cx));
+                this.judge(Outcome::Failure);
                 this.end(Some("timeout"));
                 Poll::Ready(Some(Err(this.limit.timeout())))
             }

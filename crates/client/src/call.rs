@@ -4,31 +4,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
-use regatta_core::{Context, Deadline, Instance, InstanceId};
-use regatta_resilience::breaker::Outcome;
-use regatta_resilience::retry::{Attempt, Decision, Failure};
-use regatta_telemetry::client::{ClientSpan, Outgoing, span};
+use http::{HeaderMap, Method, Response};
+use regatta_core::{Context, Deadline};
+use regatta_resilience::retry::{Attempt, Decision, Failure, Stop};
+use regatta_traffic::cluster::{Hints, Tried};
 
-use crate::Error;
+use crate::attempt::{self, Ended};
 use crate::body::{Limit, ResponseBody};
-use crate::classify;
 use crate::replay::Replay;
-use crate::target::{Chosen, Target};
-use crate::transport::{self, Protocol, Transport};
+use crate::target::Target;
+use crate::transport::Protocol;
+use crate::{Error, Options};
 
 /// One call, before its first try.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) target: Arc<Target>,
-    pub(crate) transport: Transport,
+    /// As of the call's beginning.
+    pub(crate) options: Arc<Options>,
     pub(crate) protocol: Protocol,
     pub(crate) method: Method,
     pub(crate) path: PathAndQuery,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Replay,
     /// Whether doing it twice is as good as once.
     pub(crate) is_idempotent: bool,
+    /// Calls of the same key go to the same instance, where the strategy hashes.
+    pub(crate) key: Option<u64>,
     /// For all tries together.
     pub(crate) timeout: Duration,
     /// For one try that may be repeated.
@@ -40,11 +41,19 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// How one try ended.
-struct Tried {
-    /// None when the answer is to be handed on with no further thought.
-    failure: Option<Failure>,
-    answer: Result<Response<ResponseBody>, Error>,
+/// What the tries of a call share, and how far it has come.
+pub(crate) struct Course {
+    /// The first try is number 1; redirected ones do not count.
+    pub(crate) number: u32,
+    redirected: u32,
+    /// Tries before this one that may have reached an instance.
+    pub(crate) sent: u32,
+    serves_retry: bool,
+    /// Whether the body was kept.
+    is_replayable: bool,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Deadline,
+    tried: Tried,
 }
 
 impl Call {
@@ -52,18 +61,17 @@ impl Call {
     ///
     /// Dropping the future gives the call up: the try in flight is cancelled, its breaker's permit
     /// is free again, and its span ends as cancelled.
-    pub(crate) async fn run(self) -> Result<Response<ResponseBody>, Error> {
+    pub(crate) async fn run(self, body: Replay) -> Result<Response<ResponseBody>, Error> {
         let target = Arc::clone(&self.target);
-        let answer = self.tries().await;
+        let answer = self.tries(body).await;
         if let Err(error) = &answer {
             target.metrics().failure(target.name(), error.name());
         }
         answer
     }
 
-    async fn tries(mut self) -> Result<Response<ResponseBody>, Error> {
+    async fn tries(self, mut body: Replay) -> Result<Response<ResponseBody>, Error> {
         let context = Context::current();
-        let serves_retry = context.as_ref().is_some_and(|context| context.serves_retry);
         let started = now();
         let deadline = Deadline::after(started, self.timeout)
             .earlier(context.as_ref().and_then(|context| context.deadline));
@@ -74,167 +82,121 @@ impl Call {
         }
         target.discovered(left(started)).await?;
 
-        let mut tried: Vec<InstanceId> = Vec::new();
+        let mut course = Course {
+            number: 1,
+            redirected: 0,
+            sent: 0,
+            serves_retry: context.as_ref().is_some_and(|context| context.serves_retry),
+            is_replayable: body.is_replayable(),
+            started,
+            deadline,
+            tried: Tried::default(),
+        };
         let mut last = None;
-        let mut marks = Marks { number: 1, sent: 0, serves_retry, started, deadline };
-        let mut redirected = 0;
         loop {
-            let chosen = match target.choose(now(), &tried) {
-                Ok(chosen) => chosen,
+            let picked = match target.pick(now(), &course.tried, &self.hints()) {
+                Ok(picked) => picked,
                 // What happened says more than that it may not be repeated.
                 Err(error) => return Err(last.unwrap_or(error)),
             };
-            let id = chosen.instance().id.clone();
-            let Tried { failure, answer } = self.attempt(chosen, &marks).await;
-            let Some(failure) = failure else {
+            course.tried.insert(picked.member());
+            let Some(body) = body.next() else {
+                unreachable!("the policy does not repeat what cannot be replayed")
+            };
+            let deadline = self.try_deadline(&course);
+            let ended = attempt::make(&self, picked, body, &course, deadline).await;
+            let Some(failure) = ended.failure else {
                 target.budget().deposit(now());
-                return answer;
+                return self.hand_on(ended, &course);
             };
-            tried.push(id);
-            let now = now();
-            let attempt = Attempt {
-                number: marks.number,
-                redirected,
-                failure,
-                repeatable: self.is_idempotent,
-                replayable: self.body.is_replayable(),
-                elsewhere: target.has_another(now, &tried),
-                serves_retry,
-                left: left(now),
-            };
-            let withdraw = || target.budget().withdraw(now);
-            match target.options().retry.decide(&attempt, rand::random(), withdraw) {
-                Decision::Retry { after } => {
-                    target.metrics().retry(target.name(), failure_name(failure));
-                    last = answer.err();
-                    marks.sent += u32::from(failure != Failure::Unsent);
-                    if attempt.is_redirected() {
-                        redirected += 1;
-                    } else {
-                        marks.number += 1;
-                    }
+            match self.decide(failure, &mut course) {
+                Ok(after) => {
+                    ended.span.annotate("regatta.client.retry", failure_name(failure));
+                    last = ended.answer.err();
                     if !after.is_zero() {
                         tokio::time::sleep(after).await;
                     }
                 }
-                Decision::Stop(stop) => {
-                    target.metrics().stop(target.name(), stop);
-                    return answer;
+                Err(stop) => {
+                    ended.span.annotate("regatta.client.retry_stopped", stop.name());
+                    return self.hand_on(ended, &course);
                 }
             }
         }
     }
 
-    async fn attempt(&mut self, chosen: Chosen, marks: &Marks) -> Tried {
-        let instance = chosen.instance();
-        let service = self.target.name().clone();
-        let Some(body) = self.body.next() else {
-            unreachable!("the policy does not repeat what cannot be replayed")
+    /// Whether to try again, and after which wait.
+    fn decide(&self, failure: Failure, course: &mut Course) -> Result<Duration, Stop> {
+        let (target, now) = (&self.target, now());
+        let attempt = Attempt {
+            number: course.number,
+            redirected: course.redirected,
+            failure,
+            repeatable: self.is_idempotent,
+            replayable: course.is_replayable,
+            elsewhere: target.has_another(now, &course.tried, &self.hints()),
+            serves_retry: course.serves_retry,
+            left: course.deadline.remaining(now).unwrap_or_default(),
         };
-        let is_grpc = self.protocol == Protocol::Grpc;
-        let starts = now();
-        let try_deadline = match self.may_repeat_lost(marks) {
-            true => Deadline::after(starts, self.try_timeout).earlier(Some(marks.deadline)),
-            // Nothing is gained by giving up on it early.
-            false => marks.deadline,
-        };
-        let mut span = self.span(instance, marks.sent, try_deadline);
-        span.annotate("regatta.instance.id", instance.id.to_string());
-
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.headers_mut() = self.headers.clone();
-        *request.uri_mut() = uri(chosen.authority().clone(), self.path.clone());
-        if is_grpc {
-            *request.version_mut() = Version::HTTP_2;
+        let budget = target.budget();
+        match self.options.retry.decide(&attempt, rand::random(), || budget.withdraw(now)) {
+            Decision::Retry { after } => {
+                target.metrics().retry(target.name(), failure_name(failure));
+                course.sent += u32::from(failure != Failure::Unsent);
+                if attempt.is_redirected() {
+                    course.redirected += 1;
+                } else {
+                    course.number += 1;
+                }
+                Ok(after)
+            }
+            Decision::Stop(stop) => {
+                target.metrics().stop(target.name(), stop);
+                Err(stop)
+            }
         }
-        // Also tells the callee that it serves a retry, if it does: so attempts do not multiply
-        // along a chain of hops.
-        span.inject(request.headers_mut());
-
-        let answer = tokio::time::timeout_at(
-            tokio::time::Instant::from_std(try_deadline.instant()),
-            self.transport.send(self.protocol, request),
-        );
-        let (outcome, failure, answer) = match answer.await {
-            Ok(Ok(response)) => {
-                let verdict = match self.protocol {
-                    Protocol::Http => classify::http(response.status(), response.headers()),
-                    Protocol::Grpc => classify::grpc(response.status(), response.headers()),
-                };
-                span.respond(response.status().as_u16(), response.headers());
-                let Marks { started, deadline, .. } = *marks;
-                let endpoint = instance.endpoint.clone();
-                let limit = Limit { service, endpoint, started, deadline, sleep: None };
-                let answer = response.map(|body| ResponseBody::new(body, span, limit));
-                (verdict.outcome, verdict.failure, Ok(answer))
-            }
-            Ok(Err(source)) => {
-                let failure = transport::failure(&source);
-                // A refusal costs nothing and ends with the restart that it announces; a breaker
-                // would keep the instance away long after.
-                let outcome = if transport::was_refused(&source) {
-                    Outcome::Abandoned
-                } else {
-                    Outcome::Failure
-                };
-                let endpoint = instance.endpoint.clone();
-                let error = if source.is_connect() {
-                    Error::Connect { service, endpoint, source: source.into() }
-                } else {
-                    Error::Broken { service, endpoint, source: source.into() }
-                };
-                span.fail(error.name());
-                span.end();
-                (outcome, Some(failure), Err(error))
-            }
-            Err(_elapsed) => {
-                let waited = now().saturating_duration_since(marks.started);
-                let error = Error::Timeout { service, waited };
-                span.fail(error.name());
-                span.end();
-                (Outcome::Failure, Some(Failure::Lost), Err(error))
-            }
-        };
-        chosen.permit.record(now(), outcome);
-        Tried { failure, answer }
     }
 
-    fn span(&self, instance: &Instance, sent: u32, deadline: Deadline) -> ClientSpan {
-        let (host, port) = (instance.endpoint.host(), instance.endpoint.port());
-        let outgoing = Outgoing::new(&self.method, self.path.path(), host, port)
-            .service(self.target.name().as_str())
-            .attempt(sent)
-            .deadline(deadline);
-        span(if self.protocol == Protocol::Grpc { outgoing.grpc() } else { outgoing })
+    fn try_deadline(&self, course: &Course) -> Deadline {
+        match self.may_repeat_lost(course) {
+            true => Deadline::after(now(), self.try_timeout).earlier(Some(course.deadline)),
+            // Nothing is gained by giving up on it early.
+            false => course.deadline,
+        }
+    }
+
+    /// Gives the answer to the caller, to be read under the call's deadline.
+    fn hand_on(&self, ended: Ended, course: &Course) -> Result<Response<ResponseBody>, Error> {
+        let Ended { mut span, answer, unjudged, endpoint, .. } = ended;
+        let Course { started, deadline, .. } = *course;
+        match answer {
+            Ok(response) => {
+                let service = self.target.name().clone();
+                let limit = Limit { service, endpoint, started, deadline, sleep: None };
+                Ok(response.map(|body| ResponseBody::new(body, span, limit, unjudged)))
+            }
+            Err(error) => {
+                span.fail(error.name());
+                span.end();
+                Err(error)
+            }
+        }
+    }
+
+    fn hints(&self) -> Hints<'static> {
+        match self.key {
+            Some(key) => Hints::default().with_key(key),
+            None => Hints::default(),
+        }
     }
 
     /// Whether a try without an answer would be repeated.
-    fn may_repeat_lost(&self, marks: &Marks) -> bool {
+    fn may_repeat_lost(&self, course: &Course) -> bool {
         self.is_idempotent
-            && self.body.is_replayable()
-            && !marks.serves_retry
-            && marks.number < self.target.options().retry.tries
+            && course.is_replayable
+            && !course.serves_retry
+            && course.number < self.options.retry.tries
     }
-}
-
-/// What a try passes on about the call it belongs to.
-struct Marks {
-    /// The first try is number 1; redirected ones do not count.
-    number: u32,
-    /// Tries before this one that may have reached an instance.
-    sent: u32,
-    serves_retry: bool,
-    started: Instant,
-    deadline: Deadline,
-}
-
-fn uri(authority: http::uri::Authority, path: PathAndQuery) -> Uri {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(http::uri::Scheme::HTTP);
-    parts.authority = Some(authority);
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).expect("a scheme, an authority and a path make a URI")
 }
 
 fn failure_name(failure: Failure) -> &'static str {

@@ -18,7 +18,7 @@ use crate::call::Call;
 use crate::classify;
 use crate::replay::Replay;
 use crate::target::Target;
-use crate::transport::{Protocol, Transport};
+use crate::transport::Protocol;
 
 /// Makes gRPC calls to one service: `UserServiceClient::new(channel)`. Cheap to clone.
 ///
@@ -33,15 +33,15 @@ use crate::transport::{Protocol, Transport};
 #[derive(Clone, Debug)]
 pub struct Channel {
     target: Arc<Target>,
-    transport: Transport,
-    timeout: Duration,
+    /// In place of the options'.
+    timeout: Option<Duration>,
     is_idempotent: bool,
+    key: Option<u64>,
 }
 
 impl Channel {
-    pub(crate) fn new(target: Arc<Target>, transport: Transport) -> Self {
-        let timeout = target.options().timeout;
-        Self { target, transport, timeout, is_idempotent: false }
+    pub(crate) fn new(target: Arc<Target>) -> Self {
+        Self { target, timeout: None, is_idempotent: false, key: None }
     }
 
     /// The service it calls.
@@ -52,7 +52,7 @@ impl Channel {
     /// The same channel whose calls may take this long.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = Some(timeout);
         self
     }
 
@@ -60,6 +60,15 @@ impl Channel {
     #[must_use]
     pub fn without_timeout(self) -> Self {
         self.with_timeout(Duration::MAX)
+    }
+
+    /// The same channel whose calls go to the same instance as other calls of this key, if the
+    /// service's strategy is
+    /// [`ConsistentHash`](regatta_traffic::balance::Strategy::ConsistentHash).
+    #[must_use]
+    pub fn with_hash_key(mut self, key: &str) -> Self {
+        self.key = Some(regatta_traffic::balance::hash_key(key));
+        self
     }
 
     /// The same channel for methods that may be done twice, such as those that only read. Default:
@@ -87,8 +96,8 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
-        let (target, transport) = (Arc::clone(&self.target), self.transport.clone());
-        let (timeout, is_idempotent) = (self.timeout, self.is_idempotent);
+        let target = Arc::clone(&self.target);
+        let (timeout, is_idempotent, key) = (self.timeout, self.is_idempotent, self.key);
         // One allocation beside a network call; the future of an async block has no name.
         ResponseFuture(Box::pin(async move {
             let (head, body) = request.into_parts();
@@ -97,22 +106,22 @@ impl Service<Request<Body>> for Channel {
                 .get(GRPC_TIMEOUT)
                 .and_then(|value: &HeaderValue| value.to_str().ok().and_then(parse_grpc_timeout));
             let options = target.options();
-            let try_timeout = options.try_timeout;
+            let (try_timeout, timeout) = (options.try_timeout, timeout.unwrap_or(options.timeout));
             let body = Replay::read(body, options.replay_bytes).await;
             let slash = || PathAndQuery::from_static("/");
             let call = Call {
-                transport,
                 protocol: Protocol::Grpc,
                 is_idempotent: is_idempotent || classify::has_key(&headers),
                 method: head.method,
                 path: head.uri.path_and_query().cloned().unwrap_or_else(slash),
                 headers,
-                body,
                 timeout: asked.map_or(timeout, |asked| asked.min(timeout)),
                 try_timeout,
+                key,
+                options,
                 target,
             };
-            let response = call.run().await.map_err(Status::from)?;
+            let response = call.run(body).await.map_err(Status::from)?;
             Ok(response.map(|body| Body::new(StatusBody(body))))
         }))
     }

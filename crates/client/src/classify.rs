@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 use regatta_core::Code;
-use regatta_resilience::breaker::Outcome;
 use regatta_resilience::retry::Failure;
+use regatta_traffic::cluster::Outcome;
 
 /// What the head of a response says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) fn http(status: StatusCode, headers: &HeaderMap) -> Verdict {
 /// That does not say that the call was not begun: a handler that fails before its first message
 /// answers the same way.
 pub(crate) fn grpc(status: StatusCode, headers: &HeaderMap) -> Verdict {
-    let number = headers.get("grpc-status").and_then(|value| value.to_str().ok());
+    let number = headers.get(GRPC_STATUS).and_then(|value| value.to_str().ok());
     let Some(number) = number.and_then(|text| text.parse::<i32>().ok()) else {
         return match status.as_u16() {
             200 => ANSWERED,
@@ -69,6 +69,23 @@ pub(crate) fn grpc(status: StatusCode, headers: &HeaderMap) -> Verdict {
         _ => ANSWERED,
     }
 }
+
+/// Whether a gRPC answer has begun without saying how the call went: its first frame will.
+pub(crate) fn is_open<B: http_body::Body>(response: &http::Response<B>) -> bool {
+    response.status() == StatusCode::OK
+        && !response.headers().contains_key(GRPC_STATUS)
+        && !response.body().is_end_stream()
+}
+
+/// What the first frame of such an answer says: a message, or trailers in place of one.
+pub(crate) fn first_frame(trailers: Option<&HeaderMap>) -> Outcome {
+    trailers.map_or(Outcome::Success, |trailers| match trailers.contains_key(GRPC_STATUS) {
+        true => grpc(StatusCode::OK, trailers).outcome,
+        false => Outcome::Failure,
+    })
+}
+
+const GRPC_STATUS: &str = "grpc-status";
 
 /// Whether doing this twice is as good as once.
 pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap) -> bool {
@@ -220,6 +237,15 @@ mod tests {
         }
         let verdict = grpc(StatusCode::SERVICE_UNAVAILABLE, &headers("grpc-status", "5"));
         assert_eq!(verdict, ANSWERED);
+    }
+
+    #[test]
+    fn an_open_grpc_answer_is_judged_by_its_first_frame() {
+        assert_eq!(first_frame(None), Outcome::Success);
+        assert_eq!(first_frame(Some(&headers("grpc-status", "0"))), Outcome::Success);
+        assert_eq!(first_frame(Some(&headers("grpc-status", "5"))), Outcome::Success);
+        assert_eq!(first_frame(Some(&headers("grpc-status", "14"))), Outcome::Failure);
+        assert_eq!(first_frame(Some(&HeaderMap::new())), Outcome::Failure);
     }
 
     #[test]

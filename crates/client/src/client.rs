@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use regatta_core::{InvalidName, ServiceName};
+use regatta_core::{InstanceId, InvalidName, ServiceName};
 use regatta_discovery::Discover;
+use regatta_traffic::cluster::{Override, View};
+use tokio_util::task::TaskTracker;
 
+use crate::error::OverrideError;
 use crate::metrics::Metrics;
 use crate::target::Target;
-use crate::transport::Transport;
-use crate::{Channel, InvalidOptions, Options, ServiceClient};
+use crate::transport::Wire;
+use crate::{Channel, Connect, InvalidPolicies, Policies, ServiceClient, TcpConnector};
 
 /// Makes calls to other services. Cheap to clone; clones share connections, breakers and budgets.
 #[derive(Clone)]
@@ -20,11 +23,15 @@ pub struct Client {
 
 struct Shared {
     registry: Arc<dyn Discover>,
-    options: Arc<Options>,
-    transport: Transport,
+    wire: Wire,
     metrics: Metrics,
+    state: Mutex<State>,
+}
+
+struct State {
+    policies: Policies,
     /// One for each service that was asked for; as many as the program has names.
-    targets: Mutex<HashMap<ServiceName, Arc<Target>>>,
+    targets: HashMap<ServiceName, Arc<Target>>,
 }
 
 impl Client {
@@ -32,13 +39,30 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`InvalidOptions`] names the first option out of range.
-    pub fn try_new(registry: Arc<dyn Discover>, options: Options) -> Result<Self, InvalidOptions> {
-        options.validate()?;
-        let transport = Transport::new(&options);
+    /// [`InvalidPolicies`] names the first option out of range.
+    pub fn try_new(
+        registry: Arc<dyn Discover>,
+        policies: impl Into<Policies>,
+    ) -> Result<Self, InvalidPolicies> {
+        Self::with_connector(registry, policies, Arc::new(TcpConnector))
+    }
+
+    /// A client that connects to instances in its own way, such as within a simulation.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPolicies`] names the first option out of range.
+    pub fn with_connector(
+        registry: Arc<dyn Discover>,
+        policies: impl Into<Policies>,
+        connector: Arc<dyn Connect>,
+    ) -> Result<Self, InvalidPolicies> {
+        let policies = policies.into();
+        policies.validate()?;
         let metrics = Metrics::new(&regatta_telemetry::Telemetry::global());
-        let (options, targets) = (Arc::new(options), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { registry, options, transport, metrics, targets }) })
+        let wire = Wire { connector, tasks: TaskTracker::new() };
+        let state = Mutex::new(State { policies, targets: HashMap::new() });
+        Ok(Self { shared: Arc::new(Shared { registry, wire, metrics, state }) })
     }
 
     /// For HTTP calls to a service. Starts to watch it; needs a tokio runtime.
@@ -48,8 +72,7 @@ impl Client {
     /// [`InvalidName`] when the text is not a service name. That there is no such service is an
     /// error of the call.
     pub fn service(&self, name: &str) -> Result<ServiceClient, InvalidName> {
-        let (target, transport) = (self.target(name)?, self.shared.transport.clone());
-        Ok(ServiceClient::new(target, transport))
+        Ok(ServiceClient::new(self.target(name)?))
     }
 
     /// For gRPC calls to a service: what tonic's generated clients take. Starts to watch it; needs
@@ -59,19 +82,59 @@ impl Client {
     ///
     /// [`InvalidName`] when the text is not a service name.
     pub fn channel(&self, name: &str) -> Result<Channel, InvalidName> {
-        let (target, transport) = (self.target(name)?, self.shared.transport.clone());
-        Ok(Channel::new(target, transport))
+        Ok(Channel::new(self.target(name)?))
+    }
+
+    /// Puts other policies in force, for the next call to each service on. Calls in flight keep to
+    /// theirs; connections, breakers and what is known of the instances stay.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPolicies`] names the first option out of range; the old policies stay in force.
+    pub fn reconfigure(&self, policies: impl Into<Policies>) -> Result<(), InvalidPolicies> {
+        let policies = policies.into();
+        policies.validate()?;
+        let mut state = self.shared.lock();
+        for (name, target) in &state.targets {
+            target.configure(Arc::new(policies.of(name).clone()));
+        }
+        state.policies = policies;
+        Ok(())
+    }
+
+    /// What is known of the services called so far, by name: their instances and breakers.
+    pub fn clusters(&self) -> Vec<View> {
+        let mut targets: Vec<_> = self.shared.lock().targets.values().cloned().collect();
+        targets.sort_by(|one, other| one.name().cmp(other.name()));
+        targets.iter().map(|target| target.view()).collect()
+    }
+
+    /// Hands the decision about a breaker to an operator, or back: that of one instance, or of all
+    /// instances of the service, also those that come.
+    ///
+    /// # Errors
+    ///
+    /// [`OverrideError`] when this process has not called such a service, or it has no such
+    /// instance now.
+    pub fn override_breaker(
+        &self,
+        service: &ServiceName,
+        instance: Option<&InstanceId>,
+        control: Override,
+    ) -> Result<(), OverrideError> {
+        let target = self.shared.lock().targets.get(service).cloned();
+        let unknown = || OverrideError::UnknownService { service: service.clone() };
+        Ok(target.ok_or_else(unknown)?.override_breaker(instance, control)?)
     }
 
     fn target(&self, name: &str) -> Result<Arc<Target>, InvalidName> {
         let name = ServiceName::try_new(name)?;
-        let Shared { registry, options, metrics, .. } = &*self.shared;
-        // A target is whole before it is in the map, so a panic elsewhere leaves the map whole.
-        let mut targets = self.shared.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shared { registry, wire, metrics, .. } = &*self.shared;
+        let mut state = self.shared.lock();
+        let State { policies, targets } = &mut *state;
         let target = targets.entry(name).or_insert_with_key(|name| {
-            let watch = registry.watch(name);
-            let target = Target::new(name.clone(), watch, Arc::clone(options), metrics.clone());
-            let target = Arc::new(target);
+            let (watch, options) = (registry.watch(name), Arc::new(policies.of(name).clone()));
+            let target = Target::start(name.clone(), watch, options, metrics.clone(), wire.clone());
             metrics.observe(&target);
             target
         });
@@ -79,8 +142,15 @@ impl Client {
     }
 }
 
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A target is whole before it is in the map, so a panic elsewhere leaves the map whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("options", &self.shared.options).finish_non_exhaustive()
+        f.debug_struct("Client").field("registry", &self.shared.registry).finish_non_exhaustive()
     }
 }

@@ -5,6 +5,21 @@ use std::time::Duration;
 use http::StatusCode;
 use regatta_core::{Code, Endpoint, Origin, Problem, ServiceName};
 
+/// No breaker was put in another state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OverrideError {
+    /// This process has not called such a service.
+    #[error("this process has not called a service `{service}`; look at the list of its clusters")]
+    UnknownService {
+        /// What was given.
+        service: ServiceName,
+    },
+    /// The service has no such instance now.
+    #[error(transparent)]
+    UnknownInstance(#[from] regatta_traffic::cluster::UnknownInstance),
+}
+
 /// A cause that another library reported.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -29,7 +44,7 @@ pub enum Error {
         service: ServiceName,
         /// Why there is none.
         #[source]
-        source: regatta_traffic::balance::NoInstance,
+        source: regatta_traffic::cluster::PickError,
     },
     /// Discovery has not answered yet.
     #[error(

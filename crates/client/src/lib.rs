@@ -21,7 +21,7 @@
 //! ```
 //!
 //! Concepts, in the order a call meets them: the *deadline* (the caller's, or [`Options::timeout`]),
-//! the *instance* ([`Options::strategy`], [`Options::subsets`]), its *breaker*, the *try* with its
+//! the *instance* and its *breaker* ([`Options::cluster`]), the *try* with its
 //! own timeout, and the *retry* under a *budget* per service. `docs/guide/calling-services.md` has
 //! all defaults with their reasons.
 //!
@@ -29,6 +29,9 @@
 
 mod options;
 pub use options::{InvalidOptions, Options};
+
+mod policies;
+pub use policies::{InvalidPolicies, Policies};
 
 mod client;
 pub use client::Client;
@@ -45,13 +48,16 @@ pub use response::Response;
 mod channel;
 pub use channel::{Channel, ResponseFuture};
 
-mod error;
-pub use error::{Error, Rejected};
+mod transport;
+pub use transport::{Connect, Stream, TcpConnector};
 
+mod error;
+pub use error::{Error, OverrideError, Rejected};
+
+mod attempt;
 mod body;
 mod call;
 mod classify;
 mod metrics;
 mod replay;
 mod target;
-mod transport;

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use regatta_core::{InstanceId, ServiceName};
-use regatta_resilience::breaker::{Observer, State};
+use regatta_core::ServiceName;
+use regatta_resilience::breaker::State;
 use regatta_resilience::retry::Stop;
 use regatta_telemetry::Telemetry;
 use regatta_telemetry::opentelemetry::KeyValue;
 use regatta_telemetry::opentelemetry::metrics::{Counter, Meter};
+use regatta_traffic::cluster::{Observer, What};
 
 use crate::target::Target;
 
@@ -52,37 +53,56 @@ impl Metrics {
         self.0.failures.add(1, &[name(service), KeyValue::new("error.type", error)]);
     }
 
-    /// Counts and logs the changes of an instance's breaker.
-    pub(crate) fn breaker_observer(&self, service: &ServiceName, id: &InstanceId) -> Observer {
-        let (metrics, service, id) = (self.clone(), service.clone(), id.clone());
-        Arc::new(move |change| {
-            let to = change.to.name();
-            metrics.0.changes.add(1, &[name(&service), KeyValue::new("state", to)]);
-            if change.to == State::Open {
-                tracing::warn!(%service, instance = %id, "breaker opened: calls go elsewhere");
-            } else {
-                tracing::info!(%service, instance = %id, state = to, "breaker changed");
+    /// Counts and logs what changes in a cluster.
+    pub(crate) fn cluster_observer(&self) -> Observer {
+        let metrics = self.clone();
+        Arc::new(move |event| {
+            let service = event.service;
+            let id = event.instance.map_or("all", |instance| instance.id.as_str());
+            match &event.what {
+                What::Breaker(change) => {
+                    let to = change.to.name();
+                    metrics.0.changes.add(1, &[name(service), KeyValue::new("state", to)]);
+                    if change.to == State::Open {
+                        tracing::warn!(%service, instance = id, "breaker opened: calls go elsewhere");
+                    } else {
+                        tracing::info!(%service, instance = id, state = to, "breaker changed");
+                    }
+                }
+                what => tracing::info!(%service, instance = id, ?what, "cluster changed"),
             }
         })
     }
 
-    /// Reports how many instances of a service have their breaker in which state, as long as the
-    /// service is called.
+    /// Reports how many instances of a service have their breaker in which state, and how many
+    /// connections wait for a request, as long as the service is called.
     pub(crate) fn observe(&self, target: &Arc<Target>) {
-        let target: Weak<Target> = Arc::downgrade(target);
+        let held: Weak<Target> = Arc::downgrade(target);
         self.0
             .meter
             .u64_observable_gauge("regatta.client.instances")
             .with_description("Known instances by the state of their breaker")
             .with_callback(move |gauge| {
-                let Some(target) = target.upgrade() else { return };
-                let now = crate::call::now();
-                let states: Vec<State> =
-                    target.breakers().iter().map(|breaker| breaker.state(now)).collect();
-                for state in [State::Closed, State::Open, State::HalfOpen] {
-                    let count = states.iter().filter(|held| **held == state).count();
-                    let attributes = [name(target.name()), KeyValue::new("state", state.name())];
+                let Some(target) = held.upgrade() else { return };
+                let view = target.view();
+                for state in [State::Closed, State::Open, State::HalfOpen].map(State::name) {
+                    let count = view.instances.iter().filter(|one| one.breaker == state).count();
+                    let attributes = [name(target.name()), KeyValue::new("state", state)];
                     gauge.observe(count as u64, &attributes);
+                }
+            })
+            .build();
+        let held: Weak<Target> = Arc::downgrade(target);
+        self.0
+            .meter
+            .u64_observable_gauge("regatta.client.connections")
+            .with_description("Idle HTTP/1.1 connections, and open HTTP/2 connections")
+            .with_callback(move |gauge| {
+                let Some(target) = held.upgrade() else { return };
+                let (idle, http2) = target.open_connections();
+                for (version, count) in [("1.1", idle), ("2", http2)] {
+                    let version = KeyValue::new("network.protocol.version", version);
+                    gauge.observe(count as u64, &[name(target.name()), version]);
                 }
             })
             .build();

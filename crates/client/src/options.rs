@@ -1,15 +1,13 @@
 //! How calls are bounded, balanced and repeated.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use regatta_core::ServiceName;
-use regatta_resilience::{breaker, retry};
-use regatta_traffic::balance::Strategy;
-use regatta_traffic::subset::Weights;
+use regatta_resilience::retry;
+use regatta_traffic::cluster;
 
-/// How calls are bounded, balanced and repeated; the same for all services a process calls.
+use crate::transport::Limits;
+
+/// How calls to a service are bounded, balanced and repeated.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
@@ -31,17 +29,16 @@ pub struct Options {
     pub retry_percent: u32,
     /// Retries per service and second beyond that. Default 3.
     pub retries_per_second: u32,
-    /// When an instance is left alone. Default 5 failures in a row, for 60 s, 1 probe.
-    pub breaker: breaker::Settings,
-    /// How instances take turns. Default round robin.
-    pub strategy: Strategy,
-    /// Weights of versions, by service. Default none: versions do not matter.
-    pub subsets: BTreeMap<ServiceName, Arc<Weights>>,
+    /// How instances are chosen, by which versions, and when one is left alone.
+    pub cluster: cluster::Policies,
     /// How long an idle connection is kept. Default 30 s: under the 60 s after which servers close
     /// theirs, so that no request meets a closing connection.
     pub idle_timeout: Duration,
     /// Idle HTTP/1.1 connections kept per instance. Default 32.
     pub max_idle: usize,
+    /// HTTP/2 connections per instance: another is opened when the streams that the instance allows
+    /// on one are in use. Default 4, of 100 streams and more each; more than 0.
+    pub max_http2: usize,
     /// The largest body that [`crate::Response`] reads into memory, in bytes. Default 16 MiB.
     pub max_body_bytes: usize,
     /// The largest gRPC request that is kept for a retry, in bytes. Default 64 KiB: most unary
@@ -59,11 +56,10 @@ impl Default for Options {
             retry: retry::Policy::default(),
             retry_percent: 20,
             retries_per_second: 3,
-            breaker: breaker::Settings::default(),
-            strategy: Strategy::default(),
-            subsets: BTreeMap::new(),
+            cluster: cluster::Policies::default(),
             idle_timeout: Duration::from_secs(30),
             max_idle: 32,
+            max_http2: 4,
             max_body_bytes: 16 << 20,
             replay_bytes: 64 << 10,
         }
@@ -80,18 +76,26 @@ pub enum InvalidOptions {
         /// The option.
         name: &'static str,
     },
+    /// Without a connection nothing can be sent.
+    #[error("max_http2 is `0`; set it to 1 or more")]
+    NoConnection,
     /// A call is tried at least once.
     #[error("retry.tries is `0`; set it to 1 to switch retries off")]
     NoTry,
-    /// The breaker's settings are out of range.
-    #[error("breaker settings are out of range")]
-    Breaker(#[from] breaker::InvalidSettings),
+    /// The cluster's policies are out of range.
+    #[error("the policies of the instances are out of range")]
+    Cluster(#[from] cluster::InvalidPolicies),
     /// The retry budget is out of range.
     #[error("retry_percent is out of range")]
     Budget(#[from] retry::InvalidBudget),
 }
 
 impl Options {
+    pub(crate) fn limits(&self) -> Limits {
+        let Self { connect_timeout, idle_timeout, max_idle, max_http2, .. } = *self;
+        Limits { connect_timeout, idle_timeout, max_idle, max_http2 }
+    }
+
     /// Checks every option.
     ///
     /// # Errors
@@ -109,7 +113,10 @@ impl Options {
         if self.retry.tries == 0 {
             return Err(InvalidOptions::NoTry);
         }
-        self.breaker.validate()?;
+        if self.max_http2 == 0 {
+            return Err(InvalidOptions::NoConnection);
+        }
+        self.cluster.validate()?;
         retry::Budget::try_new(self.retry_percent, self.retries_per_second)?;
         Ok(())
     }
@@ -136,6 +143,11 @@ mod tests {
         assert!(message(|o| o.connect_timeout = Duration::ZERO).contains("connect_timeout"));
         assert!(message(|o| o.retry.tries = 0).contains("retry.tries"));
         assert!(message(|o| o.retry_percent = 101).contains("`101` percent"));
-        assert!(message(|o| o.breaker.probes = 0).contains("probes is `0`"));
+        let no_probe = |o: &mut Options| {
+            let settings = regatta_resilience::breaker::Settings::default();
+            o.cluster.breaker = Some(settings.with_probes(0));
+        };
+        assert!(message(no_probe).contains("probes is `0`"));
+        assert!(message(|o| o.max_http2 = 0).contains("max_http2 is `0`"));
     }
 }

@@ -13,7 +13,7 @@ use crate::call::Call;
 use crate::classify::{self, IDEMPOTENCY_KEY};
 use crate::replay::Replay;
 use crate::target::Target;
-use crate::transport::{Protocol, Transport};
+use crate::transport::Protocol;
 use crate::{Error, Response};
 
 /// An HTTP request to one service. What is wrong with it is said by [`RequestBuilder::send`].
@@ -21,33 +21,28 @@ use crate::{Error, Response};
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder {
     target: Arc<Target>,
-    transport: Transport,
     method: Method,
     path: String,
     headers: HeaderMap,
     body: Bytes,
     timeout: Option<Duration>,
     try_timeout: Option<Duration>,
+    key: Option<u64>,
     /// The first mistake.
     problem: Option<String>,
 }
 
 impl RequestBuilder {
-    pub(crate) fn new(
-        target: Arc<Target>,
-        transport: Transport,
-        method: Method,
-        path: &str,
-    ) -> Self {
+    pub(crate) fn new(target: Arc<Target>, method: Method, path: &str) -> Self {
         Self {
             target,
-            transport,
             method,
             path: path.to_owned(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
             timeout: None,
             try_timeout: None,
+            key: None,
             problem: None,
         }
     }
@@ -126,6 +121,14 @@ impl RequestBuilder {
         self
     }
 
+    /// Sends calls of the same key, such as a user's id, to the same instance as long as it is
+    /// there, if the service's strategy is
+    /// [`ConsistentHash`](regatta_traffic::balance::Strategy::ConsistentHash); others ignore it.
+    pub fn hash_key(mut self, key: &str) -> Self {
+        self.key = Some(regatta_traffic::balance::hash_key(key));
+        self
+    }
+
     /// Makes the call. Any status is an answer; see [`Response::error_for_status`].
     ///
     /// # Errors
@@ -161,17 +164,17 @@ impl RequestBuilder {
         let max_body_bytes = options.max_body_bytes;
         let call = Call {
             target: self.target,
-            transport: self.transport,
+            key: self.key,
             protocol: Protocol::Http,
             is_idempotent: classify::is_idempotent(&self.method, &self.headers),
             method: self.method,
             path,
             headers: self.headers,
-            body: Replay::Kept(self.body),
             timeout,
             try_timeout: self.try_timeout.unwrap_or(in_proportion),
+            options,
         };
-        Ok(Response::new(call.run().await?, max_body_bytes))
+        Ok(Response::new(call.run(Replay::Kept(self.body)).await?, max_body_bytes))
     }
 
     fn refuse(&mut self, problem: String) {

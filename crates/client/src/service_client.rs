@@ -7,18 +7,16 @@ use regatta_core::ServiceName;
 
 use crate::RequestBuilder;
 use crate::target::Target;
-use crate::transport::Transport;
 
 /// Makes HTTP calls to one service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServiceClient {
     target: Arc<Target>,
-    transport: Transport,
 }
 
 impl ServiceClient {
-    pub(crate) fn new(target: Arc<Target>, transport: Transport) -> Self {
-        Self { target, transport }
+    pub(crate) fn new(target: Arc<Target>) -> Self {
+        Self { target }
     }
 
     /// The service it calls.
@@ -28,7 +26,7 @@ impl ServiceClient {
 
     /// Starts a request with this method and path, such as `/orders/42?full=true`.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        RequestBuilder::new(Arc::clone(&self.target), self.transport.clone(), method, path)
+        RequestBuilder::new(Arc::clone(&self.target), method, path)
     }
 
     /// Starts a `GET`.

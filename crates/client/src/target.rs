@@ -1,100 +1,95 @@
-//! One service that is called: its instances, their breakers, its retry budget.
+//! One service that is called: its cluster, and what all calls to it share.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use http::uri::Authority;
-use regatta_core::{Instance, InstanceId, ServiceName};
-use regatta_discovery::{InstanceSet, Watch};
-use regatta_resilience::breaker::{Breaker, Permit};
+use regatta_core::{InstanceId, ServiceName};
+use regatta_discovery::Watch;
 use regatta_resilience::retry::Budget;
-use regatta_traffic::balance::NoInstance;
-use regatta_traffic::subset::{Split, Weights};
+use regatta_traffic::cluster::{
+    Cluster, Hints, Override, PickError, Picked, Tried, UnknownInstance, View,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::call::now;
 use crate::metrics::Metrics;
+use crate::transport::{Pool, Wire};
 use crate::{Error, Options};
 
 /// One service that is called.
 pub(crate) struct Target {
-    name: ServiceName,
     watch: Watch,
-    options: Arc<Options>,
+    wire: Wire,
     metrics: Metrics,
-    budget: Budget,
-    snapshot: ArcSwap<Snapshot>,
-    /// Held while the next snapshot is made, so that a breaker never has two successors.
-    making: Mutex<()>,
-}
-
-/// The instances at one moment; immutable, replaced whole.
-pub(crate) struct Snapshot {
-    generation: u64,
-    split: Split,
-    /// One for each instance, in their order.
-    members: Box<[Member]>,
-}
-
-#[derive(Clone)]
-struct Member {
-    authority: Authority,
-    breaker: Breaker,
-}
-
-/// An instance that may be called, once.
-pub(crate) struct Chosen {
-    snapshot: Arc<Snapshot>,
-    number: usize,
-    pub(crate) permit: Permit,
-}
-
-impl Chosen {
-    pub(crate) fn instance(&self) -> &Instance {
-        &self.snapshot.instances()[self.number]
-    }
-
-    pub(crate) fn authority(&self) -> &Authority {
-        &self.snapshot.members[self.number].authority
-    }
+    cluster: Cluster<Pool>,
+    options: ArcSwap<Options>,
+    budget: ArcSwap<Budget>,
+    /// Of the set that the cluster holds; 0 before the first.
+    generation: AtomicU64,
+    /// Held while the cluster takes over a set, so that an older one never comes last.
+    replacing: Mutex<()>,
+    _attended: DropGuard,
 }
 
 impl Target {
-    pub(crate) fn new(
+    /// Starts to follow what discovery says; needs a tokio runtime.
+    pub(crate) fn start(
         name: ServiceName,
         watch: Watch,
         options: Arc<Options>,
         metrics: Metrics,
-    ) -> Self {
-        let weights = options.subsets.get(&name).cloned().unwrap_or_default();
-        let snapshot = Snapshot::empty(&options, weights);
-        Self {
-            // `validate` has made sure of the range.
-            budget: Budget::try_new(options.retry_percent, options.retries_per_second)
-                .unwrap_or_default(),
-            name,
-            watch,
-            options,
+        wire: Wire,
+    ) -> Arc<Self> {
+        let stop = CancellationToken::new();
+        let (policies, observer) = (options.cluster.clone(), metrics.cluster_observer());
+        let cluster = Cluster::try_observed(name, policies, now(), rand::random(), observer)
+            .expect("the options were checked");
+        let target = Arc::new(Self {
+            budget: ArcSwap::from_pointee(budget(&options)),
+            watch: watch.clone(),
+            wire: wire.clone(),
             metrics,
-            snapshot: ArcSwap::from_pointee(snapshot),
-            making: Mutex::default(),
-        }
+            cluster,
+            options: ArcSwap::new(options),
+            generation: AtomicU64::new(0),
+            replacing: Mutex::default(),
+            _attended: stop.clone().drop_guard(),
+        });
+        wire.tasks.spawn(attend(Arc::downgrade(&target), watch, stop));
+        target
     }
 
     pub(crate) fn name(&self) -> &ServiceName {
-        &self.name
-    }
-
-    pub(crate) fn options(&self) -> &Options {
-        &self.options
-    }
-
-    pub(crate) fn budget(&self) -> &Budget {
-        &self.budget
+        self.cluster.service()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The options now; a call keeps to those it began with.
+    pub(crate) fn options(&self) -> Arc<Options> {
+        self.options.load_full()
+    }
+
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        self.budget.load_full()
+    }
+
+    /// Puts other options in force for the next call on. They were checked.
+    pub(crate) fn configure(&self, options: Arc<Options>) {
+        let old = self.options.load();
+        if self.cluster.configure(now(), options.cluster.clone()).is_err() {
+            unreachable!("the options were checked");
+        }
+        let share = |options: &Options| (options.retry_percent, options.retries_per_second);
+        if share(&old) != share(&options) {
+            self.budget.store(Arc::new(budget(&options)));
+        }
+        self.options.store(options);
     }
 
     /// Waits, at most so long, until discovery has answered once.
@@ -102,136 +97,120 @@ impl Target {
         if self.watch.current().is_known() {
             return Ok(());
         }
-        let waited = at_most.min(self.options.discovery_timeout);
+        let waited = at_most.min(self.options.load().discovery_timeout);
         if self.watch.first(waited).await.is_known() {
             return Ok(());
         }
-        Err(Error::NotDiscovered { service: self.name.clone(), waited })
+        Err(Error::NotDiscovered { service: self.name().clone(), waited })
     }
 
-    /// Chooses an instance that was not tried, else any, whose breaker admits the call.
-    pub(crate) fn choose(&self, now: Instant, tried: &[InstanceId]) -> Result<Chosen, Error> {
-        let snapshot = self.snapshot();
-        let is_new = |number: usize| !tried.contains(&snapshot.instances()[number].id);
-        let mut random: u64 = rand::random();
-        // Another call may take the probe between looking and asking; then look again.
-        for _ in 0..8 {
-            random = random.rotate_left(7);
-            let picked = match snapshot.pick(now, random, is_new) {
-                Err(NoInstance::Excluded) if !tried.is_empty() => {
-                    snapshot.pick(now, random, |_| true)
-                }
-                picked => picked,
-            };
-            let number = match picked {
-                Ok(number) => number,
-                Err(NoInstance::Excluded) => break,
-                Err(source) => {
-                    return Err(Error::NoInstance { service: self.name.clone(), source });
-                }
-            };
-            if let Ok(permit) = snapshot.members[number].breaker.admit(now) {
-                return Ok(Chosen { snapshot, number, permit });
+    /// Picks an instance that was not tried, else any, whose breaker admits the call.
+    pub(crate) fn pick(
+        &self,
+        now: Instant,
+        tried: &Tried,
+        hints: &Hints<'_>,
+    ) -> Result<Picked<Pool>, Error> {
+        self.follow();
+        let picked = match self.cluster.pick(now, rand::random(), tried, hints) {
+            Err(PickError::AllTried) => {
+                self.cluster.pick(now, rand::random(), &Tried::default(), hints)
             }
-        }
-        let waits = snapshot.members.iter().map(|member| match member.breaker.check(now) {
-            Ok(()) => Duration::ZERO,
-            Err(open) => open.retry_after,
-        });
-        let retry_after = waits.min().unwrap_or_default();
-        Err(Error::BreakerOpen { service: self.name.clone(), retry_after })
-    }
-
-    /// Whether an instance is left that was not tried and whose breaker admits calls.
-    pub(crate) fn has_another(&self, now: Instant, tried: &[InstanceId]) -> bool {
-        let snapshot = self.snapshot();
-        let mut both = snapshot.instances().iter().zip(&snapshot.members);
-        both.any(|(instance, member)| {
-            !tried.contains(&instance.id) && member.breaker.check(now).is_ok()
+            picked => picked,
+        };
+        let service = || self.name().clone();
+        picked.map_err(|error| match error.retry_after() {
+            Some(retry_after) => Error::BreakerOpen { service: service(), retry_after },
+            None => Error::NoInstance { service: service(), source: error },
         })
     }
 
-    /// The breakers' states, for metrics.
-    pub(crate) fn breakers(&self) -> Vec<Breaker> {
-        self.snapshot().members.iter().map(|member| member.breaker.clone()).collect()
+    /// Whether an instance is left that was not tried and whose breaker admits calls.
+    pub(crate) fn has_another(&self, now: Instant, tried: &Tried, hints: &Hints<'_>) -> bool {
+        self.follow();
+        self.cluster.has_another(now, tried, hints)
     }
 
-    /// The instances as discovery last reported them. Never those of an earlier report: whoever
-    /// asks after an instance was removed does not get it.
-    fn snapshot(&self) -> Arc<Snapshot> {
-        let set = self.watch.current();
-        let snapshot = self.snapshot.load_full();
-        if snapshot.generation == set.generation { snapshot } else { self.renew() }
+    pub(crate) fn view(&self) -> View {
+        self.follow();
+        self.cluster.view(now())
+    }
+
+    pub(crate) fn override_breaker(
+        &self,
+        instance: Option<&InstanceId>,
+        control: Override,
+    ) -> Result<(), UnknownInstance> {
+        self.follow();
+        self.cluster.override_breaker(instance, control)
+    }
+
+    /// Connections open for the next request: idle ones of HTTP/1.1, and all of HTTP/2.
+    pub(crate) fn open_connections(&self) -> (usize, usize) {
+        let members = self.cluster.members();
+        let open = members.iter().map(|member| member.data().open());
+        open.fold((0, 0), |sum, open| (sum.0 + open.0, sum.1 + open.1))
+    }
+
+    /// Takes over what discovery last reported, so that whoever picks after an instance was removed
+    /// does not get it.
+    fn follow(&self) {
+        // Acquire, as the store below releases: who sees the generation sees its set.
+        if self.watch.current().generation != self.generation.load(Ordering::Acquire) {
+            self.take_over();
+        }
     }
 
     #[cold]
-    fn renew(&self) -> Arc<Snapshot> {
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        // Both again: another thread may have been faster.
-        let (set, old) = (self.watch.current(), self.snapshot.load_full());
-        if old.generation == set.generation {
-            return old;
+    fn take_over(&self) {
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Again: another thread may have been faster.
+        let set = self.watch.current();
+        if set.generation == self.generation.load(Ordering::Acquire) {
+            return;
         }
-        let new = Arc::new(old.next(&set, |instance| self.member(instance)));
-        self.snapshot.store(Arc::clone(&new));
-        new
+        let replaced = self.cluster.replace(now(), set.instances.iter().cloned(), |instance| {
+            let Wire { connector, tasks } = self.wire.clone();
+            Pool::new(instance.endpoint.clone(), connector, tasks)
+        });
+        // Calls in flight keep a removed member alive; its idle connections need not wait for them.
+        replaced.removed.iter().for_each(|member| member.data().close());
+        self.generation.store(set.generation, Ordering::Release);
     }
 
-    fn member(&self, instance: &Instance) -> Member {
-        let observer = self.metrics.breaker_observer(&self.name, &instance.id);
-        let settings = self.options.breaker.clone();
-        let breaker = Breaker::try_observed(settings, observer)
-            .expect("the breaker's settings were checked with the options");
-        let authority = instance.endpoint.to_string().parse();
-        let authority = authority.expect("an endpoint is a host and a port, so an authority");
-        Member { authority, breaker }
+    fn reap(&self) {
+        let (now, limits) = (now(), self.options.load().limits());
+        self.cluster.members().iter().for_each(|member| member.data().reap(now, &limits));
     }
+}
+
+/// Follows discovery and closes idle connections, also while nobody calls.
+async fn attend(target: Weak<Target>, mut watch: Watch, stop: CancellationToken) {
+    loop {
+        let pause = {
+            let Some(target) = target.upgrade() else { return };
+            target.follow();
+            target.reap();
+            target.options.load().idle_timeout.max(LEAST_PAUSE)
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _set = watch.changed() => (),
+            () = tokio::time::sleep(pause) => (),
+        }
+    }
+}
+
+/// Time between two looks for idle connections, at the least.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
+fn budget(options: &Options) -> Budget {
+    Budget::try_new(options.retry_percent, options.retries_per_second)
+        .expect("the options were checked")
 }
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Snapshot {
-    fn empty(options: &Options, weights: Arc<Weights>) -> Self {
-        let first_turn = u64::from(rand::random::<u32>());
-        let split = Split::new(options.strategy, weights, Arc::new([]), first_turn);
-        Self { generation: 0, split, members: Box::default() }
-    }
-
-    fn instances(&self) -> &[Instance] {
-        self.split.instances()
-    }
-
-    fn pick(
-        &self,
-        now: Instant,
-        random: u64,
-        wanted: impl Fn(usize) -> bool,
-    ) -> Result<usize, NoInstance> {
-        let usable =
-            |number: usize| wanted(number) && self.members[number].breaker.check(now).is_ok();
-        self.split.pick(random, usable)
-    }
-
-    /// The snapshot of another set; an instance that stays at its address keeps its breaker.
-    fn next(&self, set: &InstanceSet, make: impl Fn(&Instance) -> Member) -> Self {
-        let held: std::collections::HashMap<_, _> = self
-            .instances()
-            .iter()
-            .zip(&self.members)
-            .map(|(instance, member)| ((&instance.id, &instance.endpoint), member))
-            .collect();
-        let member = |instance: &Instance| match held.get(&(&instance.id, &instance.endpoint)) {
-            Some(member) => (*member).clone(),
-            None => make(instance),
-        };
-        Self {
-            generation: set.generation,
-            split: self.split.with_instances(Arc::clone(&set.instances)),
-            members: set.instances.iter().map(member).collect(),
-        }
+        f.debug_struct("Target").field("cluster", &self.cluster).finish_non_exhaustive()
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use regatta_client::Error;
+use regatta_resilience::breaker::Settings;
 
 use crate::fleet::{Does, Fleet, MILLISECOND, options};
 
@@ -48,8 +49,7 @@ async fn one_probe_at_a_time_and_one_given_up_lets_the_next_through() {
     let fleet = Fleet::new();
     let server = fleet.serve(Does::Hang).await;
     let mut options = options();
-    options.breaker.failure_threshold = 1;
-    options.breaker.open_for = MILLISECOND * 100;
+    options.cluster.breaker = Some(one_failure_opens(MILLISECOND * 100));
     options.retry.tries = 1;
     let users = fleet.client(options);
     let call = |timeout| users.get("/").timeout(timeout).send();
@@ -89,8 +89,7 @@ async fn an_instance_that_comes_back_is_used_again() {
     };
     fleet.serve_router(axum::Router::new().fallback(handler)).await;
     let mut options = options();
-    options.breaker.failure_threshold = 1;
-    options.breaker.open_for = MILLISECOND * 50;
+    options.cluster.breaker = Some(one_failure_opens(MILLISECOND * 50));
     let users = fleet.client(options);
     assert_eq!(users.get("/").send().await.unwrap().status(), 500);
     assert!(users.get("/").send().await.is_err());
@@ -102,4 +101,8 @@ async fn an_instance_that_comes_back_is_used_again() {
     };
     tokio::time::timeout(Duration::from_secs(10), recovered).await.unwrap();
     assert_eq!(users.get("/").send().await.unwrap().status(), 200);
+}
+
+fn one_failure_opens(open_for: Duration) -> Settings {
+    Settings::default().with_failure_threshold(1).with_open_for(open_for)
 }

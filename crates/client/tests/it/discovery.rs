@@ -58,7 +58,7 @@ async fn weights_are_met() {
     let (one, three) = (fleet.serve(Does::Answer(200)).await, fleet.serve(Does::Answer(200)).await);
     fleet.register(&three.instance.clone().with_weight(3)).await;
     let mut options = options();
-    options.strategy = Strategy::Weighted;
+    options.cluster.balance = Strategy::Weighted;
     let users = fleet.client(options);
     for _ in 0..40 {
         users.get("/").send().await.unwrap();
@@ -74,7 +74,7 @@ async fn version_weights_are_met() {
     fleet.register(&new.instance.clone().with_version("v2")).await;
     let weights = [("v1".to_owned(), 90), ("v2".to_owned(), 10)].into();
     let mut options = options();
-    options.subsets.insert(crate::fleet::name(), std::sync::Arc::new(weights));
+    options.cluster.subsets = std::sync::Arc::new(weights);
     let users = fleet.client(options);
     for _ in 0..20 {
         users.get("/").send().await.unwrap();

@@ -12,6 +12,7 @@ use regatta_client::{Channel, Client, Options, ServiceClient};
 use regatta_core::{Endpoint, Instance, ServiceName};
 use regatta_discovery::{MemoryRegistry, Register, Registration};
 use regatta_resilience::retry::Backoff;
+use regatta_traffic::balance::Strategy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_stream::StreamExt;
@@ -174,10 +175,12 @@ pub(crate) fn name() -> ServiceName {
     "user-service".parse().unwrap()
 }
 
-/// The defaults, but that waits are short, so that tests are.
+/// The defaults, but that waits are short, so that tests are, and that instances take turns, so
+/// that calls can be counted.
 pub(crate) fn options() -> Options {
     let mut options = Options::default();
     options.retry.backoff = Backoff::try_new(MILLISECOND, MILLISECOND).unwrap();
+    options.cluster.balance = Strategy::RoundRobin;
     options
 }
 

@@ -174,7 +174,7 @@ async fn a_service_that_fails_altogether_gets_the_budget_and_no_more() {
     let fleet = Fleet::new();
     let servers = [fleet.serve(Does::Answer(503)).await, fleet.serve(Does::Answer(503)).await];
     let mut options = options();
-    options.breaker.failure_threshold = 1_000;
+    options.cluster.breaker = None;
     options.retries_per_second = 1;
     let users = fleet.client(options);
     for _ in 0..100 {
@@ -208,8 +208,8 @@ async fn a_retry_goes_to_another_instance_whatever_the_strategy() {
     let fleet = Fleet::new();
     let (bad, good) = (fleet.serve(Does::Answer(503)).await, fleet.serve(Does::Answer(200)).await);
     let mut options = options();
-    options.strategy = regatta_traffic::balance::Strategy::Random;
-    options.breaker.failure_threshold = 1_000;
+    options.cluster.balance = regatta_traffic::balance::Strategy::Random;
+    options.cluster.breaker = None;
     let users = fleet.client(options);
     for _ in 0..25 {
         assert_eq!(users.get("/users/1").send().await.unwrap().status(), 200);

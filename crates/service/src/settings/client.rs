@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use regatta_client::Options;
 use regatta_config::{choices, settings};
+use regatta_resilience::breaker;
 use regatta_resilience::retry::Backoff;
 
 settings! {
@@ -63,9 +64,11 @@ impl ClientSettings {
             options.retry.backoff = backoff;
         }
         options.retry_percent = self.retry_percent;
-        options.breaker.failure_threshold = self.failure_threshold;
-        options.breaker.open_for = self.open_for;
-        options.strategy = match self.strategy {
+        let breaker = breaker::Settings::default();
+        options.cluster.breaker = Some(
+            breaker.with_failure_threshold(self.failure_threshold).with_open_for(self.open_for),
+        );
+        options.cluster.balance = match self.strategy {
             Strategy::RoundRobin => Turns::RoundRobin,
             Strategy::Random => Turns::Random,
             Strategy::Weighted => Turns::Weighted,
