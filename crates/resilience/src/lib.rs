@@ -18,8 +18,10 @@
 //! what callers measure.
 
 pub mod breaker;
+pub mod outlier;
 pub mod rate_limit;
 pub mod retry;
+mod sliding;
 pub mod timeout;
 
 /// What the layers answer in place of the wrapped service's error, as tower's own layers do.

@@ -8,16 +8,19 @@ use std::time::Instant;
 #[cfg(loom)]
 use loom::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 #[cfg(not(loom))]
 use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use crate::breaker::state::{Rules, Ticket};
-use crate::breaker::{BreakerOpen, Change, InvalidSettings, Outcome, Settings, State};
+use crate::breaker::{
+    BreakerOpen, Change, InvalidSettings, Outcome, Override, Settings, State, Status,
+};
+use crate::sliding::{Tally, nanos};
 
 /// Told of each change of state exactly once, in order.
 ///
@@ -49,10 +52,17 @@ pub struct Breaker {
 struct Shared {
     /// The ticket of a breaker at rest, else [`BUSY`]; written only under the lock below.
     ///
-    /// At rest a call changes nothing: `admit` gives out the ticket and a success counts as none.
-    /// So both may skip the lock, and count as made at the instant of their load. Release and
-    /// acquire, so that whoever sees a ticket sees what led to it.
+    /// At rest a call changes nothing but a count: `admit` gives out the ticket and a success is
+    /// tallied. So both may skip the lock, and count as made at the instant of their load. Release
+    /// and acquire, so that whoever sees a ticket sees what led to it.
     at_rest: AtomicU64,
+    /// Successes at rest that the window does not have yet.
+    successes: Tally,
+    /// Whether successes are counted at all. Relaxed, as the next: a setting, changed under the
+    /// lock; a call that races with the change goes by either.
+    counts: AtomicBool,
+    /// A call that took so many nanoseconds is slow.
+    slow_from: AtomicU64,
     guarded: Mutex<Guarded>,
     observer: Option<Observer>,
 }
@@ -88,13 +98,18 @@ impl Breaker {
 
     fn build(settings: Settings, observer: Option<Observer>) -> Result<Self, InvalidSettings> {
         settings.validate()?;
-        let guarded = Guarded {
-            rules: Rules::new(settings),
-            unannounced: VecDeque::new(),
-            announcing: false,
+        let (counts, slow_from) = (settings.counts_calls(), slow_from(&settings));
+        let rules = Rules::new(settings);
+        let at_rest = AtomicU64::new(rules.at_rest().map_or(BUSY, |ticket| ticket.0));
+        let guarded = Guarded { rules, unannounced: VecDeque::new(), announcing: false };
+        let shared = Shared {
+            at_rest,
+            successes: Tally::default(),
+            counts: AtomicBool::new(counts),
+            slow_from: AtomicU64::new(slow_from),
+            guarded: Mutex::new(guarded),
+            observer,
         };
-        let at_rest = AtomicU64::new(guarded.rules.at_rest().map_or(BUSY, |ticket| ticket.0));
-        let shared = Shared { at_rest, guarded: Mutex::new(guarded), observer };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -108,7 +123,7 @@ impl Breaker {
             BUSY => self.shared.change(|rules| rules.admit(now))?,
             ticket => Ticket(ticket),
         };
-        Ok(Permit { shared: Arc::clone(&self.shared), ticket, recorded: false })
+        Ok(Permit { shared: Arc::clone(&self.shared), ticket, admitted: now, recorded: false })
     }
 
     /// The state at `now`; half-open from the instant a probe would be admitted.
@@ -117,6 +132,51 @@ impl Breaker {
             BUSY => self.shared.lock().rules.state(now),
             _ => State::Closed,
         }
+    }
+
+    /// What it is and counts at `now`.
+    pub fn status(&self, now: Instant) -> Status {
+        self.shared.change(|rules| (rules.status(now), None))
+    }
+
+    /// Who decides about its state.
+    pub fn control(&self) -> Override {
+        self.shared.lock().rules.control()
+    }
+
+    /// Hands the decision to an operator, or back. Calls in flight no longer count; handed back,
+    /// the breaker begins anew, closed.
+    pub fn control_by(&self, control: Override) {
+        self.shared.change(|rules| ((), rules.control_by(control)));
+    }
+
+    /// Begins anew, closed and with nothing counted, as for an instance that was restarted. What
+    /// an operator has forced stays as it is. Calls in flight no longer count.
+    pub fn reset(&self) {
+        self.shared.change(|rules| ((), rules.reset()));
+    }
+
+    /// Goes on with other settings. State and counts stay, but for the counts in the window when
+    /// its length changes; an open breaker stays open for the time it was told.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] names the first setting out of range; then nothing has changed.
+    pub fn reconfigure(&self, settings: Settings) -> Result<(), InvalidSettings> {
+        settings.validate()?;
+        let shared = &*self.shared;
+        shared.change(|rules| {
+            shared.counts.store(settings.counts_calls(), Ordering::Relaxed);
+            shared.slow_from.store(slow_from(&settings), Ordering::Relaxed);
+            rules.reconfigure(settings);
+            ((), None)
+        });
+        Ok(())
+    }
+
+    /// The settings it goes by.
+    pub fn settings(&self) -> Settings {
+        self.shared.lock().rules.settings().clone()
     }
 
     /// Whether a call would be admitted at `now`. Admits nothing, so a later `admit` may differ.
@@ -143,19 +203,31 @@ impl fmt::Debug for Breaker {
 pub struct Permit {
     shared: Arc<Shared>,
     ticket: Ticket,
+    admitted: Instant,
     recorded: bool,
 }
 
 impl Permit {
-    /// Reports how the call ended; `now` is when it did.
+    /// Reports how the call ended; `now` is when it did. It took what has passed since it was
+    /// admitted.
     pub fn record(mut self, now: Instant, outcome: Outcome) {
+        let failed = match outcome {
+            Outcome::Success => false,
+            Outcome::Failure => true,
+            // Dropping it says so.
+            Outcome::Abandoned => return,
+        };
         self.recorded = true;
-        if outcome != Outcome::Failure
-            && self.shared.at_rest.load(Ordering::Acquire) == self.ticket.0
+        let shared = &*self.shared;
+        let took = now.saturating_duration_since(self.admitted);
+        if !failed
+            && shared.at_rest.load(Ordering::Acquire) == self.ticket.0
+            && shared.slow_from.load(Ordering::Relaxed) > nanos(took)
+            && (!shared.counts.load(Ordering::Relaxed) || shared.successes.count(now))
         {
             return;
         }
-        self.shared.change(|rules| ((), rules.record(|| now, self.ticket, outcome)));
+        shared.change(|rules| ((), rules.record(now, self.ticket, failed, took)));
     }
 }
 
@@ -164,8 +236,7 @@ impl Drop for Permit {
         if self.recorded || self.shared.at_rest.load(Ordering::Acquire) == self.ticket.0 {
             return;
         }
-        let no_time = || unreachable!("an abandoned call never opens a breaker");
-        self.shared.change(|rules| ((), rules.record(no_time, self.ticket, Outcome::Abandoned)));
+        self.shared.change(|rules| (rules.abandon(self.ticket), None));
     }
 }
 
@@ -179,9 +250,11 @@ impl Shared {
     /// Applies a rule, publishes whether the breaker is at rest, and announces a change.
     fn change<T>(&self, rule: impl FnOnce(&mut Rules) -> (T, Option<Change>)) -> T {
         let mut guarded = self.lock();
+        guarded.rules.absorb(self.successes.take());
         let (answer, change) = rule(&mut guarded.rules);
         let at_rest = guarded.rules.at_rest().map_or(BUSY, |ticket| ticket.0);
         self.at_rest.store(at_rest, Ordering::Release);
+        self.successes.publish(guarded.rules.slot_ends());
         if let (Some(change), Some(observer)) = (change, &self.observer) {
             guarded.unannounced.push_back(change);
             self.announce(guarded, observer);
@@ -216,6 +289,11 @@ impl Shared {
         // The rules leave no half-made state behind a panic.
         self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The nanoseconds from which a call is slow; as many as no call takes when none is.
+fn slow_from(settings: &Settings) -> u64 {
+    settings.slow.map_or(u64::MAX, |slow| nanos(slow.at_least))
 }
 
 // `RUSTFLAGS="--cfg loom" cargo test -p regatta-resilience --lib loom`

@@ -2,34 +2,15 @@
 //!
 //! # Source
 //!
-//! Nygard, *Release It!*, 2nd ed., chapter 5, "Circuit Breaker". The ticket that tells phases apart
-//! is ours: an answer speaks only for the phase in which its call was admitted.
+//! Nygard, *Release It!*, 2nd ed., chapter 5, "Circuit Breaker". Shares over a sliding window with
+//! a minimum of calls: Netflix's Hystrix ("How it works") and Resilience4j (`CircuitBreakerConfig`).
+//! The ticket that tells phases apart is ours: an answer speaks only for the phase in which its
+//! call was admitted.
 
 use std::time::{Duration, Instant};
 
-use crate::breaker::{BreakerOpen, Settings};
-
-/// What a breaker does with calls now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Calls pass; failures in a row are counted.
-    Closed,
-    /// Calls are rejected at once.
-    Open,
-    /// A bounded number of probes pass; the first answer decides.
-    HalfOpen,
-}
-
-impl State {
-    /// The name in logs and metrics, such as `half_open`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
-    }
-}
+use crate::breaker::{BreakerOpen, Cause, Change, Override, Settings, State, Status};
+use crate::sliding::Ring;
 
 /// How a call ended, as far as the breaker is concerned; the caller's classifier decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,16 +23,6 @@ pub enum Outcome {
     Abandoned,
 }
 
-/// One change of state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Change {
-    /// The state that ended.
-    pub from: State,
-    /// The state that began.
-    pub to: State,
-}
-
 /// The phase a call was admitted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(pub(crate) u64);
@@ -61,6 +32,7 @@ enum Phase {
     Closed { failures: u32 },
     Open { until: Instant },
     HalfOpen { in_flight: u32 },
+    Forced(State),
 }
 
 #[derive(Debug)]
@@ -68,11 +40,30 @@ pub(crate) struct Rules {
     settings: Settings,
     phase: Phase,
     phases_entered: u64,
+    window: Ring<3>,
 }
+
+/// What the window counts.
+const CALLS: usize = 0;
+const FAILURES: usize = 1;
+const SLOW: usize = 2;
 
 impl Rules {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, phase: Phase::Closed { failures: 0 }, phases_entered: 0 }
+        let window = Ring::new(settings.window);
+        Self { settings, phase: Phase::Closed { failures: 0 }, phases_entered: 0, window }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Goes on with other settings; an open breaker stays open for the time it was told.
+    pub(crate) fn reconfigure(&mut self, settings: Settings) {
+        if settings.window != self.settings.window {
+            self.window = Ring::new(settings.window);
+        }
+        self.settings = settings;
     }
 
     /// The state at `now`: an open breaker whose time is over awaits a probe.
@@ -83,15 +74,49 @@ impl Rules {
         }
     }
 
-    /// The ticket of a breaker at rest, which is closed and counts no failure; else none.
+    pub(crate) fn control(&self) -> Override {
+        match self.phase {
+            Phase::Forced(State::Closed) => Override::ForcedClosed,
+            Phase::Forced(_) => Override::ForcedOpen,
+            _ => Override::Automatic,
+        }
+    }
+
+    /// What it is at `now`, for people.
+    pub(crate) fn status(&mut self, now: Instant) -> Status {
+        self.window.turn_to(now);
+        let [calls, failures, slow] = self.window.sum();
+        let (failures_in_a_row, retry_after) = match self.phase {
+            Phase::Closed { failures } => (failures, None),
+            Phase::Open { until } => (0, Some(until.saturating_duration_since(now))),
+            Phase::HalfOpen { .. } | Phase::Forced(_) => (0, None),
+        };
+        let (state, control) = (self.state(now), self.control());
+        Status { state, control, failures_in_a_row, calls, failures, slow, retry_after }
+    }
+
+    /// The ticket of a breaker at rest, which admits all and counts no failures in a row; else
+    /// none.
     pub(crate) fn at_rest(&self) -> Option<Ticket> {
-        matches!(self.phase, Phase::Closed { failures: 0 }).then_some(Ticket(self.phases_entered))
+        let rests =
+            matches!(self.phase, Phase::Closed { failures: 0 } | Phase::Forced(State::Closed));
+        rests.then_some(Ticket(self.phases_entered))
+    }
+
+    /// When the present slot of the window ends.
+    pub(crate) fn slot_ends(&self) -> Option<Instant> {
+        self.window.ends()
+    }
+
+    /// Adds successes that were counted elsewhere, to the slot last turned to.
+    pub(crate) fn absorb(&mut self, successes: u64) {
+        self.window.add(CALLS, successes);
     }
 
     /// Whether a call would be admitted at `now`.
     pub(crate) fn check(&self, now: Instant) -> Result<(), BreakerOpen> {
         let retry_after = match self.phase {
-            Phase::Closed { .. } => return Ok(()),
+            Phase::Closed { .. } | Phase::Forced(State::Closed) => return Ok(()),
             Phase::Open { until } => match until.checked_duration_since(now) {
                 None | Some(Duration::ZERO) => return Ok(()),
                 Some(left) => left,
@@ -99,6 +124,8 @@ impl Rules {
             Phase::HalfOpen { in_flight } if in_flight < self.settings.probes => return Ok(()),
             // A crowd of probes could finish off a recovering service.
             Phase::HalfOpen { .. } => Duration::ZERO,
+            // Nobody knows when the operator will; ask again after the usual time.
+            Phase::Forced(_) => self.settings.open_for,
         };
         Err(BreakerOpen { retry_after })
     }
@@ -108,8 +135,10 @@ impl Rules {
             return (Err(open), None);
         }
         let change = match &mut self.phase {
-            Phase::Closed { .. } => None,
-            Phase::Open { .. } => Some(self.enter(Phase::HalfOpen { in_flight: 1 })),
+            Phase::Closed { .. } | Phase::Forced(_) => None,
+            Phase::Open { .. } => {
+                Some(self.enter(Phase::HalfOpen { in_flight: 1 }, Cause::OpenTimeOver))
+            }
             Phase::HalfOpen { in_flight } => {
                 *in_flight += 1;
                 None
@@ -118,51 +147,109 @@ impl Rules {
         (Ok(Ticket(self.phases_entered)), change)
     }
 
-    /// `now` is asked for only when the breaker opens.
+    /// Takes the end of a call that took so long.
     pub(crate) fn record(
         &mut self,
-        now: impl FnOnce() -> Instant,
+        now: Instant,
         ticket: Ticket,
-        outcome: Outcome,
+        failed: bool,
+        took: Duration,
     ) -> Option<Change> {
         // A call admitted in an earlier phase says nothing about this one.
         if ticket != Ticket(self.phases_entered) {
             return None;
         }
-        match (&mut self.phase, outcome) {
-            (Phase::Closed { failures }, Outcome::Failure) => {
-                *failures += 1;
-                (*failures >= self.settings.failure_threshold).then(|| self.open(now()))
+        let slow = self.settings.slow.is_some_and(|slow| took >= slow.at_least);
+        match &mut self.phase {
+            Phase::Closed { failures } => {
+                *failures = if failed { failures.saturating_add(1) } else { 0 };
+                let in_a_row = *failures;
+                self.count(now, failed, slow);
+                let cause = if in_a_row >= self.settings.failure_threshold {
+                    Cause::FailuresInARow
+                } else {
+                    // A success that is quick cannot have raised a share.
+                    self.share_reached().filter(|_| failed || slow)?
+                };
+                Some(self.open(now, cause))
             }
-            (Phase::Closed { failures }, Outcome::Success) => {
-                *failures = 0;
-                None
+            Phase::HalfOpen { .. } if failed || slow => Some(self.open(now, Cause::ProbeFailed)),
+            Phase::HalfOpen { .. } => {
+                Some(self.enter(Phase::Closed { failures: 0 }, Cause::ProbeSucceeded))
             }
-            (Phase::HalfOpen { .. }, Outcome::Success) => {
-                Some(self.enter(Phase::Closed { failures: 0 }))
-            }
-            (Phase::HalfOpen { .. }, Outcome::Failure) => Some(self.open(now())),
-            // The prober left without an answer: another caller probes.
-            (Phase::HalfOpen { in_flight }, Outcome::Abandoned) => {
-                *in_flight -= 1;
-                None
-            }
-            (Phase::Closed { .. }, Outcome::Abandoned) | (Phase::Open { .. }, _) => None,
+            Phase::Open { .. } | Phase::Forced(_) => None,
         }
     }
 
-    fn open(&mut self, now: Instant) -> Change {
+    /// Takes note that a call ended without saying anything about the dependency.
+    pub(crate) fn abandon(&mut self, ticket: Ticket) {
+        if ticket == Ticket(self.phases_entered)
+            && let Phase::HalfOpen { in_flight } = &mut self.phase
+        {
+            // The prober left without an answer: another caller probes.
+            *in_flight -= 1;
+        }
+    }
+
+    /// Hands the decision to an operator, or back. Handed back, it begins anew, closed.
+    pub(crate) fn control_by(&mut self, control: Override) -> Option<Change> {
+        if control == self.control() {
+            return None;
+        }
+        let phase = match control {
+            Override::Automatic => Phase::Closed { failures: 0 },
+            Override::ForcedOpen => Phase::Forced(State::Open),
+            Override::ForcedClosed => Phase::Forced(State::Closed),
+        };
+        Some(self.enter(phase, Cause::Overridden))
+    }
+
+    /// Begins anew, closed. What an operator has forced stays as it is.
+    pub(crate) fn reset(&mut self) -> Option<Change> {
+        if let Phase::Forced(_) = self.phase {
+            return None;
+        }
+        let change = self.enter(Phase::Closed { failures: 0 }, Cause::Reset);
+        (change.from != State::Closed).then_some(change)
+    }
+
+    fn count(&mut self, now: Instant, failed: bool, slow: bool) {
+        if self.settings.counts_calls() {
+            self.window.turn_to(now);
+            self.window.add(CALLS, 1);
+            self.window.add(FAILURES, failed.into());
+            self.window.add(SLOW, slow.into());
+        }
+    }
+
+    /// The share that is as large as it takes to open.
+    fn share_reached(&self) -> Option<Cause> {
+        let [calls, failures, slow] = self.window.sum();
+        if calls < self.settings.minimum_calls.into() {
+            return None;
+        }
+        let reached = |part: u64, percent: u32| part * 100 >= calls * u64::from(percent);
+        if self.settings.failure_percent.is_some_and(|percent| reached(failures, percent)) {
+            return Some(Cause::FailureRatio);
+        }
+        let rule = self.settings.slow?;
+        reached(slow, rule.percent).then_some(Cause::SlowCalls)
+    }
+
+    fn open(&mut self, now: Instant, cause: Cause) -> Change {
         // An open time too long for the clock means that it stays open: 30 years will do.
         const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
         let until = now + self.settings.open_for.min(FAR);
-        self.enter(Phase::Open { until })
+        self.enter(Phase::Open { until }, cause)
     }
 
-    fn enter(&mut self, phase: Phase) -> Change {
+    fn enter(&mut self, phase: Phase, cause: Cause) -> Change {
         let from = self.entered();
         self.phase = phase;
         self.phases_entered += 1;
-        Change { from, to: self.entered() }
+        // A share is one of the calls of its phase.
+        self.window.clear();
+        Change { from, to: self.entered(), cause, control: self.control() }
     }
 
     fn entered(&self) -> State {
@@ -170,6 +257,7 @@ impl Rules {
             Phase::Closed { .. } => State::Closed,
             Phase::Open { .. } => State::Open,
             Phase::HalfOpen { .. } => State::HalfOpen,
+            Phase::Forced(state) => state,
         }
     }
 }

@@ -5,10 +5,16 @@
 //! Finagle's `RetryBudget` and Linkerd's `retryBudget` (ratio 0.2, 10 retries/s, TTL 10 s). Ours
 //! counts successes and not requests, so that a target that fails all of them gets the floor only.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+
+#[cfg(loom)]
+use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+use std::sync::{Mutex, MutexGuard};
+
+use crate::sliding::{Ring, Tally};
 
 /// Bounds the retries of all calls to one target. Cheap to clone; all clones are one budget.
 ///
@@ -17,7 +23,13 @@ use std::time::{Duration, Instant};
 /// calls, that share of the successes, and the floor. Both are forgotten in steps of a second.
 #[derive(Clone)]
 pub struct Budget {
-    account: Arc<Mutex<Account>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Successes that the account does not have yet.
+    successes: Tally,
+    account: Mutex<Account>,
 }
 
 /// A budget setting is out of range.
@@ -38,7 +50,7 @@ impl Default for Budget {
 
 impl Budget {
     /// How long successes and retries count.
-    pub const WINDOW: Duration = Duration::from_secs(SLOTS);
+    pub const WINDOW: Duration = Duration::from_secs(10);
 
     /// Retries up to this percentage of successes plus this many per second.
     ///
@@ -54,108 +66,117 @@ impl Budget {
 
     fn new(percent: u32, floor_per_second: u32) -> Self {
         let account = Account {
-            percent: percent.into(),
-            floor: u64::from(floor_per_second) * SLOTS,
-            origin: None,
-            slots: VecDeque::from([Slot::default()]),
-            newest: 0,
-            sum: Slot::default(),
+            limits: Limits::new(percent, floor_per_second),
+            last: Ring::new(Self::WINDOW),
         };
-        Self { account: Arc::new(Mutex::new(account)) }
+        let shared = Shared { successes: Tally::default(), account: Mutex::new(account) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Goes on with another share and floor; what was counted stays.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidBudget`] when the percentage is over 100; then nothing has changed.
+    pub fn reconfigure(&self, percent: u32, floor_per_second: u32) -> Result<(), InvalidBudget> {
+        if percent > 100 {
+            return Err(InvalidBudget { percent });
+        }
+        self.lock().limits = Limits::new(percent, floor_per_second);
+        Ok(())
     }
 
     /// Counts a success.
     pub fn deposit(&self, now: Instant) {
-        self.lock().add(now, Slot { successes: 1, retries: 0 });
+        // Once a second the account is turned; all other deposits are one atomic addition.
+        if !self.shared.successes.count(now) {
+            self.with(now, |account| account.last.add(SUCCESSES, 1));
+        }
     }
 
     /// Takes a retry out, if there is one.
     #[must_use = "without a withdrawal there is no right to retry"]
     pub fn withdraw(&self, now: Instant) -> bool {
-        let mut account = self.lock();
-        let allowed = account.left(now) > 0;
-        if allowed {
-            account.add(now, Slot { successes: 0, retries: 1 });
-        }
-        allowed
+        self.with(now, |account| {
+            let allowed = account.left() > 0;
+            account.last.add(RETRIES, allowed.into());
+            allowed
+        })
     }
 
     /// How many retries could be taken out at `now`.
     pub fn left(&self, now: Instant) -> u64 {
-        self.lock().left(now)
+        self.with(now, |account| account.left())
+    }
+
+    /// Uses the account with all successes in it and what is too old out of it.
+    fn with<T>(&self, now: Instant, use_it: impl FnOnce(&mut Account) -> T) -> T {
+        let mut account = self.lock();
+        // Before the turn: they belong to the second that may end now.
+        let waiting = self.shared.successes.take();
+        account.last.add(SUCCESSES, waiting);
+        account.last.turn_to(now);
+        let answer = use_it(&mut account);
+        self.shared.successes.publish(account.last.ends());
+        answer
     }
 
     fn lock(&self) -> MutexGuard<'_, Account> {
         // The sums are whole after each line that changes them.
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budget").field("last", &self.lock().sum).finish_non_exhaustive()
+        let account = self.lock();
+        f.debug_struct("Budget")
+            .field("limits", &account.limits)
+            .field("successes", &account.last.sum()[SUCCESSES])
+            .field("retries", &account.last.sum()[RETRIES])
+            .finish()
     }
 }
 
-/// Seconds that are remembered, one slot each.
-const SLOTS: u64 = 10;
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    successes: u64,
-    retries: u64,
-}
+/// What the account counts.
+const SUCCESSES: usize = 0;
+const RETRIES: usize = 1;
 
 #[derive(Debug)]
-struct Account {
+struct Limits {
     percent: u64,
+    /// Retries in the window whatever the successes.
     floor: u64,
-    origin: Option<Instant>,
-    /// Oldest first, the last one being the second number `newest`; at most [`SLOTS`].
-    slots: VecDeque<Slot>,
-    newest: u64,
-    sum: Slot,
+}
+
+impl Limits {
+    fn new(percent: u32, floor_per_second: u32) -> Self {
+        let floor = u64::from(floor_per_second) * Budget::WINDOW.as_secs();
+        Self { percent: percent.into(), floor }
+    }
+}
+
+struct Account {
+    limits: Limits,
+    last: Ring<2>,
 }
 
 impl Account {
-    fn add(&mut self, now: Instant, change: Slot) {
-        self.turn_to(now);
-        let slot = self.slots.back_mut().expect("there is always a slot for the present second");
-        for target in [slot, &mut self.sum] {
-            target.successes += change.successes;
-            target.retries += change.retries;
-        }
-    }
-
-    fn left(&mut self, now: Instant) -> u64 {
-        self.turn_to(now);
-        (self.sum.successes * self.percent / 100 + self.floor).saturating_sub(self.sum.retries)
-    }
-
-    /// Forgets the seconds that are out of the window. Time that runs back stands still.
-    fn turn_to(&mut self, now: Instant) {
-        let origin = *self.origin.get_or_insert(now);
-        let second = now.saturating_duration_since(origin).as_secs();
-        let passed = second.saturating_sub(self.newest);
-        for _ in 0..passed.min(SLOTS) {
-            if self.slots.len() as u64 == SLOTS
-                && let Some(oldest) = self.slots.pop_front()
-            {
-                self.sum.successes -= oldest.successes;
-                self.sum.retries -= oldest.retries;
-            }
-            self.slots.push_back(Slot::default());
-        }
-        self.newest = self.newest.max(second);
+    fn left(&self) -> u64 {
+        let sum = self.last.sum();
+        let allowed = sum[SUCCESSES] * self.limits.percent / 100 + self.limits.floor;
+        allowed.saturating_sub(sum[RETRIES])
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::testing::now;
+
+    const SLOTS: u64 = Budget::WINDOW.as_secs();
 
     fn withdrawals(budget: &Budget, now: Instant) -> u64 {
         (0..10_000).take_while(|_| budget.withdraw(now)).count() as u64
@@ -208,6 +229,38 @@ mod tests {
     }
 
     #[test]
+    fn another_share_goes_for_what_was_counted() {
+        let (budget, now) = (Budget::try_new(0, 0).unwrap(), now());
+        (0..100).for_each(|_| budget.deposit(now));
+        assert!(!budget.withdraw(now));
+        budget.reconfigure(10, 1).unwrap();
+        assert_eq!(withdrawals(&budget, now), 20);
+        budget.reconfigure(5, 0).unwrap();
+        assert!(!budget.withdraw(now));
+        assert!(budget.reconfigure(101, 0).is_err());
+    }
+
+    #[test]
+    fn threads_that_share_it_take_out_what_they_put_in_and_no_more() {
+        let (budget, now) = (Budget::try_new(20, 1).unwrap(), now());
+        let taken = std::sync::atomic::AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for step in 0..1_000 {
+                        let now = now + Duration::from_millis(step);
+                        budget.deposit(now);
+                        let allowed = u64::from(budget.withdraw(now));
+                        taken.fetch_add(allowed, std::sync::atomic::Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let all = taken.into_inner() + budget.left(now);
+        assert_eq!(all, 4_000 / 5 + 10);
+    }
+
+    #[test]
     fn a_share_over_the_whole_is_refused() {
         assert!(Budget::try_new(101, 0).unwrap_err().to_string().contains("`101` percent"));
     }
@@ -246,5 +299,46 @@ mod tests {
                 prop_assert!(all_retries <= most, "{all_retries} > {most}");
             }
         }
+    }
+}
+
+// `RUSTFLAGS="--cfg loom" cargo test -p regatta-resilience --lib loom`
+#[cfg(all(test, loom))]
+mod loom_tests {
+    //! Every interleaving of two threads.
+
+    use loom::thread;
+
+    use super::*;
+
+    #[test]
+    fn no_success_is_lost_or_counted_twice() {
+        loom::model(|| {
+            let now = crate::testing::now();
+            let budget = Budget::try_new(100, 0).unwrap();
+            // The second deposit and all later ones of the second take no lock.
+            budget.deposit(now);
+            let other = budget.clone();
+            let thread = thread::spawn(move || other.deposit(now));
+            let mine = u64::from(budget.withdraw(now));
+            thread.join().unwrap();
+            assert_eq!(mine + budget.left(now), 2);
+            assert_eq!(mine, 1);
+        });
+    }
+
+    #[test]
+    fn a_success_that_meets_the_turn_of_the_second_is_counted_once() {
+        loom::model(|| {
+            let now = crate::testing::now();
+            let later = now + Duration::from_secs(1);
+            let budget = Budget::try_new(100, 0).unwrap();
+            budget.deposit(now);
+            let other = budget.clone();
+            let thread = thread::spawn(move || other.deposit(now));
+            budget.deposit(later);
+            thread.join().unwrap();
+            assert_eq!(budget.left(later), 3);
+        });
     }
 }

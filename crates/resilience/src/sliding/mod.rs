@@ -1,0 +1,7 @@
+//! Counts over the last seconds, cheap enough for every call.
+
+mod ring;
+pub(crate) use ring::{Ring, nanos};
+
+mod tally;
+pub(crate) use tally::Tally;
