@@ -5,6 +5,7 @@ use regatta_core::ServiceName;
 use regatta_discovery::{Discover, Register};
 
 use crate::registry::Registry;
+use crate::reload::Source;
 use crate::settings::{Groups, Settings};
 use crate::{Result, Service, show};
 
@@ -16,11 +17,18 @@ pub struct Builder {
     config: Option<Config>,
     registry: Option<Registry>,
     logs: bool,
+    ends_process: bool,
 }
 
 impl Builder {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), config: None, registry: None, logs: true }
+        Self {
+            name: name.to_owned(),
+            config: None,
+            registry: None,
+            logs: true,
+            ends_process: false,
+        }
     }
 
     /// Takes this configuration in place of the file at `CONFIG_PATH` and the environment.
@@ -35,42 +43,62 @@ impl Builder {
         self
     }
 
+    /// Ends the process with exit code 2 where a setting is wrong, as [`Service::new`] says.
+    pub(crate) fn ends_process(mut self) -> Self {
+        self.ends_process = true;
+        self
+    }
+
     /// Leaves the process's log alone, for tests.
     pub fn quiet(mut self) -> Self {
         self.logs = false;
         self
     }
 
-    /// Opens the service. As [`Service::new`].
+    /// Opens the service. As [`Service::new`], but it never ends the process.
     ///
     /// # Errors
     ///
-    /// As [`Service::new`].
+    /// As [`Service::new`], wrong settings included.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
     pub async fn build(self) -> Result<Service> {
         // A service without settings of its own may read any key by its name.
-        self.open(|config| config.load_open::<Groups>().map(|groups| (groups, ()))).map(|(s, ())| s)
+        let load = |config: &Config| config.load_open::<Groups>().map(|groups| (groups, ()));
+        self.open(load, |config| config.load_open::<Groups>()).map(|(service, ())| service)
     }
 
-    /// Opens the service and reads its own settings. As [`Service::with_settings`].
+    /// Opens the service and reads its own settings. As [`Service::with_settings`], but it never
+    /// ends the process.
     ///
     /// # Errors
     ///
-    /// As [`Service::new`].
+    /// As [`Service::new`], wrong settings included.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
     pub async fn build_with<S: regatta_config::Groups>(self) -> Result<(Service, S)> {
-        self.open(|config| config.load::<(Groups, S)>())
+        let again = |config: &Config| config.load::<(Groups, S)>().map(|(groups, _)| groups);
+        self.open(Config::load::<(Groups, S)>, again)
     }
 
     fn open<S: regatta_config::Groups>(
         self,
         load: impl FnOnce(&Config) -> std::result::Result<(Groups, S), Problems>,
+        again: fn(&Config) -> std::result::Result<Groups, Problems>,
+    ) -> Result<(Service, S)> {
+        let ends_process = self.ends_process;
+        let opened = self.try_open(load, again);
+        opened.map_err(|error| if ends_process { error.end_process_if_setting() } else { error })
+    }
+
+    fn try_open<S: regatta_config::Groups>(
+        self,
+        load: impl FnOnce(&Config) -> std::result::Result<(Groups, S), Problems>,
+        again: fn(&Config) -> std::result::Result<Groups, Problems>,
     ) -> Result<(Service, S)> {
         let from_environment = self.config.is_none();
         let config = match self.config {
@@ -78,16 +106,18 @@ impl Builder {
             None => Config::from_environment(),
         };
         let loaded = config.and_then(|config| Ok((load(&config)?, config)));
+        let mut schemas = Vec::new();
+        Groups::schemas(&mut schemas);
+        S::schemas(&mut schemas);
         if from_environment && show::is_asked_for() {
-            let mut schemas = Vec::new();
-            Groups::schemas(&mut schemas);
-            S::schemas(&mut schemas);
             show::and_exit(loaded.map(|(_, config)| config.entries_of(&schemas)));
         }
         let ((groups, own), config) = loaded?;
         let name = ServiceName::try_new(&self.name)?;
+        let source = Source { config, schemas, load: again };
         let settings = Settings::from(groups);
-        let service = Service::assemble(name, config, settings, self.registry, self.logs)?;
+        let mut service = Service::assemble(name, source, settings, self.registry, self.logs)?;
+        service.ends_process = self.ends_process;
         Ok((service, own))
     }
 }

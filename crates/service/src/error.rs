@@ -36,9 +36,12 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A setting of the registration is out of range.
+    #[error("a setting of `registry` is not right")]
+    Registrar(#[source] regatta_discovery::InvalidSettings),
     /// A setting of the client is out of range.
     #[error("a setting of `client` is not right")]
-    Client(#[source] regatta_client::InvalidOptions),
+    Client(#[source] regatta_client::InvalidPolicies),
     /// The database's address or a setting of its pools is not right.
     #[cfg(feature = "database")]
     #[error("`database.url` or another setting of `database` is not right")]
@@ -76,6 +79,34 @@ impl Error {
     /// An error of the service's own, to return from `main`.
     pub fn own(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Own(error.into())
+    }
+
+    /// Whether a setting has to be corrected, as opposed to something around the service.
+    pub fn is_setting(&self) -> bool {
+        match self {
+            Self::Settings(_)
+            | Self::TelemetryOption(_)
+            | Self::Registry { .. }
+            | Self::Registrar(_)
+            | Self::Client(_)
+            | Self::Advertise(_)
+            | Self::Guard(_) => true,
+            // What telemetry refuses at start are its options, but for a missing runtime.
+            Self::Telemetry(error) => matches!(error, regatta_telemetry::Error::Option(_)),
+            #[cfg(feature = "database")]
+            Self::Database(_) => true,
+            Self::Name(_) | Self::Listen { .. } | Self::Reflection(_) | Self::Own(_) => false,
+        }
+    }
+
+    /// Prints an error of the settings as `main` does, and ends the process with exit code 2: a
+    /// `main` that returns the error could only end with 1, which supervisors take for a crash.
+    pub(crate) fn end_process_if_setting(self) -> Self {
+        if self.is_setting() {
+            eprintln!("Error: {self:?}");
+            std::process::exit(2)
+        }
+        self
     }
 }
 

@@ -55,6 +55,9 @@ pub mod settings;
 
 pub mod testing;
 
+mod admin;
+mod app;
+mod drain;
 mod health;
 mod identity;
 mod metrics;
@@ -62,6 +65,7 @@ mod metrics;
 mod migrate;
 mod openapi;
 mod registry;
+mod reload;
 mod serve;
 mod server;
 mod show;

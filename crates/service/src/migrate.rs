@@ -1,14 +1,18 @@
 //! Bringing the schema up without waiting for a database that is away.
 
+use std::sync::{Arc, OnceLock};
+
 use regatta_core::Chain;
 use regatta_database::{Database, Migration};
 
+use crate::health::Dependency;
 use crate::{Error, Result, Service};
 
 impl Service {
     /// Brings the schema of the service's database up to date. When the database is away it goes on
     /// trying in the background and the service starts all the same: not ready, until the schema is
-    /// there. Replicas that start together take turns.
+    /// there. Replicas that start together take turns. When it turns out then that the migrations do
+    /// not fit, the service stays unready, and `/health` has the reason under `schema`.
     ///
     /// # Errors
     ///
@@ -25,11 +29,23 @@ impl Service {
         };
         tracing::warn!(error = %Chain(&error), "starting without the database");
         let database = database.clone();
+        let outcome = Arc::new(OnceLock::new());
+        let probed = outcome.clone();
+        self.depend(Dependency::new("schema", true, move || {
+            std::future::ready(match probed.get() {
+                Some(outcome) => Clone::clone(outcome),
+                None => Err("waits for the database to bring it up to date".to_owned()),
+            })
+        }));
         self.tasks().spawn("migrate", |drain| async move {
             let migrating = database.migrate_when_reachable(migrations);
-            if let Some(Err(error)) = drain.run_until_cancelled(migrating).await {
-                tracing::error!(error = %Chain(&error), "the schema cannot be brought up to date");
+            let Some(migrated) = drain.run_until_cancelled(migrating).await else { return };
+            let migrated = migrated.map_err(|error| Chain(&error).to_string());
+            if let Err(error) = &migrated {
+                // Nothing here can mend it, and a restart would only lose the reason.
+                tracing::error!(error, "the schema cannot be brought up to date");
             }
+            let _first_and_only = outcome.set(migrated);
         });
         Ok(())
     }

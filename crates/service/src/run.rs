@@ -3,27 +3,22 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
-use http::header;
 use regatta_core::InstanceId;
 use regatta_discovery::{Check, Probe, Registrar, RegistrarSettings, Registration, Standing};
-use regatta_telemetry::{RouteLayer, Telemetry};
+use regatta_telemetry::Telemetry;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tonic::service::RoutesBuilder;
-use tower_layer::Layer;
 
-use crate::health::{self, Dependency, GrpcHealth, Health};
-use crate::serve::{Rules, Serve};
+use crate::admin::Admin;
+use crate::app::{App, app};
+use crate::drain::{Budget, Stage};
+use crate::health::{Dependency, Health};
+use crate::reload::Reload;
 use crate::server::{self, Limits, Phase};
-use crate::settings::{GrpcAuth, RegistrySettings};
+use crate::settings::RegistrySettings;
 use crate::tasks::Tasks;
-use crate::{Error, Guard, Result, Service, identity, metrics, openapi};
-
-/// axum's own limit on bodies, in bytes.
-const AXUM_BODY_LIMIT: u64 = 2 * 1024 * 1024;
+use crate::{Error, Result, Service, identity, metrics};
 
 /// A service that has its port and does not serve yet.
 #[derive(Debug)]
@@ -35,9 +30,13 @@ pub struct Server {
     app: App,
     limits: Limits,
     linger: Duration,
+    drain_timeout: Duration,
     health: Health,
     registrar: Option<Registrar>,
+    admin: Option<Admin>,
     tasks: Tasks,
+    #[cfg(feature = "database")]
+    databases: Vec<regatta_database::Database>,
     telemetry: Telemetry,
 }
 
@@ -45,25 +44,39 @@ impl Server {
     pub(crate) fn bind(mut service: Service) -> Result<Self> {
         let settings = service.settings.clone();
         let address = SocketAddr::new(settings.server.host, settings.server.port);
-        let listen = |source| Error::Listen { address, source };
-        let listener = server::bind(address).map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let (listener, address) = listen(address)?;
         let instance = identity::instance(&service.name, &settings.service, address);
         let instance = instance.map_err(Error::Advertise)?;
         let id = instance.id.clone();
-        let registrar = service.registry.register.take().map(|registry| {
-            let registration = registration(instance, &settings.registry, &service);
-            // The defaults are in range.
-            Registrar::try_new(registry, registration, RegistrarSettings::default())
-        });
-        let registrar = registrar.and_then(std::result::Result::ok);
+        let registrar = match service.registry.register.take() {
+            Some(registry) => {
+                let registration = registration(instance, &settings.registry, &service);
+                let registrar =
+                    Registrar::try_new(registry, registration, RegistrarSettings::default());
+                Some(registrar.map_err(Error::Registrar)?)
+            }
+            None => None,
+        };
         if let Some(registrar) = &registrar {
             let handle = registrar.handle();
             service.depend(Dependency::new("registry", false, move || {
-                let standing = handle.standing();
-                async move { tell(&standing) }
+                let handle = handle.clone();
+                async move { tell(&handle.standing()) }
             }));
         }
+        let reload = Reload::new(&service);
+        let handle = reload.handle();
+        if reload.watches() {
+            let probed = handle.clone();
+            service.depend(Dependency::new("configuration", false, move || {
+                std::future::ready(probed.refused().map_or(Ok(()), Err))
+            }));
+            service.tasks.spawn("reload", |drain| reload.run(drain));
+        }
+        let admin = match settings.admin.listen {
+            Some(address) => Some(Admin::bind(address, &service, handle)?),
+            None => None,
+        };
         let health = Health::new(service.dependencies.lock().map_or_else(
             |poisoned| poisoned.into_inner().clone(),
             |dependencies| dependencies.clone(),
@@ -71,6 +84,11 @@ impl Server {
         metrics::observe_process(&service.telemetry);
         let (tasks, telemetry) = (service.tasks.clone(), service.telemetry.clone());
         let (limits, linger) = (settings.server.limits(), settings.server.linger);
+        #[cfg(feature = "database")]
+        let databases = service
+            .databases
+            .lock()
+            .map_or_else(|poisoned| poisoned.into_inner().clone(), |databases| databases.clone());
         let app = app(service, &health)?;
         Ok(Self {
             listener,
@@ -79,9 +97,13 @@ impl Server {
             app,
             limits,
             linger,
+            drain_timeout: settings.server.drain_timeout,
             health,
             registrar,
+            admin,
             tasks,
+            #[cfg(feature = "database")]
+            databases,
             telemetry,
         })
     }
@@ -104,40 +126,65 @@ impl Server {
     pub async fn run(self, drain: CancellationToken) {
         let (phase, leaving) = (Phase::default(), CancellationToken::new());
         tracing::info!(address = %self.address, instance = %self.instance, "serving");
-        let serving = server::serve(self.listener, self.app, self.limits.clone(), phase.clone());
+        if let Some(admin) = self.admin {
+            tracing::info!(address = %admin.address(), "admin address");
+            self.tasks.spawn("admin", |drain| admin.run(drain));
+        }
+        let serving = server::serve(self.listener, self.app, self.limits, phase.clone());
+        // Ends after `leaving`, never before.
         let registered = async {
-            if let Some(registrar) = self.registrar {
-                registrar.run(leaving.clone()).await;
+            match self.registrar {
+                Some(registrar) => registrar.run(leaving.clone()).await,
+                None => leaving.cancelled().await,
             }
         };
-        let goodbye = async {
-            drain.cancelled().await;
+        let close = async {
+            let mut registered = std::pin::pin!(registered);
+            tokio::select! {
+                () = drain.cancelled() => (),
+                () = registered.as_mut() => (),
+            }
+            let budget = Budget::begin(Instant::now().into_std(), self.drain_timeout);
+            let end_of = |stage| Instant::from_std(budget.end_of(stage));
             self.health.leave();
             leaving.cancel();
-        };
-        let close = async {
-            // Ends when the instance is out of the registry, or that took too long.
-            tokio::join!(goodbye, registered);
+            let _given_up = timeout_at(end_of(Stage::Deregister), registered).await;
             phase.leave();
-            tokio::time::sleep(self.linger).await;
-            phase.close();
+            let lingered = budget.linger(Instant::now().into_std(), self.linger);
+            tokio::time::sleep_until(lingered.into()).await;
+            phase.close(end_of(Stage::Requests));
+            budget
         };
-        let (cut_off, ()) = tokio::join!(serving, close);
+        let (cut_off, budget) = tokio::join!(serving, close);
+        let end_of = |stage| Instant::from_std(budget.end_of(stage));
         if cut_off > 0 {
-            let limit = self.limits.drain_timeout;
-            tracing::warn!(
-                cut_off,
-                ?limit,
-                "connections were cut off, for the drain took too long"
-            );
+            let limit = self.drain_timeout;
+            tracing::warn!(cut_off, ?limit, "connections were cut off: the drain took too long");
         }
-        let left = self.tasks.finish(self.limits.drain_timeout).await;
+        let left = self.tasks.finish(end_of(Stage::Tasks)).await;
         if left > 0 {
             tracing::warn!(left, "tasks did not end in time");
         }
+        #[cfg(feature = "database")]
+        {
+            let close = futures::future::join_all(self.databases.iter().map(|it| it.close()));
+            if timeout_at(end_of(Stage::Flush), close).await.is_err() {
+                tracing::warn!("databases did not close in time");
+            }
+        }
         tracing::info!("stopped");
-        self.telemetry.shutdown().await;
+        if timeout_at(end_of(Stage::Flush), self.telemetry.shutdown()).await.is_err() {
+            tracing::warn!("telemetry was not sent in time");
+        }
     }
+}
+
+/// Takes the port, and tells the real one.
+pub(crate) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = server::bind(address).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// What callers find in the registry.
@@ -168,74 +215,3 @@ fn tell(standing: &Standing) -> std::result::Result<(), String> {
         Standing::Gone => Err("deregistered".to_owned()),
     }
 }
-
-/// Everything the port serves.
-fn app(mut service: Service, health: &Health) -> Result<App> {
-    let version = service.shown_version();
-    let document = openapi::complete(service.document, service.name.as_str(), &version);
-    // Made once: it is the same for every request.
-    let document = bytes::Bytes::from(document.to_json().unwrap_or_default());
-    let telemetry = service.telemetry.clone();
-    let own = Router::new()
-        .route("/openapi.json", get(async move || ([JSON], document)))
-        .route(
-            "/metrics",
-            get(async move || {
-                let media = (header::CONTENT_TYPE, Telemetry::METRICS_MEDIA_TYPE);
-                ([media], telemetry.metrics_text())
-            }),
-        )
-        .merge(health::routes(health.clone(), version));
-    // Health answers without a token, also where `auth.grpc` asks for one: orchestrators have none.
-    let mut open = RoutesBuilder::default();
-    open.add_service(GrpcHealth::server(health.clone(), service.grpc_services.clone()));
-    service.grpc_services.insert("grpc.health.v1.Health".to_owned());
-    if !service.descriptors.is_empty() {
-        let reflection = || {
-            let mut builder = tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-            for set in &service.descriptors {
-                builder = builder.register_encoded_file_descriptor_set(set);
-            }
-            builder
-        };
-        // v1alpha for the clients, grpcurl among them, that ask for it first.
-        let v1 = reflection().build_v1().map_err(Error::Reflection)?;
-        let v1alpha = reflection().build_v1alpha().map_err(Error::Reflection)?;
-        service.grpc.add_service(v1).add_service(v1alpha);
-        for version in ["v1", "v1alpha"] {
-            service.grpc_services.insert(format!("grpc.reflection.{version}.ServerReflection"));
-        }
-    }
-    // tonic's own fallback would answer every unknown path of REST.
-    let mut grpc = service.grpc.routes().into_axum_router().reset_fallback();
-    if service.settings.auth.grpc == GrpcAuth::Required {
-        let guard = Guard::open(&service.settings.auth)?;
-        grpc = grpc.route_layer(guard.token());
-    }
-    let settings = &service.settings.server;
-    let open = open.routes().into_axum_router().reset_fallback();
-    let mut router = service.router.merge(own).merge(grpc).merge(open);
-    if settings.max_body_bytes.0 > AXUM_BODY_LIMIT {
-        // Ours is the limit then.
-        router = router.layer(DefaultBodyLimit::disable());
-    }
-    let rules = Rules {
-        max_body_bytes: settings.max_body_bytes.0,
-        request_timeout: settings.request_timeout,
-        grpc_services: service.grpc_services,
-        tracker: service.tasks.tracker().clone(),
-    };
-    let timeout = Some(settings.request_timeout);
-    let telemetry = service.telemetry.server_layer().with_timeout(timeout);
-    // Before the layer, or axum would build each handler's route anew for each request.
-    let router: Router = router.with_state(());
-    // All else is outside of the router: a layer inside costs each request a boxed future.
-    let router = router.layer(RouteLayer);
-    Ok(telemetry.layer(Serve::new(router, rules)))
-}
-
-/// What is called for each request.
-type App = regatta_telemetry::Serve<Serve>;
-
-const JSON: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/json");

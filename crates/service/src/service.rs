@@ -17,6 +17,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::health::Dependency;
 use crate::registry::Registry;
+use crate::reload::Source;
 use crate::routes::Rest;
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -37,8 +38,10 @@ use crate::{Builder, Error, Guard, Result, Server};
 pub struct Service {
     pub(crate) name: ServiceName,
     pub(crate) version: Option<String>,
-    pub(crate) config: Config,
+    pub(crate) source: Source,
     pub(crate) settings: Settings,
+    /// Whether wrong settings end the process; see [`Service::new`].
+    pub(crate) ends_process: bool,
     pub(crate) telemetry: Telemetry,
     pub(crate) registry: Registry,
     /// Whether the registry was given to the builder, as tests do.
@@ -47,6 +50,9 @@ pub struct Service {
     pub(crate) tasks: Tasks,
     /// Added to by what is opened through a shared reference.
     pub(crate) dependencies: Mutex<Vec<Dependency>>,
+    /// Closed at the end.
+    #[cfg(feature = "database")]
+    pub(crate) databases: Mutex<Vec<regatta_database::Database>>,
     pub(crate) router: Router,
     pub(crate) document: OpenApi,
     pub(crate) grpc: RoutesBuilder,
@@ -59,16 +65,20 @@ impl Service {
     /// starts its telemetry, and finds its registry. Connects to nothing, so it needs nothing to
     /// be up. Call it inside a tokio runtime, once a process.
     ///
+    /// Wrong settings, found here or later (by [`Service::auth`], say), end the process with exit
+    /// code 2, all of them told on standard error, each with its place and remedy. To get them as
+    /// an error, open the service by [`Service::builder`].
+    ///
     /// # Errors
     ///
-    /// [`Error`] says all that is wrong with the settings, each with its place and remedy; return
-    /// it from `main`.
+    /// [`Error`] when something else keeps it from starting; return it from `main`, which ends the
+    /// process with exit code 1.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
     pub async fn new(name: &str) -> Result<Self> {
-        Self::builder(name).build().await
+        Self::builder(name).ends_process().build().await
     }
 
     /// Opens a service that has settings of its own: a struct made by [`crate::settings!`], or a
@@ -82,7 +92,7 @@ impl Service {
     ///
     /// Cancel safe.
     pub async fn with_settings<S: Groups>(name: &str) -> Result<(Self, S)> {
-        Self::builder(name).build_with::<S>().await
+        Self::builder(name).ends_process().build_with::<S>().await
     }
 
     /// Opens a service otherwise than from the environment, as tests do.
@@ -92,15 +102,16 @@ impl Service {
 
     pub(crate) fn assemble(
         name: ServiceName,
-        config: Config,
+        source: Source,
         settings: Settings,
         registry: Option<Registry>,
         logs: bool,
     ) -> Result<Self> {
-        let identity = Identity::new(name.as_str())
+        let mut identity = Identity::new(name.as_str())
             .with_version(settings.service.version.as_deref().unwrap_or_default())
             .with_instance(settings.service.instance.as_deref().unwrap_or_default());
-        let options = settings.telemetry.options(logs.then_some(&settings.log));
+        let logs = logs.then_some(&settings.log);
+        let options = settings.telemetry.options(logs, &source.config, &mut identity);
         let options = options.map_err(Error::TelemetryOption)?;
         let telemetry = Telemetry::init(identity, options).map_err(Error::Telemetry)?;
         let has_given_registry = registry.is_some();
@@ -108,19 +119,22 @@ impl Service {
             Some(registry) => registry,
             None => Registry::open(&settings.registry)?,
         };
-        let client = Client::try_new(registry.discover.clone(), settings.client.options());
+        let client = Client::try_new(registry.discover.clone(), settings.client.policies());
         let client = client.map_err(Error::Client)?;
         Ok(Self {
             name,
             version: None,
-            config,
+            source,
             settings,
+            ends_process: false,
             telemetry,
             registry,
             has_given_registry,
             client,
             tasks: Tasks::default(),
             dependencies: Mutex::default(),
+            #[cfg(feature = "database")]
+            databases: Mutex::default(),
             router: Router::new(),
             document: utoipa_axum::router::OpenApiRouter::<()>::new().into_openapi(),
             grpc: RoutesBuilder::default(),
@@ -136,7 +150,7 @@ impl Service {
 
     /// Its configuration, for single values by their dotted key.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.source.config
     }
 
     /// What the operator has set about the chassis itself.
@@ -180,7 +194,7 @@ impl Service {
     ///
     /// [`Error::Guard`] when there is no key, or it cannot be used.
     pub fn auth(&self) -> Result<Guard> {
-        Ok(Guard::open(&self.settings.auth)?)
+        Guard::open(&self.settings.auth).map_err(|error| self.refuse(error.into()))
     }
 
     /// The service's own database, by `database.url` (`DATABASE_URL`) or its parts; without any of
@@ -195,7 +209,9 @@ impl Service {
         let settings = &self.settings;
         let keys = ["url", "host", "port", "name", "user", "password"];
         let is_set = settings.database.url.is_some()
-            || keys.iter().any(|key| self.config.origin(&format!("database.{key}")).is_some());
+            || keys
+                .iter()
+                .any(|key| self.source.config.origin(&format!("database.{key}")).is_some());
         let url = if is_set {
             settings.database.to_url()
         } else {
@@ -206,7 +222,11 @@ impl Service {
         };
         let options = settings.pools.options(self.name.as_str());
         let database = regatta_database::Database::open(url.expose(), &options);
-        let database = database.map_err(Error::Database)?;
+        let database = database.map_err(|error| self.refuse(Error::Database(error)))?;
+        // A push leaves the list whole, whoever panicked.
+        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        databases.push(database.clone());
+        drop(databases);
         let probed = database.clone();
         self.depend(Dependency::new("database", true, move || {
             let database = probed.clone();
@@ -299,13 +319,15 @@ impl Service {
     ///
     /// Cancel safe: the port is free again.
     pub async fn bind(self) -> Result<Server> {
-        Server::bind(self)
+        let ends_process = self.ends_process;
+        let bound = Server::bind(self);
+        bound.map_err(|error| if ends_process { error.end_process_if_setting() } else { error })
     }
 
     /// Serves until SIGTERM or SIGINT (Ctrl-C), then drains: not ready, deregistered, still
-    /// serving for `server.linger`, then no new connections, requests in flight are finished for at
-    /// most `server.drain_timeout`, telemetry is sent. A second signal ends the process at once,
-    /// with exit code 1.
+    /// serving for `server.linger`, then no new connections, requests in flight and tasks are
+    /// finished, databases closed, telemetry is sent: all of it within `server.drain_timeout`. A
+    /// second signal ends the process at once, with exit code 1.
     ///
     /// # Errors
     ///
@@ -322,6 +344,11 @@ impl Service {
             () = server.run(drain) => Ok(()),
             never = signals.act() => match never {},
         }
+    }
+
+    /// An error of an opened service; one of the settings ends the process if that is wanted.
+    pub(crate) fn refuse(&self, error: Error) -> Error {
+        if self.ends_process { error.end_process_if_setting() } else { error }
     }
 
     pub(crate) fn depend(&self, dependency: Dependency) {

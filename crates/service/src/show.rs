@@ -26,7 +26,8 @@ pub(crate) fn and_exit(loaded: Result<Vec<Entry>, Problems>) -> ! {
     }
 }
 
-fn to_json(entries: &[Entry]) -> serde_json::Value {
+/// The entries as JSON: key, value, origin.
+pub(crate) fn to_json(entries: &[Entry]) -> serde_json::Value {
     let entry = |entry: &Entry| json!({ "key": entry.key, "value": entry.value, "origin": entry.origin.to_string() });
     entries.iter().map(entry).collect()
 }

@@ -15,8 +15,8 @@ pub struct Tasks {
 
 impl Tasks {
     /// Runs a task beside the requests. It is handed the token that is cancelled when the last
-    /// request in flight is answered; it should then return soon, for the process waits for it no
-    /// longer than `server.drain_timeout`. A panic is logged under the task's name.
+    /// request in flight is answered; it should then return soon: the process waits for it to nine tenths of
+    /// `server.drain_timeout`. A panic is logged under the task's name.
     pub fn spawn<F, R>(&self, name: &'static str, task: F)
     where
         F: FnOnce(CancellationToken) -> R,
@@ -36,10 +36,10 @@ impl Tasks {
     }
 
     /// Tells every task to end and waits for them; returns how many are left.
-    pub(crate) async fn finish(&self, within: std::time::Duration) -> usize {
+    pub(crate) async fn finish(&self, until: tokio::time::Instant) -> usize {
         self.drain.cancel();
         self.tracker.close();
-        let _elapsed = tokio::time::timeout(within, self.tracker.wait()).await;
+        let _elapsed = tokio::time::timeout_at(until, self.tracker.wait()).await;
         self.tracker.len()
     }
 }
@@ -50,6 +50,10 @@ mod tests {
 
     use super::*;
 
+    fn in_five_seconds() -> tokio::time::Instant {
+        tokio::time::Instant::now() + Duration::from_secs(5)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn tasks_hear_of_the_drain_and_are_waited_for() {
         let tasks = Tasks::default();
@@ -59,7 +63,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let _ = told.send(());
         });
-        assert_eq!(tasks.finish(Duration::from_secs(5)).await, 0);
+        assert_eq!(tasks.finish(in_five_seconds()).await, 0);
         assert!(heard.await.is_ok());
     }
 
@@ -67,13 +71,13 @@ mod tests {
     async fn a_task_that_does_not_end_is_not_waited_for_longer_than_the_limit() {
         let tasks = Tasks::default();
         tasks.spawn("stubborn", |_drain| std::future::pending());
-        assert_eq!(tasks.finish(Duration::from_secs(5)).await, 1);
+        assert_eq!(tasks.finish(in_five_seconds()).await, 1);
     }
 
     #[tokio::test]
     async fn a_panic_ends_its_own_task_only() {
         let tasks = Tasks::default();
         tasks.spawn("broken", |_drain| async { panic!("expected by this test") });
-        assert_eq!(tasks.finish(Duration::from_secs(5)).await, 0);
+        assert_eq!(tasks.finish(in_five_seconds()).await, 0);
     }
 }

@@ -41,8 +41,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until the phase is closed and the last request in flight is answered, or `drain_timeout`
-/// is over. Returns the number of connections that were cut off.
+/// Serves until the phase is closed and the last request in flight is answered, or its time is
+/// over ([`Phase::cut_off`]). Returns the number of connections that were cut off.
 pub(crate) async fn serve<S, F, B>(
     listener: TcpListener,
     service: S,
@@ -60,7 +60,7 @@ where
     let mut connections = JoinSet::new();
     let spawn = |stream: TcpStream, permit, connections: &mut JoinSet<()>| {
         prepare(&stream);
-        let watchdog = Watchdog::new(limits.header_read_timeout, limits.idle_timeout);
+        let watchdog = Watchdog::new(&limits);
         let (builder, service, phase) = (builder.clone(), service.clone(), phase.clone());
         connections.spawn(connection::serve(stream, permit, builder, service, watchdog, phase));
     };
@@ -95,7 +95,7 @@ where
     }
     drop(listener);
     let finish = async { while connections.join_next().await.is_some() {} };
-    let _elapsed = tokio::time::timeout(limits.drain_timeout, finish).await;
+    let _elapsed = tokio::time::timeout_at(phase.cut_off(), finish).await;
     let cut_off = connections.len();
     connections.shutdown().await;
     cut_off

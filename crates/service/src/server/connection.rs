@@ -55,6 +55,7 @@ pub(super) async fn serve<S, F, B>(
     // First of leaving, then of closing. A child, so that connections do not meet at one lock.
     let mut next = phase.leaving().child_token();
     let (mut has_left, mut has_closed, mut is_graced) = (false, false, false);
+    let mut is_sent_away = false;
     let mut grace = pin!(tokio::time::sleep(FIRST_REQUEST_GRACE));
     let rarely = Rarely::new();
     loop {
@@ -106,6 +107,13 @@ pub(super) async fn serve<S, F, B>(
             }
             Event::Tick(now) => match watchdog.look(now.into_std(), gauge.activity()) {
                 Verdict::Keep => (),
+                // GOAWAY: a request that is on its way is answered, and so is what a slow peer still
+                // reads. At the next verdict of this kind that has lasted for too long.
+                Verdict::Idle if gauge.activity().is_http2 && !is_sent_away => {
+                    is_sent_away = true;
+                    watchdog.begin_again();
+                    connection.as_mut().graceful_shutdown();
+                }
                 verdict => {
                     tracing::debug!(?verdict, "closing a connection");
                     return;

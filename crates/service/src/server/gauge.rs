@@ -29,6 +29,10 @@ pub(super) struct Gauge {
     bytes: AtomicU64,
     /// Whether the first byte is that of the preface; no method of HTTP/1.1 in use begins with PRI.
     is_http2: AtomicBool,
+    /// Whether the latest write found no room: the peer reads more slowly than we write.
+    is_blocked: AtomicBool,
+    /// Bytes written.
+    written: AtomicU64,
 }
 
 impl Gauge {
@@ -39,6 +43,8 @@ impl Gauge {
             is_reading: self.is_reading.load(Relaxed),
             // A peer that began the preface and stopped is as slow as any other.
             is_http2: self.is_http2.load(Relaxed) && self.bytes.load(Relaxed) >= HTTP2_PREFACE.1,
+            is_blocked: self.is_blocked.load(Relaxed),
+            written: self.written.load(Relaxed),
         }
     }
 
@@ -52,6 +58,17 @@ impl Gauge {
         }
         if !self.is_reading.load(Relaxed) {
             self.is_reading.store(true, Relaxed);
+        }
+    }
+
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = result {
+            // One task at a time writes, so nothing is lost between load and store.
+            self.written.store(self.written.load(Relaxed) + *bytes as u64, Relaxed);
+        }
+        let is_blocked = result.is_pending();
+        if self.is_blocked.load(Relaxed) != is_blocked {
+            self.is_blocked.store(is_blocked, Relaxed);
         }
     }
 
@@ -104,7 +121,7 @@ impl<B: Body> Body for InFlightBody<B> {
 }
 
 pin_project! {
-    /// A connection's stream of bytes, which tells the gauge what it reads.
+    /// A connection's stream of bytes, which tells the gauge what it reads and writes.
     pub(super) struct Gauged<T> {
         #[pin]
         pub(super) stream: T,
@@ -137,7 +154,10 @@ impl<T: AsyncWrite> AsyncWrite for Gauged<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write(cx, bytes)
+        let this = self.project();
+        let result = this.stream.poll_write(cx, bytes);
+        this.gauge.wrote(&result);
+        result
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -157,7 +177,10 @@ impl<T: AsyncWrite> AsyncWrite for Gauged<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write_vectored(cx, slices)
+        let this = self.project();
+        let result = this.stream.poll_write_vectored(cx, slices);
+        this.gauge.wrote(&result);
+        result
     }
 }
 
@@ -176,6 +199,18 @@ mod tests {
         assert_eq!((during.is_reading, during.in_flight, during.requests), (false, 1, 1));
         drop(in_flight);
         assert_eq!(gauge.activity().in_flight, 0);
+    }
+
+    #[test]
+    fn a_write_without_room_is_blocked_until_one_finds_it() {
+        let gauge = Gauge::default();
+        gauge.wrote(&Poll::Ready(Ok(7)));
+        gauge.wrote(&Poll::Pending);
+        let blocked = gauge.activity();
+        assert_eq!((blocked.is_blocked, blocked.written), (true, 7));
+        gauge.wrote(&Poll::Ready(Ok(3)));
+        let free = gauge.activity();
+        assert_eq!((free.is_blocked, free.written), (false, 10));
     }
 
     #[test]

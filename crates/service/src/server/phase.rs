@@ -1,8 +1,9 @@
 //! How far a server has gone on its way out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How far a server has gone on its way out; cheap to clone.
@@ -15,6 +16,8 @@ pub(crate) struct Phase {
     is_leaving: Arc<AtomicBool>,
     leaving: CancellationToken,
     closed: CancellationToken,
+    /// When requests in flight are cut off; set before `closed`.
+    cut_off: Arc<OnceLock<Instant>>,
 }
 
 impl Phase {
@@ -24,9 +27,11 @@ impl Phase {
         self.leaving.cancel();
     }
 
-    /// Takes no new connections from now on.
-    pub(crate) fn close(&self) {
+    /// Takes no new connections from now on, and cuts off at that instant what is in flight then.
+    pub(crate) fn close(&self, cut_off: Instant) {
         self.leave();
+        // Closed twice, the first instant holds.
+        let _ = self.cut_off.set(cut_off);
         self.closed.cancel();
     }
 
@@ -37,6 +42,11 @@ impl Phase {
 
     pub(crate) fn leaving(&self) -> &CancellationToken {
         &self.leaving
+    }
+
+    /// When requests in flight are cut off; now, unless [`Phase::close`] said otherwise.
+    pub(crate) fn cut_off(&self) -> Instant {
+        self.cut_off.get().copied().unwrap_or_else(Instant::now)
     }
 
     pub(crate) fn closed(&self) -> &CancellationToken {

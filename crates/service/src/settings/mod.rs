@@ -13,7 +13,10 @@ mod telemetry;
 pub use telemetry::{LogFormat, LogSettings, TelemetrySettings};
 
 mod client;
-pub use client::{ClientSettings, Strategy};
+pub use client::{ClientSettings, ServiceCallSettings, ServicesSettings, Strategy};
+
+mod admin;
+pub use admin::{AdminSettings, ReloadSettings};
 
 mod auth;
 pub use auth::{AuthSettings, GrpcAuth, KeyAlgorithm};
@@ -29,6 +32,7 @@ use regatta_config::{DatabaseSettings, RedisSettings};
 #[cfg(feature = "database")]
 pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
+    (AdminSettings, ReloadSettings),
     (TelemetrySettings, LogSettings),
     (DatabaseSettings, PoolSettings, RedisSettings),
 );
@@ -37,6 +41,7 @@ pub type Groups = (
 #[cfg(not(feature = "database"))]
 pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
+    (AdminSettings, ReloadSettings),
     (TelemetrySettings, LogSettings),
     (DatabaseSettings, RedisSettings),
 );
@@ -55,6 +60,10 @@ pub struct Settings {
     pub client: ClientSettings,
     /// Whose tokens are believed.
     pub auth: AuthSettings,
+    /// The port for operators.
+    pub admin: AdminSettings,
+    /// Settings that change while the service runs.
+    pub reload: ReloadSettings,
     /// What is sent to a collector.
     pub telemetry: TelemetrySettings,
     /// The log.
@@ -70,7 +79,8 @@ pub struct Settings {
 
 impl From<Groups> for Settings {
     fn from(groups: Groups) -> Self {
-        let ((service, server, registry, client, auth), (telemetry, log), stores) = groups;
+        let ((service, server, registry, client, auth), (admin, reload), (telemetry, log), stores) =
+            groups;
         #[cfg(feature = "database")]
         let (database, pools, redis) = stores;
         #[cfg(not(feature = "database"))]
@@ -81,6 +91,8 @@ impl From<Groups> for Settings {
             registry,
             client,
             auth,
+            admin,
+            reload,
             telemetry,
             log,
             database,

@@ -18,9 +18,12 @@ settings! {
         pub max_connections: usize = 10_000, range 1..;
         /// Longest time for the header of a request, and for the first bytes of a new connection.
         pub header_read_timeout: Duration = Duration::from_secs(10), range POSITIVE..;
-        /// How long an HTTP/1.1 connection is kept open between two requests; longer than the
-        /// caller keeps it (the gateway: 60 s), so that it is not closed under a request.
+        /// How long a connection is kept open between two requests; longer than the caller keeps
+        /// it (the gateway: 60 s), so that it is not closed under a request.
         pub idle_timeout: Duration = Duration::from_secs(75), range POSITIVE..;
+        /// How long a client may take no byte of an answer that waits for it; then its connection
+        /// is closed. A slow download goes on for as long as it progresses.
+        pub write_timeout: Duration = Duration::from_secs(30), range POSITIVE..;
         /// Bytes of a request's header; more is answered with 431.
         pub max_header_bytes: ByteSize = ByteSize::kib(64), range ByteSize::kib(8)..=ByteSize::mib(1);
         /// Bytes of a request's body; more is answered with 413. Messages of gRPC have their own
@@ -34,10 +37,13 @@ settings! {
         /// Time between two pings on an HTTP/2 connection, and how long one may stay unanswered.
         pub http2_keep_alive: Duration = Duration::from_secs(20), range POSITIVE..;
         /// Time between leaving the registry and closing the port: callers that have not heard of
-        /// it yet are still served.
+        /// it yet are still served. At most two fifths of `drain_timeout`.
         pub linger: Duration = Duration::from_secs(1);
-        /// Longest wait for requests in flight after that, and for tasks.
-        pub drain_timeout: Duration = Duration::from_secs(20);
+        /// Longest time from SIGTERM to the end of the process, all stages together: out of the
+        /// registry by a fifth of it, lingering to two fifths, requests in flight to four fifths,
+        /// tasks to nine tenths, databases and telemetry to the end. Below the 30 s after which
+        /// Kubernetes kills.
+        pub drain_timeout: Duration = Duration::from_secs(15);
     }
 }
 
@@ -50,10 +56,10 @@ impl ServerSettings {
             max_connections: self.max_connections,
             header_read_timeout: self.header_read_timeout,
             idle_timeout: self.idle_timeout,
+            write_timeout: self.write_timeout,
             max_header_bytes: self.max_header_bytes.as_usize(),
             max_concurrent_streams: self.max_concurrent_streams,
             http2_keep_alive: self.http2_keep_alive,
-            drain_timeout: self.drain_timeout,
         }
     }
 }

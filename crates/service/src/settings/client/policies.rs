@@ -1,0 +1,159 @@
+//! From what an operator set to what the client does.
+
+use std::sync::Arc;
+
+use regatta_client::{Options, Policies};
+use regatta_resilience::breaker::{self, SlowCalls};
+use regatta_resilience::retry::Backoff;
+use regatta_traffic::balance;
+
+use super::{ClientSettings, ServiceCallSettings, Strategy};
+
+impl ClientSettings {
+    /// The policies of all services, and of those with settings of their own.
+    pub(crate) fn policies(&self) -> Policies {
+        let policies = Policies::new(self.options());
+        self.services.0.iter().fold(policies, |policies, (name, own)| {
+            policies.with_service(name.clone(), own.options(self))
+        })
+    }
+
+    fn options(&self) -> Options {
+        let mut options = Options::default();
+        options.timeout = self.timeout;
+        options.try_timeout = self.try_timeout;
+        options.connect_timeout = self.connect_timeout;
+        options.discovery_timeout = self.discovery_timeout;
+        options.retry.tries = self.tries;
+        let longest = Backoff::default().cap(u32::MAX);
+        // The range of the setting keeps the first below the longest.
+        if let Ok(backoff) = Backoff::try_new(self.first_backoff, longest) {
+            options.retry.backoff = backoff;
+        }
+        options.retry_percent = self.retry_percent;
+        options.retries_per_second = self.retries_per_second;
+        options.cluster.balance = match self.strategy {
+            Strategy::RoundRobin => balance::Strategy::RoundRobin,
+            Strategy::Random => balance::Strategy::Random,
+            Strategy::Weighted => balance::Strategy::Weighted,
+        };
+        options.cluster.breaker = Some(self.breaker());
+        options.idle_timeout = self.idle_timeout;
+        options.max_idle = self.max_idle;
+        options.max_http2 = self.max_http2;
+        options.max_body_bytes = self.max_body_bytes.as_usize();
+        options.replay_bytes = self.replay_bytes.as_usize();
+        options
+    }
+
+    fn breaker(&self) -> breaker::Settings {
+        let slow = SlowCalls { at_least: self.slow_call, percent: self.slow_percent };
+        breaker::Settings::default()
+            .with_failure_threshold(self.failure_threshold)
+            .with_open_for(self.open_for)
+            .with_probes(self.probes)
+            .with_failure_percent((self.failure_percent > 0).then_some(self.failure_percent))
+            .with_slow((!self.slow_call.is_zero()).then_some(slow))
+            .with_window(self.failure_window, self.minimum_calls)
+    }
+}
+
+impl ServiceCallSettings {
+    fn options(&self, all: &ClientSettings) -> Options {
+        let mut options = all.with(self).options();
+        if let Some(versions) = &self.versions {
+            options.cluster.subsets = Arc::new(versions.clone());
+        }
+        options
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use regatta_config::{Config, Setting as _};
+    use regatta_core::ServiceName;
+
+    use super::*;
+
+    fn policies(yaml: &str, variables: &[(&str, &str)]) -> Result<Policies, String> {
+        let variables = variables.iter().map(|(name, text)| ((*name).into(), (*text).into()));
+        let config = Config::builder().yaml("c.yaml", yaml).environment(variables).build().unwrap();
+        let settings = config.load::<ClientSettings>().map_err(|error| error.to_string())?;
+        Ok(settings.policies())
+    }
+
+    fn users() -> ServiceName {
+        ServiceName::try_new("user-service").unwrap()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_client() {
+        let ours = format!("{:?}", ClientSettings::default().policies().default);
+        assert_eq!(ours, format!("{:?}", Options::default()));
+    }
+
+    #[test]
+    fn a_service_differs_in_what_is_set_for_it_and_in_nothing_else() {
+        let yaml = "client:\n  tries: 2\n  services:\n    user-service: {timeout: 3s}\n";
+        let policies = policies(yaml, &[]).unwrap();
+        let own = policies.of(&users());
+        assert_eq!((own.timeout, own.retry.tries), (Duration::from_secs(3), 2));
+        assert_eq!(policies.default.timeout, Duration::from_secs(15));
+    }
+
+    #[test]
+    fn weights_of_versions_come_from_the_file_or_from_one_variable() {
+        let yaml = "client: {services: {user-service: {versions: {v1: 90, v2: 10}}}}";
+        let variable = [("CLIENT__SERVICES__USER_SERVICE__VERSIONS", "v1=90,v2=10")];
+        for policies in [policies(yaml, &[]), policies("", &variable)] {
+            let subsets = policies.unwrap().of(&users()).cluster.subsets.clone();
+            assert_eq!(format!("{subsets:?}"), r#"{"v1": 90, "v2": 10}"#);
+        }
+    }
+
+    #[test]
+    fn a_variable_lies_above_the_file_for_the_same_service() {
+        let yaml = "client: {services: {user-service: {timeout: 3s, tries: 1}}}";
+        let variable = [("CLIENT__SERVICES__USER_SERVICE__TIMEOUT", "4s")];
+        let own = policies(yaml, &variable).unwrap().of(&users()).clone();
+        assert_eq!((own.timeout, own.retry.tries), (Duration::from_secs(4), 1));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (yaml, part) in [
+            ("services: {user-service: {tires: 1}}", "did you mean `tries`"),
+            ("services: {user-service: {tries: 99}}", "client.services.user-service.tries"),
+            ("services: {\"1\": {}}", "is not a service name"),
+            ("services: {a: {versions: {v1: 0}}}", "a weight above 0"),
+            ("services: 3", "expected a map"),
+            ("failure_percent: 101", "client.failure_percent"),
+        ] {
+            let error = policies(&format!("client: {{{yaml}}}"), &[]).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn zero_switches_a_rule_off() {
+        let yaml = "client: {failure_percent: 0, slow_call: 2s, slow_percent: 70}";
+        let breaker = policies(yaml, &[]).unwrap().default.cluster.breaker.unwrap();
+        assert_eq!(breaker.failure_percent, None);
+        let slow = SlowCalls { at_least: Duration::from_secs(2), percent: 70 };
+        assert_eq!(breaker.slow, Some(slow));
+        let default = ClientSettings::default().policies().default.cluster.breaker.unwrap();
+        assert_eq!(default.slow, None);
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let yaml = "client: {services: {a: {timeout: 3s, versions: {v1: 1}}, b: {tries: 2}}}";
+        let config = Config::builder().yaml("c.yaml", yaml).build().unwrap();
+        let written = config.load::<ClientSettings>().unwrap().services.write().unwrap();
+        let again = Config::builder().yaml("c.yaml", &format!("client: {{services: {written}}}"));
+        let again = again.build().unwrap().load::<ClientSettings>().unwrap();
+        assert_eq!(again.services.write().unwrap(), written);
+    }
+}
