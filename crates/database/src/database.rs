@@ -1,14 +1,14 @@
 //! The handle a service holds.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use regatta_core::Chain;
 
-use crate::migrate::{self, MigrateError, Migration};
+use crate::migrate::{self, MigrateError, Migration, Schema};
 use crate::url::Target;
-use crate::{Error, OpenError, Options, Postgres, Sqlite};
+use crate::{Changes, Error, OpenError, Options, Postgres, Sqlite, Transaction};
 
 /// First and longest pause between two tries to migrate a database that is away. The longest one
 /// bounds how long a service stays unready after its database came back.
@@ -20,8 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub struct Database {
     engine: Engine,
     migration_timeout: Duration,
-    /// Set from the first try to migrate until one succeeds.
-    schema_is_pending: Arc<AtomicBool>,
+    /// The schemas that are wanted and not there: from the first try to migrate until one succeeds.
+    pending: Arc<Mutex<BTreeSet<&'static str>>>,
 }
 
 /// The two engines. SQL is written for each of them.
@@ -50,8 +50,8 @@ impl Database {
             }
             Target::Postgres(connect) => Engine::Postgres(Postgres::open(connect, options)),
         };
-        let schema_is_pending = Arc::default();
-        Ok(Self { engine, migration_timeout: options.migration_timeout, schema_is_pending })
+        let pending = Arc::default();
+        Ok(Self { engine, migration_timeout: options.migration_timeout, pending })
     }
 
     /// The engine, to write SQL for.
@@ -103,10 +103,23 @@ impl Database {
     ///
     /// Cancel safe: nothing or everything is applied.
     pub async fn migrate(&self, migrations: &[Migration]) -> Result<(), MigrateError> {
-        // A flag that only `probe` reads; no other memory hangs on it.
-        self.schema_is_pending.store(true, Ordering::Relaxed);
-        migrate::run(&self.engine, migrations, self.migration_timeout).await?;
-        self.schema_is_pending.store(false, Ordering::Relaxed);
+        self.migrate_schema(&Schema::service(migrations)).await
+    }
+
+    /// As [`Database::migrate`], for the tables of a part that the service uses, which are numbered
+    /// by themselves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::migrate`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing or everything is applied.
+    pub async fn migrate_schema(&self, schema: &Schema<'_>) -> Result<(), MigrateError> {
+        self.pending().insert(schema.name);
+        migrate::run(&self.engine, schema, self.migration_timeout).await?;
+        self.pending().remove(schema.name);
         Ok(())
     }
 
@@ -126,9 +139,26 @@ impl Database {
         &self,
         migrations: &[Migration],
     ) -> Result<(), MigrateError> {
+        self.migrate_schema_when_reachable(&Schema::service(migrations)).await
+    }
+
+    /// [`Database::migrate_schema`], again and again while the database is away, as
+    /// [`Database::migrate_when_reachable`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`MigrateError`] when trying again cannot help.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing or everything is applied.
+    pub async fn migrate_schema_when_reachable(
+        &self,
+        schema: &Schema<'_>,
+    ) -> Result<(), MigrateError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.migrate(migrations).await {
+            match self.migrate_schema(schema).await {
                 Err(error) if error.is_unavailable() => {
                     tracing::warn!(error = %Chain(&error), "cannot migrate yet; trying again");
                 }
@@ -154,10 +184,33 @@ impl Database {
             Engine::Sqlite(sqlite) => sqlite.probe().await?,
             Engine::Postgres(postgres) => postgres.probe().await?,
         }
-        if self.schema_is_pending.load(Ordering::Relaxed) {
+        if !self.pending().is_empty() {
             return Err(Error::SchemaPending);
         }
         Ok(())
+    }
+
+    /// Begins a transaction that may write: `BEGIN IMMEDIATE` in SQLite, READ COMMITTED in
+    /// PostgreSQL. Dropped without a commit, it is rolled back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sqlite::begin`] and [`Postgres::begin`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what was begun is rolled back.
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        Ok(match &self.engine {
+            Engine::Sqlite(sqlite) => Transaction::Sqlite(sqlite.begin().await?),
+            Engine::Postgres(postgres) => Transaction::Postgres(postgres.begin().await?),
+        })
+    }
+
+    /// Tells and hears of commits, in whatever process they are made. `channel` names what changed:
+    /// at most 63 characters.
+    pub fn changes(&self, channel: &'static str) -> Changes {
+        Changes::new(&self.engine, channel)
     }
 
     /// Closes the pools after the queries that run; later ones fail as unavailable.
@@ -170,5 +223,10 @@ impl Database {
             Engine::Sqlite(sqlite) => sqlite.close().await,
             Engine::Postgres(postgres) => postgres.close().await,
         }
+    }
+
+    fn pending(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+        // A set of names is whole whatever happened to who held it.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

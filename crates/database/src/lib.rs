@@ -55,4 +55,13 @@ mod error;
 pub use error::{Cause, Error};
 
 mod migrate;
-pub use migrate::{MigrateError, Migration};
+pub use migrate::{MigrateError, Migration, Schema};
+
+mod transaction;
+pub use transaction::Transaction;
+
+mod changes;
+pub use changes::{Changes, Watcher};
+
+mod horizon;
+pub use horizon::Horizon;

@@ -28,10 +28,47 @@ pub struct Migration {
     pub postgres: &'static str,
 }
 
+/// A part's tables, migrated apart from the service's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema<'a> {
+    /// Its name: lower-case letters and `_`. What is applied is kept in `regatta_migrations_<name>`.
+    pub name: &'static str,
+    /// Its steps, numbered from 1.
+    pub migrations: &'a [Migration],
+}
+
+impl<'a> Schema<'a> {
+    /// The service's own tables, whose steps are kept in `regatta_migrations`.
+    pub(crate) fn service(migrations: &'a [Migration]) -> Self {
+        Self { name: "", migrations }
+    }
+
+    /// The table with what is applied.
+    fn table(&self) -> String {
+        match self.name {
+            "" => "regatta_migrations".to_owned(),
+            name => format!("regatta_migrations_{name}"),
+        }
+    }
+
+    /// The name goes into statements, so it is held to what needs no quotes.
+    fn validate(&self) -> Result<(), MigrateError> {
+        let is_name = self.name.len() <= 32
+            && self.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        if is_name { Ok(()) } else { Err(MigrateError::Name { name: self.name }) }
+    }
+}
+
 /// The schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrateError {
+    /// The schema's name is none.
+    #[error("schema name `{name}` is not valid; use up to 32 lower-case letters and `_`")]
+    Name {
+        /// What it was.
+        name: &'static str,
+    },
     /// The service's own list is wrong.
     #[error("migration `{version}` is out of order; number migrations from 1 upwards, each once")]
     Unordered {
@@ -99,12 +136,13 @@ struct Applied {
 /// Brings the engine's schema up; `limit` bounds the wait for another replica and each statement.
 pub(crate) async fn run(
     engine: &Engine,
-    migrations: &[Migration],
+    schema: &Schema<'_>,
     limit: Duration,
 ) -> Result<(), MigrateError> {
+    schema.validate()?;
     match engine {
-        Engine::Sqlite(sqlite) => sqlite::run(sqlite, migrations, limit).await,
-        Engine::Postgres(postgres) => postgres::run(postgres, migrations, limit).await,
+        Engine::Sqlite(sqlite) => sqlite::run(sqlite, schema, limit).await,
+        Engine::Postgres(postgres) => postgres::run(postgres, schema, limit).await,
     }
 }
 

@@ -20,6 +20,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct Postgres {
     pool: PgPool,
+    /// Two connections for news: one to hear them, one to tell them.
+    news: PgPool,
 }
 
 impl Postgres {
@@ -40,8 +42,15 @@ impl Postgres {
             .idle_timeout(options.idle_timeout)
             .max_lifetime(options.max_lifetime)
             .test_before_acquire(true)
-            .connect_lazy_with(connect);
-        Self { pool }
+            .connect_lazy_with(connect.clone());
+        let news = PgPoolOptions::new()
+            .min_connections(0)
+            .max_connections(2)
+            .acquire_timeout(options.acquire_timeout)
+            .idle_timeout(options.idle_timeout)
+            // News tell nothing that is not committed already; a flush for them would be for nothing.
+            .connect_lazy_with(connect.options([("synchronous_commit", "off")]));
+        Self { pool, news }
     }
 
     /// The connections; each statement commits by itself.
@@ -88,7 +97,13 @@ impl Postgres {
         Ok(tokio::time::timeout(limit, connecting).await.map_err(|_| late())??)
     }
 
+    /// The connections for `LISTEN` and `NOTIFY`, apart from those for queries.
+    pub(crate) fn news(&self) -> &PgPool {
+        &self.news
+    }
+
     pub(crate) async fn close(&self) {
+        self.news.close().await;
         self.pool.close().await;
     }
 }

@@ -1,6 +1,6 @@
 //! SQLite: one writer, several readers, and every commit on the disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -25,6 +25,8 @@ const JOURNAL_SIZE_LIMIT: &str = "67108864";
 pub struct Sqlite {
     writer: SqlitePool,
     reader: SqlitePool,
+    /// None for a database in memory.
+    file: Option<PathBuf>,
 }
 
 impl Sqlite {
@@ -42,6 +44,7 @@ impl Sqlite {
             return Ok(Self::in_memory(connect, options));
         }
         create_folder(connect.get_filename())?;
+        let file = Some(connect.get_filename().to_owned());
         let connect = connect
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -51,14 +54,14 @@ impl Sqlite {
         let reader = pool(options)
             .max_connections(options.max_connections)
             .connect_lazy_with(connect.pragma("query_only", "ON"));
-        Ok(Self { writer, reader })
+        Ok(Self { writer, reader, file })
     }
 
     /// Memory that lives as long as its one connection, so reading and writing share it for ever.
     fn in_memory(connect: SqliteConnectOptions, options: &Options) -> Self {
         let pool = pool(options).max_connections(1).idle_timeout(None).max_lifetime(None);
         let pool = pool.connect_lazy_with(connect);
-        Self { writer: pool.clone(), reader: pool }
+        Self { writer: pool.clone(), reader: pool, file: None }
     }
 
     /// Connections that only read; a statement that writes fails.
@@ -87,6 +90,11 @@ impl Sqlite {
     /// Cancel safe: what was begun is rolled back.
     pub async fn begin(&self) -> Result<SqliteTransaction<'static>, Error> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// The file; none for a database in memory.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Reads the file's header: opens it, takes the shared lock, finds a database or not.

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use sqlx::{Acquire, AssertSqlSafe, PgTransaction};
 
-use super::{Applied, MigrateError, Migration, announce, checksum, plan};
+use super::{Applied, MigrateError, Migration, Schema, announce, checksum, plan};
 use crate::{Error, Postgres};
 
 /// `regatta` in ASCII. Advisory locks are per database, so services do not meet on it.
 const LOCK: i64 = 0x0072_6567_6174_7461;
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS regatta_migrations (
+/// The columns of the table with what is applied.
+const COLUMNS: &str = "(
     version BIGINT PRIMARY KEY,
     name TEXT NOT NULL,
     checksum BYTEA NOT NULL,
@@ -19,17 +20,20 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS regatta_migrations (
 
 pub(super) async fn run(
     postgres: &Postgres,
-    migrations: &[Migration],
+    schema: &Schema<'_>,
     limit: Duration,
 ) -> Result<(), MigrateError> {
     let mut connection = postgres.connect().await?;
     let mut transaction = connection.begin().await.map_err(Error::from)?;
     lock(&mut transaction, limit).await?;
-    sqlx::raw_sql(TABLE).execute(&mut *transaction).await.map_err(Error::from)?;
-    let applied = applied(&mut transaction).await?;
-    let pending = plan::pending(migrations, &applied, |migration| migration.postgres)?;
+    // The name is made of letters and `_` alone, so it needs no quotes here and below.
+    let table = schema.table();
+    let create = AssertSqlSafe(format!("CREATE TABLE IF NOT EXISTS {table} {COLUMNS}"));
+    sqlx::raw_sql(create).execute(&mut *transaction).await.map_err(Error::from)?;
+    let applied = applied(&mut transaction, &table).await?;
+    let pending = plan::pending(schema.migrations, &applied, |migration| migration.postgres)?;
     for migration in &pending {
-        apply(&mut transaction, migration)
+        apply(&mut transaction, &table, migration)
             .await
             .map_err(|source| MigrateError::Step { version: migration.version, source })?;
     }
@@ -49,17 +53,20 @@ async fn lock(transaction: &mut PgTransaction<'_>, limit: Duration) -> Result<()
     Ok(())
 }
 
-async fn applied(transaction: &mut PgTransaction<'_>) -> Result<Vec<Applied>, Error> {
-    let rows: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT version, checksum FROM regatta_migrations ORDER BY version")
-            .fetch_all(&mut **transaction)
-            .await?;
+async fn applied(transaction: &mut PgTransaction<'_>, table: &str) -> Result<Vec<Applied>, Error> {
+    let select = AssertSqlSafe(format!("SELECT version, checksum FROM {table} ORDER BY version"));
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(select).fetch_all(&mut **transaction).await?;
     Ok(rows.into_iter().map(|(version, checksum)| Applied { version, checksum }).collect())
 }
 
-async fn apply(transaction: &mut PgTransaction<'_>, migration: &Migration) -> Result<(), Error> {
+async fn apply(
+    transaction: &mut PgTransaction<'_>,
+    table: &str,
+    migration: &Migration,
+) -> Result<(), Error> {
     sqlx::raw_sql(migration.postgres).execute(&mut **transaction).await?;
-    sqlx::query("INSERT INTO regatta_migrations (version, name, checksum) VALUES ($1, $2, $3)")
+    let insert = format!("INSERT INTO {table} (version, name, checksum) VALUES ($1, $2, $3)");
+    sqlx::query(AssertSqlSafe(insert))
         .bind(migration.version)
         .bind(migration.name)
         .bind(checksum(migration.postgres))

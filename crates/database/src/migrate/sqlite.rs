@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::SqliteTransaction;
+use sqlx::{AssertSqlSafe, SqliteTransaction};
 
-use super::{Applied, MigrateError, Migration, announce, checksum, plan};
+use super::{Applied, MigrateError, Migration, Schema, announce, checksum, plan};
 use crate::{Error, Sqlite};
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS regatta_migrations (
+/// The columns of the table with what is applied.
+const COLUMNS: &str = "(
     version INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     checksum BLOB NOT NULL,
@@ -16,7 +17,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS regatta_migrations (
 
 pub(super) async fn run(
     sqlite: &Sqlite,
-    migrations: &[Migration],
+    schema: &Schema<'_>,
     limit: Duration,
 ) -> Result<(), MigrateError> {
     // SQLite's busy timeout is per statement and shorter than another replica may need.
@@ -30,11 +31,14 @@ pub(super) async fn run(
             Err(error) => return Err(error.into()),
         }
     };
-    sqlx::raw_sql(TABLE).execute(&mut *transaction).await.map_err(Error::from)?;
-    let applied = applied(&mut transaction).await?;
-    let pending = plan::pending(migrations, &applied, |migration| migration.sqlite)?;
+    // The name is made of letters and `_` alone, so it needs no quotes here and below.
+    let table = schema.table();
+    let create = AssertSqlSafe(format!("CREATE TABLE IF NOT EXISTS {table} {COLUMNS}"));
+    sqlx::raw_sql(create).execute(&mut *transaction).await.map_err(Error::from)?;
+    let applied = applied(&mut transaction, &table).await?;
+    let pending = plan::pending(schema.migrations, &applied, |migration| migration.sqlite)?;
     for migration in &pending {
-        apply(&mut transaction, migration)
+        apply(&mut transaction, &table, migration)
             .await
             .map_err(|source| MigrateError::Step { version: migration.version, source })?;
     }
@@ -43,20 +47,23 @@ pub(super) async fn run(
     Ok(())
 }
 
-async fn applied(transaction: &mut SqliteTransaction<'_>) -> Result<Vec<Applied>, Error> {
-    let rows: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT version, checksum FROM regatta_migrations ORDER BY version")
-            .fetch_all(&mut **transaction)
-            .await?;
+async fn applied(
+    transaction: &mut SqliteTransaction<'_>,
+    table: &str,
+) -> Result<Vec<Applied>, Error> {
+    let select = AssertSqlSafe(format!("SELECT version, checksum FROM {table} ORDER BY version"));
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(select).fetch_all(&mut **transaction).await?;
     Ok(rows.into_iter().map(|(version, checksum)| Applied { version, checksum }).collect())
 }
 
 async fn apply(
     transaction: &mut SqliteTransaction<'_>,
+    table: &str,
     migration: &Migration,
 ) -> Result<(), Error> {
     sqlx::raw_sql(migration.sqlite).execute(&mut **transaction).await?;
-    sqlx::query("INSERT INTO regatta_migrations (version, name, checksum) VALUES (?1, ?2, ?3)")
+    let insert = format!("INSERT INTO {table} (version, name, checksum) VALUES (?1, ?2, ?3)");
+    sqlx::query(AssertSqlSafe(insert))
         .bind(migration.version)
         .bind(migration.name)
         .bind(checksum(migration.sqlite))
