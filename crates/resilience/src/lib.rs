@@ -18,6 +18,7 @@
 //! what callers measure.
 
 pub mod breaker;
+pub mod concurrency;
 pub mod outlier;
 pub mod rate_limit;
 pub mod retry;

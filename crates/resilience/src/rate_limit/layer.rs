@@ -2,19 +2,19 @@
 
 use tower_layer::Layer;
 
-use crate::rate_limit::{RateLimit, SlidingWindow};
+use crate::rate_limit::{Limiter, RateLimit};
 
 /// Limits the calls per client; `key` says who the client of a request is.
 #[derive(Clone, Debug)]
 pub struct RateLimitLayer<K> {
-    limiter: SlidingWindow,
+    limiter: Limiter,
     key: K,
 }
 
 impl<K> RateLimitLayer<K> {
     /// A layer whose clients are what `key` answers, any `Fn(&Request) -> impl Hash`.
-    pub fn new(limiter: SlidingWindow, key: K) -> Self {
-        Self { limiter, key }
+    pub fn new(limiter: impl Into<Limiter>, key: K) -> Self {
+        Self { limiter: limiter.into(), key }
     }
 }
 

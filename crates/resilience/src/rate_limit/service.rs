@@ -7,19 +7,19 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::rate_limit::{RateLimited, SlidingWindow};
+use crate::rate_limit::{Limiter, RateLimited};
 use crate::{BoxError, now};
 
 /// Answers [`RateLimited`] to calls over their client's limit.
 #[derive(Clone, Debug)]
 pub struct RateLimit<S, K> {
     inner: S,
-    limiter: SlidingWindow,
+    limiter: Limiter,
     key: K,
 }
 
 impl<S, K> RateLimit<S, K> {
-    pub(crate) fn new(inner: S, limiter: SlidingWindow, key: K) -> Self {
+    pub(crate) fn new(inner: S, limiter: Limiter, key: K) -> Self {
         Self { inner, limiter, key }
     }
 }

@@ -1,4 +1,4 @@
-//! The windows of one shard's clients, in memory that is bounded.
+//! What is remembered about one shard's clients, in memory that is bounded.
 //!
 //! Each client has a slot of its own while there is room. When there is none, a client whose calls
 //! have all left its window makes room: forgetting it changes nothing. When there is no such
@@ -7,32 +7,56 @@
 //! passes, though a newcomer may be refused for what others did. A client that gets a slot of its
 //! own later takes the shared window's calls along, as if all had been its own.
 
+use crate::rate_limit::Decision;
 use crate::rate_limit::index::Index;
-use crate::rate_limit::window::{Decision, Rule, Window};
+
+/// What is remembered about one client. Time is in ticks, from 1, and never runs back.
+pub(crate) trait Cell: Clone + Default {
+    /// What is the same for all clients of a limiter.
+    type Rule: Copy;
+
+    /// Admits and counts a call, or not.
+    fn check(&mut self, rule: Self::Rule, now: u64) -> Decision;
+
+    /// Forgets the calls that count no more.
+    fn forget(&mut self, rule: Self::Rule, now: u64);
+
+    /// Whether no call counts any more, so that forgetting the client changes nothing.
+    fn is_over(&self, rule: Self::Rule, now: u64) -> bool;
+
+    /// Takes over another's calls in place of its own.
+    fn copy_from(&mut self, other: &Self);
+
+    /// Bytes on the heap.
+    fn heap_bytes(&self) -> usize;
+
+    /// The most bytes on the heap under this rule.
+    fn most_heap_bytes(rule: Self::Rule) -> usize;
+}
 
 #[derive(Debug)]
-pub(crate) struct Shard {
+pub(crate) struct Shard<C> {
     capacity: usize,
     index: Index,
-    slots: Vec<Slot>,
+    slots: Vec<Slot<C>>,
     /// Ends of the list of slots in the order of their last admitted call.
     oldest: u32,
     newest: u32,
-    shared: Box<[Window]>,
+    shared: Box<[C]>,
     now: u64,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Slot<C> {
     hash: u64,
-    window: Window,
+    cell: C,
     older: u32,
     newer: u32,
 }
 
 const NONE: u32 = u32::MAX;
 
-impl Shard {
+impl<C: Cell> Shard<C> {
     /// Windows for so many clients, and so many shared ones.
     pub(crate) fn new(capacity: usize, shared: usize) -> Self {
         Self {
@@ -41,32 +65,31 @@ impl Shard {
             slots: Vec::with_capacity(capacity),
             oldest: NONE,
             newest: NONE,
-            shared: vec![Window::default(); shared].into_boxed_slice(),
+            shared: vec![C::default(); shared].into_boxed_slice(),
             now: 0,
         }
     }
 
-    /// The most bytes that a shard takes under this limit.
-    pub(crate) fn most_bytes(capacity: usize, shared: usize, limit: u32) -> usize {
-        let slot = size_of::<Slot>() + Window::most_heap_bytes(limit);
-        let window = size_of::<Window>() + Window::most_heap_bytes(limit);
-        size_of::<Self>() + Index::bytes(capacity) + capacity * slot + shared * window
+    /// The most bytes that a shard takes under this rule.
+    pub(crate) fn most_bytes(capacity: usize, shared: usize, rule: C::Rule) -> usize {
+        let slot = size_of::<Slot<C>>() + C::most_heap_bytes(rule);
+        let cell = size_of::<C>() + C::most_heap_bytes(rule);
+        size_of::<Self>() + Index::bytes(capacity) + capacity * slot + shared * cell
     }
 
     /// The bytes that it takes now.
     pub(crate) fn bytes(&self) -> usize {
-        let heap = |windows: &mut dyn Iterator<Item = &Window>| -> usize {
-            windows.map(Window::heap_bytes).sum()
-        };
+        let heap =
+            |cells: &mut dyn Iterator<Item = &C>| -> usize { cells.map(Cell::heap_bytes).sum() };
         size_of::<Self>()
             + Index::bytes(self.capacity)
-            + self.slots.capacity() * size_of::<Slot>()
-            + self.shared.len() * size_of::<Window>()
-            + heap(&mut self.slots.iter().map(|slot| &slot.window))
+            + self.slots.capacity() * size_of::<Slot<C>>()
+            + self.shared.len() * size_of::<C>()
+            + heap(&mut self.slots.iter().map(|slot| &slot.cell))
             + heap(&mut self.shared.iter())
     }
 
-    pub(crate) fn check(&mut self, rule: Rule, hash: u64, now: u64) -> Decision {
+    pub(crate) fn check(&mut self, rule: C::Rule, hash: u64, now: u64) -> Decision {
         // Callers read the clock before they took the lock, so the order may be another.
         self.now = self.now.max(now);
         let now = self.now;
@@ -76,7 +99,7 @@ impl Shard {
             let shared = shared_window(&self.shared, hash);
             return self.shared[shared].check(rule, now);
         };
-        let decision = self.slots[slot as usize].window.check(rule, now);
+        let decision = self.slots[slot as usize].cell.check(rule, now);
         if decision.allowed {
             self.unlink(slot);
             self.link_newest(slot);
@@ -85,16 +108,16 @@ impl Shard {
     }
 
     /// A slot for a new client; none when all are in use.
-    fn admit_client(&mut self, rule: Rule, hash: u64, now: u64) -> Option<u32> {
+    fn admit_client(&mut self, rule: C::Rule, hash: u64, now: u64) -> Option<u32> {
         let slot = if self.slots.len() < self.capacity {
             let slot = self.slots.len() as u32;
-            let window = Window::default();
-            self.slots.push(Slot { hash, window, older: NONE, newer: NONE });
+            let cell = C::default();
+            self.slots.push(Slot { hash, cell, older: NONE, newer: NONE });
             slot
         } else {
             let slot = self.oldest;
             let held = &self.slots[slot as usize];
-            if !held.window.is_over(rule, now) {
+            if !held.cell.is_over(rule, now) {
                 return None;
             }
             let (slots, old) = (&self.slots, held.hash);
@@ -106,7 +129,7 @@ impl Shard {
         shared.forget(rule, now);
         let held = &mut self.slots[slot as usize];
         held.hash = hash;
-        held.window.copy_from(shared);
+        held.cell.copy_from(shared);
         self.index.insert(hash, slot);
         self.link_newest(slot);
         Some(slot)
@@ -135,7 +158,7 @@ impl Shard {
     }
 }
 
-fn shared_window(shared: &[Window], hash: u64) -> usize {
+fn shared_window<C>(shared: &[C], hash: u64) -> usize {
     // Bits that chose neither the shard nor, mostly, the place in the index.
     (hash >> 8) as usize % shared.len()
 }

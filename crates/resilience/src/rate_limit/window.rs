@@ -3,21 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What the limiter says about one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Decision {
-    /// Whether the call may be made; if so it is counted.
-    pub allowed: bool,
-    /// Calls per window.
-    pub limit: u32,
-    /// Calls that would still be admitted now.
-    pub remaining: u32,
-    /// When the whole limit is free again, if the client makes no more calls.
-    pub reset: Duration,
-    /// When the next call will be admitted, if the client makes none before; zero if at once.
-    pub retry_after: Duration,
-}
+use crate::rate_limit::Decision;
+use crate::rate_limit::shard::Cell;
 
 /// What is the same for all windows of a limiter.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +29,13 @@ impl Rule {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
     admitted: VecDeque<u32>,
-    pub(crate) last: u64,
+    last: u64,
 }
 
-impl Window {
-    /// Admits and counts a call, or not.
-    pub(crate) fn check(&mut self, rule: Rule, now: u64) -> Decision {
+impl Cell for Window {
+    type Rule = Rule;
+
+    fn check(&mut self, rule: Rule, now: u64) -> Decision {
         self.forget(rule, now);
         let allowed = self.admitted.len() < rule.limit as usize;
         if allowed {
@@ -72,8 +60,7 @@ impl Window {
         }
     }
 
-    /// Forgets the calls that have left the window.
-    pub(crate) fn forget(&mut self, rule: Rule, now: u64) {
+    fn forget(&mut self, rule: Rule, now: u64) {
         if self.is_over(rule, now) {
             self.admitted.clear();
             return;
@@ -85,19 +72,27 @@ impl Window {
         }
     }
 
-    /// Whether every call has left the window.
-    pub(crate) fn is_over(&self, rule: Rule, now: u64) -> bool {
+    fn is_over(&self, rule: Rule, now: u64) -> bool {
         now - self.last >= u64::from(rule.window)
     }
 
-    /// Takes over another window's calls in place of its own.
-    pub(crate) fn copy_from(&mut self, other: &Self) {
+    fn copy_from(&mut self, other: &Self) {
         self.admitted.clear();
         self.admitted.reserve_exact(other.admitted.len());
         self.admitted.extend(&other.admitted);
         self.last = other.last;
     }
 
+    fn heap_bytes(&self) -> usize {
+        self.admitted.capacity() * size_of::<u32>()
+    }
+
+    fn most_heap_bytes(rule: Rule) -> usize {
+        (rule.limit as usize).max(LEAST) * size_of::<u32>()
+    }
+}
+
+impl Window {
     /// Doubles, but never past the limit, as the deque would by itself.
     fn make_room(&mut self, rule: Rule) {
         let (length, capacity) = (self.admitted.len(), self.admitted.capacity());
@@ -105,16 +100,6 @@ impl Window {
             let next = (capacity * 2).clamp(LEAST, (rule.limit as usize).max(LEAST));
             self.admitted.reserve_exact(next - length);
         }
-    }
-
-    /// Bytes on the heap.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        self.admitted.capacity() * size_of::<u32>()
-    }
-
-    /// The most bytes on the heap under this limit.
-    pub(crate) fn most_heap_bytes(limit: u32) -> usize {
-        (limit as usize).max(LEAST) * size_of::<u32>()
     }
 }
 

@@ -2,5 +2,6 @@
 //! The layers and their handles, seen from their callers.
 
 mod breaker;
+mod concurrency;
 mod rate_limit;
 mod timeout;

@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use std::sync::Arc;
+
 use regatta_resilience::rate_limit::{
-    InvalidSettings, RateLimitLayer, RateLimited, Settings, SlidingWindow,
+    Algorithm, Decision, Gcra, InvalidSettings, Limiter, OnOutage, RateLimitLayer, RateLimited,
+    Settings, SharedLimiter, SlidingWindow, Steadfast, Unavailable, conformance,
 };
 use tokio::time::advance;
 use tower::{Layer, Service, service_fn};
@@ -92,6 +95,9 @@ fn a_setting_out_of_range_is_named_with_its_value() {
     assert!(message(Settings::new(1_000_001, MINUTE)).contains("limit is `1000001`"));
     assert!(message(Settings::new(1, Duration::ZERO)).contains("window is `0ns`"));
     assert!(message(Settings::new(1, Duration::from_secs(86_401))).contains("window is `86401s`"));
+    let burst = |burst| Gcra::try_new(Settings::new(5, MINUTE), burst).unwrap_err().to_string();
+    assert!(burst(0).contains("burst is `0`; use 1 to the limit, 5"));
+    assert!(burst(6).contains("burst is `6`"));
     let error = SlidingWindow::try_new(Settings::new(1, MINUTE).with_max_bytes(9)).unwrap_err();
     let InvalidSettings::Memory { least, .. } = error else { panic!("{error}") };
     assert!(SlidingWindow::try_new(Settings::new(1, MINUTE).with_max_bytes(least)).is_ok());
@@ -109,6 +115,99 @@ async fn the_layer_answers_with_the_limit_and_when_to_come_back() {
     assert_eq!((limited.limit, limited.retry_after), (1, Duration::from_secs(40)));
     advance(limited.retry_after).await;
     assert!(service.call("alice").await.is_ok());
+}
+
+#[test]
+fn a_million_ids_take_no_more_than_the_stated_bytes_of_either_algorithm() {
+    const MOST: usize = 4 << 20;
+    let settings = || Settings::new(60, MINUTE).with_max_bytes(MOST);
+    let now = clock();
+    for algorithm in [Algorithm::SlidingWindow, Algorithm::Gcra { burst: 10 }] {
+        let limiter = Limiter::try_new(settings(), algorithm).unwrap();
+        for client in 0..1_000_000 {
+            limiter.check(&client, now);
+        }
+        assert!(limiter.bytes() <= MOST, "{algorithm:?}: {} bytes", limiter.bytes());
+    }
+}
+
+#[test]
+fn the_default_memory_paces_a_million_clients() {
+    let limiter = Gcra::try_new(Settings::default(), Gcra::default_burst(60)).unwrap();
+    assert!((1_000_000..1_100_000).contains(&limiter.capacity()), "{}", limiter.capacity());
+    assert_eq!((limiter.limit(), limiter.window(), limiter.burst()), (60, MINUTE, 6));
+}
+
+#[test]
+fn threads_that_share_a_pacing_limiter_admit_the_burst_and_no_more() {
+    let limiter = Gcra::try_new(Settings::new(1_000, MINUTE), 100).unwrap();
+    let (now, admitted) = (clock(), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    let allowed = limiter.check("alice", now).allowed;
+                    admitted.fetch_add(u32::from(allowed), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(admitted.into_inner(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limiter_in_memory_is_a_shared_limiter_of_one_process() {
+    // Two of the same name are clones of one.
+    let made = std::sync::Mutex::new(std::collections::HashMap::<String, Limiter>::new());
+    let make = |name: &str, settings: Settings, algorithm: Algorithm| -> Arc<dyn SharedLimiter> {
+        let mut made = made.lock().unwrap();
+        let limiter = made.entry(name.to_owned());
+        let limiter = limiter.or_insert_with(|| Limiter::try_new(settings, algorithm).unwrap());
+        Arc::new(limiter.clone())
+    };
+    conformance::all(&make).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_admits_refuses_or_counts_here_as_chosen() {
+    let steadfast = |on_outage| Steadfast::new(Arc::new(Away), on_outage);
+    let admit = steadfast(OnOutage::Admit).check("alice").await;
+    assert!(admit.decision.allowed);
+    assert!(matches!(admit.outage, Some(Unavailable::TimedOut { .. })));
+    let refuse = steadfast(OnOutage::Refuse).check("alice").await.decision;
+    assert_eq!((refuse.allowed, refuse.retry_after), (false, Steadfast::RETRY_AFTER));
+    let count = steadfast(OnOutage::Count(limiter(1, MINUTE).into()));
+    assert!(count.check("alice").await.decision.allowed);
+    assert!(!count.check("alice").await.decision.allowed);
+    assert_eq!((count.limit(), count.window()), (7, MINUTE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_limit_that_answers_is_obeyed() {
+    let shared = Arc::new(Limiter::from(limiter(1, MINUTE)));
+    let steadfast = Steadfast::new(shared, OnOutage::Admit);
+    assert!(steadfast.check("alice").await.decision.allowed);
+    let verdict = steadfast.check("alice").await;
+    assert!(!verdict.decision.allowed && verdict.outage.is_none());
+}
+
+/// A shared limit whose server does not answer.
+#[derive(Debug)]
+struct Away;
+
+#[async_trait::async_trait]
+impl SharedLimiter for Away {
+    async fn check(&self, _: &str) -> Result<Decision, Unavailable> {
+        Err(Unavailable::TimedOut { after: Duration::from_millis(50) })
+    }
+
+    fn limit(&self) -> u32 {
+        7
+    }
+
+    fn window(&self) -> Duration {
+        MINUTE
+    }
 }
 
 proptest! {

@@ -1,0 +1,90 @@
+//! A cell per client, which all threads share, in memory that is bounded.
+
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::rate_limit::shard::{Cell, Shard};
+use crate::rate_limit::{Decision, InvalidSettings};
+
+/// Cells behind locks, found by a hash under a secret of this process.
+pub(crate) struct Keyed<C: Cell> {
+    rule: C::Rule,
+    tick: Duration,
+    capacity: usize,
+    /// Tick 1 is at the first call.
+    origin: OnceLock<Instant>,
+    hasher: RandomState,
+    /// Each on cache lines of its own.
+    shards: [Aligned<C>; SHARDS],
+}
+
+#[repr(align(128))]
+struct Aligned<C>(Mutex<Shard<C>>);
+
+/// Locks, so that threads rarely wait for each other.
+const SHARDS: usize = 16;
+
+/// Cells that newcomers share, in each shard.
+const SHARED_CELLS: usize = 16;
+
+impl<C: Cell> Keyed<C> {
+    /// For as many clients as fit into the memory; `tick` is a part of a second.
+    pub(crate) fn try_new(
+        rule: C::Rule,
+        tick: Duration,
+        max_bytes: usize,
+    ) -> Result<Self, InvalidSettings> {
+        let bytes = |capacity| SHARDS * Shard::<C>::most_bytes(capacity, SHARED_CELLS, rule);
+        let capacity = largest(|capacity| bytes(capacity) <= max_bytes);
+        if capacity == 0 {
+            return Err(InvalidSettings::Memory { bytes: max_bytes, least: bytes(1) });
+        }
+        let shard = || Aligned(Mutex::new(Shard::new(capacity, SHARED_CELLS)));
+        Ok(Self {
+            rule,
+            tick,
+            capacity: capacity * SHARDS,
+            origin: OnceLock::new(),
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| shard()),
+        })
+    }
+
+    pub(crate) fn check<Client: Hash + ?Sized>(&self, client: &Client, now: Instant) -> Decision {
+        let hash = self.hasher.hash_one(client);
+        let since = now.saturating_duration_since(*self.origin.get_or_init(|| now));
+        // No division of 128 bits, as `as_nanos` would need: a tick is a part of a second.
+        let nanos = u64::from(self.tick.subsec_nanos());
+        let ticks_in_second = 1_000_000_000 / nanos;
+        let tick = 1 + since.as_secs() * ticks_in_second + u64::from(since.subsec_nanos()) / nanos;
+        lock(&self.shards[hash as usize % SHARDS]).check(self.rule, hash, tick)
+    }
+
+    pub(crate) fn rule(&self) -> C::Rule {
+        self.rule
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).bytes()).sum()
+    }
+}
+
+fn lock<C>(shard: &Aligned<C>) -> MutexGuard<'_, Shard<C>> {
+    // A cell is whole between two calls of `check`.
+    shard.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The largest number under 2^24 for which `fits` holds; it holds for all below one that holds.
+fn largest(fits: impl Fn(usize) -> bool) -> usize {
+    let (mut good, mut bad) = (0, 1 << 24);
+    while good + 1 < bad {
+        let middle = usize::midpoint(good, bad);
+        if fits(middle) { good = middle } else { bad = middle }
+    }
+    good
+}
