@@ -1,4 +1,4 @@
-//! Keeps a call from doing harm: breaker, retry, timeout, rate limit.
+//! Keeps a call from doing harm: breaker, deadline, retry, hedge, limits.
 //!
 //! Each folder holds rules that take `now` and randomness as arguments and know neither tokio nor
 //! tower, and a thin [`tower_service::Service`] around them. Nothing here knows HTTP: what counts
@@ -19,6 +19,8 @@
 
 pub mod breaker;
 pub mod concurrency;
+pub mod deadline;
+pub mod hedge;
 pub mod outlier;
 pub mod rate_limit;
 pub mod retry;

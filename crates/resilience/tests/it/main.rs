@@ -3,5 +3,7 @@
 
 mod breaker;
 mod concurrency;
+mod deadline;
+mod hedge;
 mod rate_limit;
 mod timeout;
