@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use regatta_discovery_consul::{ConsulRegistry, Options};
 use regatta_manifest::Manifest;
-use regatta_supervisor::{Layout, Plan, Settings, State};
+use regatta_supervisor::{Layout, Plan, Registry, Settings, State};
 
 use crate::failure::Failure;
 
@@ -66,6 +67,10 @@ impl Place {
         let plan = Plan::try_new(&manifest, &path, isolated)?;
         let mut settings = Settings::new(plan, std::env::current_exe()?);
         settings.layout = self.layout()?;
+        settings.registry = Some(Registry::new(|url| {
+            let client = ConsulRegistry::try_new(url, Options::default())?;
+            Ok(std::sync::Arc::new(client))
+        }));
         Ok(settings)
     }
 
@@ -80,10 +85,35 @@ impl Place {
         })
     }
 
+    /// The options that were given, as they are to be typed again for the same system: none for one
+    /// that is found by itself, or by a variable that stands in this shell.
+    pub(crate) fn options(&self) -> String {
+        let given = |option: &str, variable: &str, path: &Option<PathBuf>| {
+            let typed = path.as_ref().filter(|_| std::env::var_os(variable).is_none())?;
+            Some(format!(" {option} {}", quoted(&typed.display().to_string())))
+        };
+        [
+            given("--manifest", "REGATTA_MANIFEST", &self.manifest),
+            given("--data-dir", "REGATTA_DATA_DIR", &self.data_dir),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
     /// The options that lead another process to the same system.
     pub(crate) fn arguments(&self) -> Result<Vec<PathBuf>, Failure> {
         let data = self.layout()?.root().to_owned();
         Ok(vec!["--manifest".into(), self.manifest_path()?, "--data-dir".into(), data])
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
@@ -94,6 +124,15 @@ fn find_above(folder: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_are_repeated_as_they_were_typed() {
+        let none = Place { manifest: None, data_dir: None };
+        assert_eq!(none.options(), "");
+        let both = Place { manifest: Some("shop/a b.yaml".into()), data_dir: Some("/d".into()) };
+        assert_eq!(both.options(), " --manifest 'shop/a b.yaml' --data-dir /d");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+    }
 
     #[test]
     fn the_nearest_manifest_above_is_found() {

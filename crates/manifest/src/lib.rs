@@ -36,7 +36,7 @@ mod manifest;
 pub use manifest::{ControlPlane, Manifest};
 
 mod service;
-pub use service::{PlannedInstance, Run, Service, Version};
+pub use service::{Health, PlannedInstance, Run, Service, Version};
 
 mod gateway;
 pub use gateway::{AccessLog, Auth, Gateway, Limits, PerClient, Requirement, Route, Timeouts};

@@ -31,6 +31,12 @@ pub struct Service {
     pub grpc: Vec<String>,
     /// Time for a whole exchange through the gateway. Default none: the gateway's.
     pub timeout: Option<Duration>,
+    /// Whether `up` registers its processes, because they do not register themselves. Default: yes
+    /// for a command or an image, no for a cargo package, which is taken to have the chassis.
+    pub register: bool,
+    /// What is asked to learn whether a process works. Default: connecting for a service that `up`
+    /// registers, `/health/ready` for one that registers itself.
+    pub health: Health,
 }
 
 /// What a service runs.
@@ -53,6 +59,18 @@ pub enum Run {
     },
 }
 
+/// What is asked to learn whether a process works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// `GET` of a path on its port; it works when the status is 2xx.
+    Http {
+        /// The path, beginning with `/`.
+        path: String,
+    },
+    /// Connecting to its port; it works when that succeeds.
+    Tcp,
+}
+
 /// A version of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -69,6 +87,13 @@ pub struct PlannedInstance<'a> {
     pub id: String,
     /// The label of its version, when the service has versions.
     pub version: Option<&'a str>,
+}
+
+impl Health {
+    /// What the chassis answers when it is ready.
+    pub fn of_chassis() -> Self {
+        Self::Http { path: "/health/ready".to_owned() }
+    }
 }
 
 impl Service {

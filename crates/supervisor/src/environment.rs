@@ -18,11 +18,13 @@ pub(crate) struct Facts {
     pub(crate) secret: String,
     /// Stands in tokens as `iss`.
     pub(crate) issuer: Option<String>,
+    /// Canary weights, as variables.
+    pub(crate) weights: BTreeMap<String, String>,
 }
 
 /// Variables of the supervisor's own environment that a part must not see: they would send it to
-/// another service's database or port.
-pub(crate) const WITHHELD: [&str; 8] = [
+/// another service's database or port, or give it another's name.
+pub(crate) const WITHHELD: [&str; 12] = [
     "DATABASE_URL",
     "DATABASE__URL",
     "PORT",
@@ -31,6 +33,10 @@ pub(crate) const WITHHELD: [&str; 8] = [
     "SERVER__HOST",
     "REGATTA_INSTANCE",
     "REGISTRY__URL",
+    "REGISTRY__REGISTER",
+    "ADMIN_LISTEN",
+    "ADMIN__LISTEN",
+    "OTEL_SERVICE_NAME",
 ];
 
 /// The variables a part starts with.
@@ -62,14 +68,38 @@ pub(crate) fn environment(
         let file = facts.layout.database_file(&part.service);
         set("DATABASE_URL", format!("sqlite://{}", file.display()));
     }
+    if part.kind == Kind::Service {
+        // A service that calls nobody does not read them.
+        facts.weights.iter().for_each(|(name, value)| {
+            set(name, value.clone());
+        });
+    }
+    if part.register {
+        // One of the chassis that is registered by us must not do it too, under the same id.
+        set("REGISTRY__REGISTER", "false".to_owned());
+        set("OTEL_SERVICE_NAME", part.service.clone());
+        set("OTEL_RESOURCE_ATTRIBUTES", resource(part));
+    }
     variables.extend(part.environment.clone());
     let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
     if part.kind == Kind::Service {
         set("HOST", address.host.clone());
         set("PORT", address.port.to_string());
+        if let Some((host, port)) = &address.admin {
+            set("ADMIN_LISTEN", join(host, *port));
+        }
     }
     set("REGATTA_INSTANCE", part.name.clone());
     variables
+}
+
+/// What an OpenTelemetry SDK adds to all it sends: what `up` was started with, and who this is.
+fn resource(part: &Part) -> String {
+    let inherited = std::env::var("OTEL_RESOURCE_ATTRIBUTES").ok();
+    let version = part.version.iter().map(|version| format!("service.version={version}"));
+    let own = std::iter::once(format!("service.instance.id={}", part.name)).chain(version);
+    let all = inherited.into_iter().filter(|text| !text.is_empty()).chain(own);
+    all.collect::<Vec<_>>().join(",")
 }
 
 /// The arguments a part starts with.
@@ -105,8 +135,10 @@ mod tests {
         part.version = Some("v2".to_owned());
         let variables = environment(&part, &address(), &facts());
         let expected = [
+            ("ADMIN_LISTEN", "[::1]:2"),
             ("AUTH__ISSUER", "dev"),
             ("AUTH__SECRET", "s3cret"),
+            ("CLIENT__SERVICES__A__VERSIONS", "v1=90,v2=10"),
             ("CONSUL_HTTP_ADDR", "http://127.0.0.1:8500"),
             ("DATABASE_URL", "sqlite:///shop/.regatta/data/user-service/user-service.db"),
             ("HOST", "127.0.0.1"),
@@ -117,6 +149,19 @@ mod tests {
         ];
         let told: Vec<_> = variables.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn who_is_registered_by_us_is_told_not_to_and_who_it_is() {
+        let mut part = part("web-1", &[]);
+        (part.service, part.register) = ("web".to_owned(), true);
+        part.version = Some("v1".to_owned());
+        let variables = environment(&part, &Address { admin: None, ..address() }, &facts());
+        assert_eq!(variables["REGISTRY__REGISTER"], "false");
+        assert_eq!(variables["OTEL_SERVICE_NAME"], "web");
+        let attributes = &variables["OTEL_RESOURCE_ATTRIBUTES"];
+        assert!(attributes.ends_with("service.instance.id=web-1,service.version=v1"));
+        assert!(!variables.contains_key("ADMIN_LISTEN"));
     }
 
     #[test]
@@ -159,6 +204,9 @@ mod tests {
             registry: Some("http://127.0.0.1:8500".to_owned()),
             secret: "s3cret".to_owned(),
             issuer: Some("dev".to_owned()),
+            weights: [("CLIENT__SERVICES__A__VERSIONS", "v1=90,v2=10")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
         }
     }
 }

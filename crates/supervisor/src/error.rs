@@ -131,6 +131,14 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// There can be no client of the registry.
+    #[error("the registry at `{url}` cannot be used; check control_plane.listen in the manifest")]
+    Registry {
+        /// Where it is to be.
+        url: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The secret cannot be used.
     #[error("the development secret cannot be used")]
     Secret(#[source] io::Error),

@@ -89,6 +89,7 @@ fn facts(settings: &Settings, state: Option<&State>) -> Result<Facts, Error> {
         registry,
         secret: development_secret(&settings.layout.secret_file()).map_err(Error::Secret)?,
         issuer: settings.plan.issuer.clone(),
+        weights: settings.plan.weights.clone(),
     })
 }
 
@@ -101,7 +102,11 @@ fn address(part: &Part, state: Option<&State>) -> Address {
         (Port::Fixed { port, .. }, None) => *port,
         (Port::Free, None) => 0,
     };
-    Address { host: part.host.clone(), port, admin: None }
+    let admin = part.admin.as_ref().map(|(host, port)| match port {
+        Port::Fixed { port, .. } => (host.clone(), *port),
+        Port::Free => (host.clone(), 0),
+    });
+    Address { host: part.host.clone(), port, admin }
 }
 
 async fn program(settings: &Settings, part: &Part) -> Result<String, Error> {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
+use regatta_discovery::Register;
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -24,6 +25,7 @@ use crate::part::{Kind, Part, Port, Run};
 use crate::ports;
 use crate::process::{Identity, Launcher, Spec, end_group};
 use crate::readiness::{self, Answer};
+use crate::registration::Registered;
 use crate::state::PartState;
 
 /// How often a part that starts is asked whether it is ready: a part that is ready at once costs
@@ -51,8 +53,12 @@ pub(crate) struct Shared {
     pub(crate) backoff: Backoff,
     pub(crate) ready_within: Duration,
     pub(crate) stop_within: Duration,
+    /// When the system as a whole is to have ended; set when it begins to stop.
+    pub(crate) stop_by: OnceLock<Instant>,
     /// Done when parts are to be killed without asking.
     pub(crate) hurry: CancellationToken,
+    /// Where parts are registered that do not do it themselves.
+    pub(crate) registry: Option<Arc<dyn Register>>,
     /// The first part that does not start says so here.
     pub(crate) failures: mpsc::Sender<Error>,
 }
@@ -67,6 +73,7 @@ pub(crate) struct Keeper {
     stop: CancellationToken,
     deaths: Deaths,
     was_ready: bool,
+    registered: Option<Registered>,
 }
 
 /// How one process of a part came to its end.
@@ -87,7 +94,8 @@ impl Keeper {
         shared: Arc<Shared>,
         stop: CancellationToken,
     ) -> Self {
-        Self { part, address, journal, shared, stop, deaths: Deaths::default(), was_ready: false }
+        let deaths = Deaths::default();
+        Self { part, address, journal, shared, stop, deaths, was_ready: false, registered: None }
     }
 
     /// Runs until the part is stopped, or has failed to start the first time.
@@ -143,6 +151,8 @@ impl Keeper {
         });
         let readers = self.read_output(&mut child);
         let end = self.watch(&mut child, leader).await;
+        // Nobody is to call a process that is gone.
+        self.deregister().await;
         // Also when it ended by itself: what it started must not hold its port.
         crate::process::signal_group(leader, nix::sys::signal::Signal::SIGKILL);
         readers.close();
@@ -159,7 +169,7 @@ impl Keeper {
         loop {
             let answer = async {
                 sleep(pause).await;
-                readiness::ask(&self.address, &self.part.ready_path).await
+                readiness::ask(&self.address, &self.part.health).await
             };
             let answer = tokio::select! {
                 biased;
@@ -178,6 +188,7 @@ impl Keeper {
                     (ready, misses, pause) = (true, 0, ASK_READY);
                     self.was_ready = true;
                     self.deaths.ready(clock::now());
+                    self.register().await;
                     self.show(PartState::Ready, None);
                 }
                 (_, false) if clock::now() >= patience => {
@@ -197,14 +208,43 @@ impl Keeper {
         }
     }
 
-    /// Asks the process to end, and kills what is left of it.
-    async fn end(&self, child: &mut Child, leader: u32) {
+    /// Registers the part unless it does so itself or is registered; callers find it when it is
+    /// shown as ready.
+    async fn register(&mut self) {
+        let Some(registry) = self.shared.registry.as_ref().filter(|_| self.part.register) else {
+            return;
+        };
+        if self.registered.is_none() {
+            let board = &self.shared.board;
+            self.registered = Registered::begin(registry, &self.part, &self.address, board);
+            if let Some(registered) = &mut self.registered {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => {}
+                    () = registered.known() => {}
+                }
+            }
+        }
+    }
+
+    async fn deregister(&mut self) {
+        if let Some(registered) = self.registered.take() {
+            registered.end().await;
+        }
+    }
+
+    /// Takes the part out of the registry, asks the process to end, and kills what is left of it.
+    async fn end(&mut self, child: &mut Child, leader: u32) {
         self.show(PartState::Stopping, None);
+        self.deregister().await;
         let ended = async {
             let _status = child.wait().await;
         };
         let hurry = self.shared.hurry.cancelled();
-        if end_group(leader, self.shared.stop_within, ended, hurry).await {
+        let stop_by = self.shared.stop_by.get().copied();
+        let left = stop_by.map(|by| by.saturating_duration_since(clock::now()));
+        let within = left.unwrap_or(self.shared.stop_within).min(self.shared.stop_within);
+        if end_group(leader, within, ended, hurry).await {
             self.shared
                 .board
                 .warn(format!("{} was killed; it did not end in time", self.part.name));
@@ -247,14 +287,24 @@ impl Keeper {
     /// gateway stay: others know where they are.
     fn move_if_taken(&mut self) {
         let free = ports::is_free(&self.address.host, self.address.port);
-        if free || self.part.port != Port::Free || self.part.kind != Kind::Service {
+        if self.part.kind != Kind::Service {
             return;
         }
-        if let Some(port) = ports::free_port(&self.address.host, &mut BTreeSet::new()) {
-            self.address.port = port;
-            let url = self.address.url();
-            self.shared.board.update(&self.part.name, |status| status.url = url);
+        let mut taken = BTreeSet::from([self.address.port]);
+        if !free && self.part.port == Port::Free {
+            let port = ports::free_port(&self.address.host, &mut taken);
+            self.address.port = port.unwrap_or(self.address.port);
         }
+        if let Some((host, port)) = &mut self.address.admin
+            && !ports::is_free(host, *port)
+        {
+            *port = ports::free_port(host, &mut taken).unwrap_or(*port);
+        }
+        let (url, admin_url) = (self.address.url(), self.address.admin_url());
+        self.shared.board.update(&self.part.name, |status| {
+            status.url = url;
+            status.admin_url = admin_url;
+        });
     }
 
     fn start_error(&self, end: End) -> Error {

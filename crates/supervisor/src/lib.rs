@@ -1,8 +1,8 @@
 //! Runs a manifest's processes: build, start in order, restart, logs, stop.
 //!
 //! A [`Plan`] says which processes make the system. A [`Supervisor`] builds them, starts each as
-//! soon as what it needs is ready, starts those that die again after a [`Backoff`], and ends them
-//! in reverse order. It tells what happens as [`Event`]s, and keeps [`State`] in a file that other
+//! soon as what it needs is ready, registers those that do not register themselves, starts those
+//! that die again after a [`Backoff`], and ends them in reverse order. It tells what happens as [`Event`]s, and keeps [`State`] in a file that other
 //! processes read. [`down`] stops it from outside, and cleans up after one that was killed.
 
 mod layout;
@@ -10,6 +10,9 @@ pub use layout::Layout;
 
 mod part;
 pub use part::{Kind, Part, Port, Run};
+
+mod registration;
+pub use registration::Registry;
 
 mod plan;
 pub use plan::{Plan, PlanError};

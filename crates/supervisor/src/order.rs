@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::part::Part;
+use crate::part::{Kind, Part};
 
 /// Sorts the parts into levels: each part is in the first level after all it needs.
 ///
@@ -26,14 +26,40 @@ pub fn levels(parts: &[Part]) -> Vec<Vec<usize>> {
     levels
 }
 
+/// Sorts the parts into the levels in which they end: the gateway first, so that nothing comes in
+/// any more, then those that nobody needs, and so on.
+pub(crate) fn stop_levels(parts: &[Part]) -> Vec<Vec<usize>> {
+    let is_gateway = |index: &usize| parts[*index].kind == Kind::Gateway;
+    let gateways: Vec<usize> = (0..parts.len()).filter(is_gateway).collect();
+    let others = levels(parts).into_iter().rev().map(|mut level| {
+        level.retain(|index| !is_gateway(index));
+        level
+    });
+    std::iter::once(gateways).chain(others).filter(|level| !level.is_empty()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::part::tests::part;
 
     fn named(parts: &[Part]) -> Vec<Vec<&str>> {
+        names(parts, levels(parts))
+    }
+
+    fn names(parts: &[Part], levels: Vec<Vec<usize>>) -> Vec<Vec<&str>> {
         let level = |level: Vec<usize>| level.into_iter().map(|i| &*parts[i].name).collect();
-        levels(parts).into_iter().map(level).collect()
+        levels.into_iter().map(level).collect()
+    }
+
+    #[test]
+    fn the_gateway_ends_first_and_the_rest_before_what_it_needs() {
+        let mut gateway = part("gateway", &["registry"]);
+        gateway.kind = Kind::Gateway;
+        let order = part("order", &["user", "registry"]);
+        let parts = [part("registry", &[]), part("user", &["registry"]), order, gateway];
+        let expected = [["gateway"], ["order"], ["user"], ["registry"]];
+        assert_eq!(names(&parts, stop_levels(&parts)), expected);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use regatta_manifest::Health;
 use serde::{Deserialize, Serialize};
 
 /// What a part is to the system.
@@ -74,8 +75,10 @@ pub struct Part {
     pub port: Port,
     /// A second port, for operators only.
     pub admin: Option<(String, Port)>,
-    /// Answers 200 when it is ready.
-    pub ready_path: String,
+    /// What it is asked to learn whether it is ready, by the supervisor and by the registry.
+    pub health: Health,
+    /// Whether the supervisor registers it, because it does not register itself.
+    pub register: bool,
     /// Whether it gets a database of its own.
     pub database: bool,
     /// Variables of the manifest.
@@ -98,7 +101,8 @@ pub(crate) mod tests {
             host: "127.0.0.1".to_owned(),
             port: Port::Free,
             admin: None,
-            ready_path: "/health/ready".to_owned(),
+            health: Health::of_chassis(),
+            register: false,
             database: false,
             environment: BTreeMap::new(),
         }

@@ -1,10 +1,10 @@
 //! Which processes make the system that a manifest describes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use regatta_manifest::{Manifest, PlannedInstance, Service};
+use regatta_manifest::{Health, Manifest, PlannedInstance, Service};
 
 use crate::part::{Kind, Part, Port, Run};
 
@@ -12,8 +12,6 @@ use crate::part::{Kind, Part, Port, Run};
 const CONTROL_PLANE: &str = "control-plane";
 /// The gateway's name among the parts.
 const GATEWAY: &str = "gateway";
-/// What every part but the control plane answers when it is ready.
-const READY: &str = "/health/ready";
 
 /// The processes of one system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +24,9 @@ pub struct Plan {
     pub issuer: Option<String>,
     /// Whether all ports are free ones.
     pub isolated: bool,
+    /// Shares of the traffic of each service's versions, as the variables that the clients of the
+    /// chassis read: `CLIENT__SERVICES__USER_SERVICE__VERSIONS` is `v1=90,v2=10`.
+    pub weights: BTreeMap<String, String>,
     /// All processes.
     pub parts: Vec<Part>,
 }
@@ -76,6 +77,7 @@ impl Plan {
             manifest: path.to_owned(),
             issuer: manifest.gateway.auth.as_ref().map(|auth| auth.issuer.clone()),
             isolated,
+            weights: manifest.services.iter().filter_map(weights).collect(),
             parts,
         })
     }
@@ -101,7 +103,8 @@ fn part(name: &str, kind: Kind, run: Run, host: String, port: Port) -> Part {
         host,
         port,
         admin: None,
-        ready_path: READY.to_owned(),
+        health: Health::of_chassis(),
+        register: false,
         database: false,
         environment: Default::default(),
     }
@@ -117,7 +120,7 @@ fn control_plane(listen: SocketAddr, port: &impl Fn(u16, &str) -> Port) -> Part 
     let mut part = part(CONTROL_PLANE, Kind::ControlPlane, run, listen.ip().to_string(), chosen);
     part.needs.clear();
     // Consul's own way to ask whether a server is there.
-    part.ready_path = "/v1/status/leader".to_owned();
+    part.health = Health::Http { path: "/v1/status/leader".to_owned() };
     part
 }
 
@@ -168,7 +171,25 @@ fn service_part(
     part.needs.extend(service.needs.iter().map(ToString::to_string));
     part.database = service.database;
     part.environment = service.env.iter().cloned().collect();
+    part.health = service.health.clone();
+    part.register = service.register;
+    // Only the chassis listens there.
+    part.admin = (!service.register).then(|| (part.host.clone(), Port::Free));
     part
+}
+
+/// The variable that tells clients a service's canary weights; none when all instances are alike.
+fn weights(service: &Service) -> Option<(String, String)> {
+    if service.versions.is_empty() {
+        return None;
+    }
+    let name = service.name.as_str().to_uppercase().replace('-', "_");
+    let shares: Vec<String> = service
+        .versions
+        .iter()
+        .map(|version| format!("{}={}", version.label, version.weight))
+        .collect();
+    Some((format!("CLIENT__SERVICES__{name}__VERSIONS"), shares.join(",")))
 }
 
 #[cfg(test)]
@@ -204,6 +225,25 @@ gateway:
         assert_eq!(plan.parts[3].environment["LOG"], "debug");
         assert_eq!(plan.issuer.as_deref(), Some("dev"));
         assert_eq!(plan.packages(), BTreeSet::from(["user-service".to_owned()]));
+    }
+
+    #[test]
+    fn who_registers_itself_has_an_admin_port_and_the_others_are_registered() {
+        let plan = plan(SHOP, false).unwrap();
+        let of = |name: &str| plan.parts.iter().find(|part| part.name == name).unwrap();
+        assert!(!of("user-1").register && of("order-1").register);
+        assert_eq!(of("user-1").health, Health::of_chassis());
+        assert_eq!(of("order-1").health, Health::Tcp);
+        assert_eq!(of("user-1").admin, Some(("127.0.0.1".to_owned(), Port::Free)));
+        assert_eq!(of("order-1").admin, None);
+    }
+
+    #[test]
+    fn weights_are_told_in_the_words_of_the_client() {
+        let plan = plan(&SHOP.replace("  user:", "  user-service:").replace("[user]", "[]"), false);
+        let weights = plan.unwrap().weights.into_iter().collect::<Vec<_>>();
+        let name = "CLIENT__SERVICES__USER_SERVICE__VERSIONS".to_owned();
+        assert_eq!(weights, [(name, "v1=90,v2=10".to_owned())]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use regatta_manifest::Health;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -14,7 +15,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// What a part answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// 2xx.
+    /// 2xx, or a connection where no more is asked.
     Ready,
     /// Another status.
     Status(u16),
@@ -32,23 +33,33 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// Sends one GET and reads the status.
+/// Asks once: connects, and for HTTP sends one GET and reads the status.
 ///
 /// # Cancel safety
 ///
 /// Cancel safe: the connection is closed.
-pub(crate) async fn ask(address: &Address, path: &str) -> Answer {
-    match tokio::time::timeout(ANSWER_WITHIN, get(address, path)).await {
-        Ok(Ok(200..=299)) => Answer::Ready,
-        Ok(Ok(status)) => Answer::Status(status),
+pub(crate) async fn ask(address: &Address, health: &Health) -> Answer {
+    let asked = async {
+        match health {
+            Health::Http { path } => get(address, path).await.map(Some),
+            Health::Tcp => connect(address).await.map(|_| None),
+        }
+    };
+    match tokio::time::timeout(ANSWER_WITHIN, asked).await {
+        Ok(Ok(None | Some(200..=299))) => Answer::Ready,
+        Ok(Ok(Some(status))) => Answer::Status(status),
         Ok(Err(error)) => Answer::None(error.to_string()),
         Err(_) => Answer::None(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
     }
 }
 
+async fn connect(address: &Address) -> io::Result<TcpStream> {
+    TcpStream::connect((reachable(&address.host), address.port)).await
+}
+
 async fn get(address: &Address, path: &str) -> io::Result<u16> {
     let host = reachable(&address.host);
-    let mut stream = TcpStream::connect((host, address.port)).await?;
+    let mut stream = connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::new();
@@ -85,7 +96,16 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = socket.local_addr().unwrap().port();
         drop(socket);
-        assert!(matches!(ask(&address(port), "/").await, Answer::None(_)));
+        for health in [Health::of_chassis(), Health::Tcp] {
+            assert!(matches!(ask(&address(port), &health).await, Answer::None(_)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_enough_where_no_more_is_asked() {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = address(socket.local_addr().unwrap().port());
+        assert_eq!(ask(&address, &Health::Tcp).await, Answer::Ready);
     }
 
     async fn answer_to(text: &'static str) -> Answer {
@@ -97,8 +117,8 @@ mod tests {
             let _count = stream.read(&mut request).await.unwrap();
             stream.write_all(text.as_bytes()).await.unwrap();
         };
-        let address = address(port);
-        tokio::join!(ask(&address, "/health/ready"), serve).0
+        let (address, health) = (address(port), Health::of_chassis());
+        tokio::join!(ask(&address, &health), serve).0
     }
 
     fn address(port: u16) -> Address {

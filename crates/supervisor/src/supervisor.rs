@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use regatta_core::Chain;
+use regatta_discovery::Register;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,10 +24,11 @@ use crate::keeper::{Keeper, Shared};
 use crate::layout::Layout;
 use crate::lock::{Lock, Taken};
 use crate::logs::Journal;
-use crate::order::levels;
+use crate::order::stop_levels;
 use crate::part::{Kind, Part};
 use crate::plan::Plan;
 use crate::process::{Identity, Launcher, end_all, identity};
+use crate::registration::Registry;
 use crate::secret::development_secret;
 use crate::state::{PartState, PartStatus, State};
 use crate::state_file::StateFile;
@@ -47,9 +49,11 @@ pub struct Settings {
     pub profile: Profile,
     /// How long a part may take to become ready. Default 30 s.
     pub ready_within: Duration,
-    /// How long a part may take to end. Default 50 s: a service may take 46 s to leave the registry,
-    /// finish its requests and tasks, and flush; it mostly takes two.
+    /// How long all parts together may take to end; what is left then is killed. Default 30 s: they
+    /// end level by level, a service takes 15 s at the most and mostly one.
     pub stop_within: Duration,
+    /// Registers the parts that do not register themselves; without it they are not.
+    pub registry: Option<Registry>,
     /// When a part that died starts again.
     pub backoff: Backoff,
 }
@@ -63,7 +67,8 @@ impl Settings {
             profile: Profile::of_program(&program),
             program,
             ready_within: Duration::from_secs(30),
-            stop_within: Duration::from_secs(50),
+            stop_within: Duration::from_secs(30),
+            registry: None,
             backoff: Backoff::default(),
         }
     }
@@ -134,6 +139,7 @@ impl Supervisor {
         let executables = self.build(&launcher, stop).await?;
         let board = Board::new(self.first_state(&addresses), self.events.clone());
         let (failures, mut failed) = mpsc::channel(1);
+        let registry = self.registry(&facts)?;
         let shared = Arc::new(Shared {
             launcher,
             board: board.clone(),
@@ -144,7 +150,9 @@ impl Supervisor {
             backoff: self.settings.backoff,
             ready_within: self.settings.ready_within,
             stop_within: self.settings.stop_within,
+            stop_by: OnceLock::new(),
             hurry: hurry.clone(),
+            registry,
             failures,
         });
         let crew = self.start(&addresses, &shared)?;
@@ -166,6 +174,7 @@ impl Supervisor {
             stop.cancelled().await;
         }
         let _nobody = self.events.send(Event::Stopping);
+        let _first = shared.stop_by.set(clock::now() + self.settings.stop_within);
         self.stop(crew).await;
         end_all(|| identity::marked(root), Duration::ZERO).await;
         written.cancel();
@@ -209,7 +218,20 @@ impl Supervisor {
             registry,
             secret: development_secret(&self.layout.secret_file()).map_err(Error::Secret)?,
             issuer: plan.issuer.clone(),
+            weights: plan.weights.clone(),
         })
+    }
+
+    /// The client of the registry, when a part needs one.
+    fn registry(&self, facts: &Facts) -> Result<Option<Arc<dyn Register>>, Error> {
+        let is_needed = self.settings.plan.parts.iter().any(|part| part.register);
+        let (true, Some(registry), Some(url)) =
+            (is_needed, &self.settings.registry, &facts.registry)
+        else {
+            return Ok(None);
+        };
+        let client = registry.client(url);
+        client.map(Some).map_err(|source| Error::Registry { url: url.clone(), source })
     }
 
     fn first_state(&self, addresses: &[Address]) -> State {
@@ -242,6 +264,8 @@ impl Supervisor {
             supervisor: Identity::own(),
             gateway: url(Kind::Gateway),
             registry: url(Kind::ControlPlane),
+            stop_within_ms: u64::try_from(self.settings.stop_within.as_millis())
+                .unwrap_or(u64::MAX),
             parts: plan.parts.iter().zip(addresses).map(status).collect(),
         }
     }
@@ -265,13 +289,13 @@ impl Supervisor {
         Ok(parts.iter().zip(addresses).zip(journals).map(start).collect())
     }
 
-    /// Ends the parts, those that nobody needs first.
+    /// Ends the parts, the gateway and those that nobody needs first.
     async fn stop(&self, mut crew: Crew) {
-        for level in levels(&self.settings.plan.parts).iter().rev() {
-            for &index in level {
+        for level in stop_levels(&self.settings.plan.parts) {
+            for &index in &level {
                 crew[index].0.cancel();
             }
-            for &index in level {
+            for index in level {
                 // A keeper that panicked has dropped its child, which kills it.
                 let _panicked = (&mut crew[index].1).await;
             }

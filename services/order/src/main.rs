@@ -1,5 +1,6 @@
 //! The order-service of the reference system.
 
+use order_service::settings::SettlementSettings;
 use regatta::Service;
 
 #[global_allocator]
@@ -7,6 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> regatta::Result {
-    let service = Service::new("order-service").await?;
-    order_service::assemble(service).await?.run().await
+    let opening = Service::with_settings::<SettlementSettings>("order-service");
+    let (service, settings) = opening.await?;
+    order_service::assemble(service, &settings).await?.run().await
 }

@@ -5,13 +5,16 @@
 //! --bins`, which `cargo xtask test` does.
 
 mod programs;
-pub use programs::{Program, root};
+pub use programs::{Program, python, root};
 
 mod system;
-pub use system::{Part, System};
+pub use system::{Part, System, reference_manifest};
 
 mod caller;
 pub use caller::{Answer, Caller};
 
 mod traffic;
 pub use traffic::{Report, Traffic};
+
+mod rsa;
+pub use rsa::{RsaKey, unix_now, unsigned};

@@ -33,6 +33,18 @@ impl Program {
     }
 }
 
+/// The interpreter of services in Python.
+///
+/// # Errors
+///
+/// When it is not installed, with the command that installs it.
+pub fn python() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|folder| folder.join("python3"));
+    let found = found.find(|program| program.is_file());
+    found.context("`python3` is not installed; run `apt-get install python3`")
+}
+
 /// The root of the workspace.
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))

@@ -52,10 +52,21 @@ impl System {
     ///
     /// When `regatta up` fails, with all it printed.
     pub fn start_changed(change: impl FnOnce(String) -> String) -> Result<Self> {
+        Self::start_other(|_| Ok(change(reference_manifest()?)))
+    }
+
+    /// Starts the manifest that this closure gives; it is handed the folder of the system, and may
+    /// write there what the manifest names.
+    ///
+    /// # Errors
+    ///
+    /// When `regatta up` fails, with all it printed.
+    pub fn start_other(manifest: impl FnOnce(&Path) -> Result<String>) -> Result<Self> {
         let system = Self { folder: tempfile::tempdir().context("no temporary folder")? };
-        let manifest = change(reference_manifest()?);
+        let manifest = manifest(system.folder.path())?;
         std::fs::write(system.folder.path().join("regatta.yaml"), manifest)?;
-        let output = system.run(&["up", "--isolated", "--detach"])?;
+        // Patient, because other tests may have the machine's cores.
+        let output = system.run(&["up", "--isolated", "--detach", "--ready-within", "2m"])?;
         ensure!(output.status.success(), "`regatta up` failed:\n{}", printed(&output));
         Ok(system)
     }
@@ -121,6 +132,15 @@ impl System {
         found.with_context(|| format!("the system has no part of `{service}`"))
     }
 
+    /// All parts of a service.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not run.
+    pub fn instances(&self, service: &str) -> Result<Vec<Part>> {
+        Ok(self.parts()?.into_iter().filter(|part| part.service == service).collect())
+    }
+
     /// Where the part serves, such as `http://127.0.0.1:41234`.
     ///
     /// # Errors
@@ -146,26 +166,39 @@ impl System {
     ///
     /// When it has no process.
     pub fn signal(&self, service: &str, signal: Signal) -> Result<i32> {
-        let part = self.part(service)?;
-        let pid = part.pid.with_context(|| format!("`{service}` has no process"))?;
-        kill(Pid::from_raw(pid), signal).with_context(|| format!("cannot signal `{service}`"))?;
-        Ok(pid)
+        self.part(service)?.signal(signal)
     }
 
-    /// Waits until the part runs in another process than this one and is ready.
+    /// Waits until the first part of a service runs in another process than this one and is ready.
     ///
     /// # Errors
     ///
-    /// When that took longer than 30 s.
+    /// When that took longer than two minutes.
     pub async fn wait_for_restart(&self, service: &str, old: i32) -> Result<()> {
-        for _ in 0..600 {
-            let part = self.part(service)?;
+        let name = self.part(service)?.name;
+        self.wait_for_part(&name, old).await
+    }
+
+    /// Sends a signal to a part and waits until it runs in another process and is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it has no process, or does not come back within two minutes.
+    pub async fn replace(&self, part: &Part, signal: Signal) -> Result<()> {
+        let old = part.signal(signal)?;
+        self.wait_for_part(&part.name, old).await
+    }
+
+    async fn wait_for_part(&self, name: &str, old: i32) -> Result<()> {
+        for _ in 0..2400 {
+            let parts = self.parts()?;
+            let part = parts.iter().find(|part| part.name == name).context("there is no part")?;
             if part.state == "ready" && part.pid.is_some_and(|pid| pid != old) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        bail!("`{service}` did not come back within 30 s: {:?}", self.part(service)?)
+        bail!("`{name}` did not come back within two minutes: {:?}", self.parts()?)
     }
 
     /// The ids of all processes of the system, the supervisor's too.
@@ -175,6 +208,19 @@ impl System {
     /// When the system does not run.
     pub fn processes(&self) -> Result<Vec<i32>> {
         Ok(self.parts()?.into_iter().filter_map(|part| part.pid).collect())
+    }
+}
+
+impl Part {
+    /// Sends a signal to its process and returns the process's id.
+    ///
+    /// # Errors
+    ///
+    /// When it has no process.
+    pub fn signal(&self, signal: Signal) -> Result<i32> {
+        let pid = self.pid.with_context(|| format!("`{}` has no process", self.name))?;
+        kill(Pid::from_raw(pid), signal).with_context(|| format!("cannot signal {}", self.name))?;
+        Ok(pid)
     }
 }
 
@@ -191,11 +237,17 @@ impl Drop for System {
 }
 
 /// The manifest at the root of the workspace, with built programs in place of `cargo`.
-fn reference_manifest() -> Result<String> {
+///
+/// # Errors
+///
+/// When a program is not built, or the manifest runs it in another way.
+pub fn reference_manifest() -> Result<String> {
     let mut text = std::fs::read_to_string(programs::root().join("regatta.yaml"))?;
     for service in ["user-service", "order-service", "payment-service"] {
         let program = Program::Service(service).path()?;
-        let built = format!("{{ command: [{:?}] }}", program.display().to_string());
+        // They have the chassis, though `up` cannot see that of a command.
+        let built =
+            format!("{{ command: [{:?}] }}\n    register: false", program.display().to_string());
         let before = text.len();
         text = text.replace(&format!("{{ cargo: {service} }}"), &built);
         ensure!(text.len() != before, "the manifest does not run `{service}` by cargo");

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -61,6 +61,22 @@ impl Traffic {
     /// How many calls have been answered so far.
     pub fn answered(&self) -> u64 {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).statuses.values().sum()
+    }
+
+    /// Waits until so many more calls are answered.
+    ///
+    /// # Errors
+    ///
+    /// When that took longer than two minutes.
+    pub async fn more(&self, calls: u64) -> Result<()> {
+        let until = self.answered() + calls;
+        for _ in 0..2400 {
+            if self.answered() >= until {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("only {} of {until} calls were answered within two minutes", self.answered())
     }
 
     /// Lets every caller finish its call and returns the count.

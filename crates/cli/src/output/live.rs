@@ -177,9 +177,33 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// Says where to go from here.
-pub(crate) fn hints(state: &State) {
+/// Says where to go from here; `command` is how this program was called, with the options that lead
+/// to this system.
+pub(crate) fn hints(state: &State, command: &Command) {
     if let Some(gateway) = &state.gateway {
-        err(&format!("gateway {gateway} · a token: regatta token --user 1 --role user"));
+        err(&format!(
+            "gateway {gateway} · a token: {}",
+            command.line("token --user 1 --role user")
+        ));
+    }
+}
+
+/// How the program was called.
+#[derive(Clone, Debug)]
+pub(crate) struct Command {
+    program: String,
+    options: String,
+}
+
+impl Command {
+    /// As this process was called, with these options.
+    pub(crate) fn own(options: String) -> Self {
+        let program = std::env::args().next().unwrap_or_else(|| "regatta".to_owned());
+        Self { program, options }
+    }
+
+    /// The line that calls a verb.
+    pub(crate) fn line(&self, verb: &str) -> String {
+        format!("{} {verb}{}", self.program, self.options)
     }
 }

@@ -7,7 +7,7 @@ mod table;
 pub(crate) use table::{parts_table, table};
 
 mod live;
-pub(crate) use live::{Live, hints, log_line};
+pub(crate) use live::{Command, Live, hints, log_line};
 
 use std::io::Write as _;
 

@@ -40,6 +40,7 @@ pub(crate) fn table(
 /// The table of a system: part, URL, state, pid, restarts; and why, where there is a why.
 pub(crate) fn parts_table(parts: &[PartStatus], paint: &Paint) -> Vec<String> {
     let has_notes = parts.iter().any(|part| part.note.is_some());
+    let has_admin = parts.iter().any(|part| part.admin_url.is_some());
     let row = |part: &PartStatus| {
         let pid = part.process.map_or_else(|| "-".to_owned(), |process| process.pid.to_string());
         let version =
@@ -51,6 +52,9 @@ pub(crate) fn parts_table(parts: &[PartStatus], paint: &Paint) -> Vec<String> {
             pid,
             part.restarts.to_string(),
         ];
+        if has_admin {
+            row.push(part.admin_url.clone().unwrap_or_else(|| "-".to_owned()));
+        }
         if has_notes {
             row.push(part.note.clone().unwrap_or_default());
         }
@@ -58,6 +62,9 @@ pub(crate) fn parts_table(parts: &[PartStatus], paint: &Paint) -> Vec<String> {
     };
     let rows: Vec<Vec<String>> = parts.iter().map(row).collect();
     let mut head = vec!["PART", "URL", "STATE", "PID", "RESTARTS"];
+    if has_admin {
+        head.push("ADMIN");
+    }
     if has_notes {
         head.push("NOTE");
     }

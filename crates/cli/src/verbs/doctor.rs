@@ -61,7 +61,7 @@ impl Doctor {
         let layout = place.layout()?;
         let (manifest, mut findings) = sources::manifest(&path);
         let folder = path.parent().unwrap_or(&path);
-        findings.extend(sources::toolchain(folder));
+        findings.extend(sources::toolchain(manifest.as_ref(), folder));
         if let Some(manifest) = &manifest {
             findings.extend(sources::packages(manifest, &path));
         }

@@ -10,18 +10,26 @@ use crate::output::{Format, out};
 use crate::system::Place;
 use crate::verbs::up::duration;
 
+/// What a system that is still being built is allowed: it has nothing to finish.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// What the supervisor itself may take beyond its parts.
+const MARGIN: Duration = Duration::from_secs(10);
+
 /// Stops the running system, and cleans up after one that was killed.
 #[derive(Debug, Args)]
 pub(crate) struct Down {
-    /// How long it may take, such as 90s or 2m.
-    #[arg(long, value_name = "TIME", default_value = "4m", value_parser = duration)]
-    within: Duration,
+    /// How long it may take, such as 90s or 2m. Default: what `up` allows it, and 10s more.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    within: Option<Duration>,
 }
 
 impl Down {
     pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let layout = place.layout()?;
-        let stopped = regatta_supervisor::down(&layout, self.within).await?;
+        let allowed = place.state().ok().flatten().map(|state| state.stop_within_ms);
+        let allowed = allowed.map_or(STOP_WITHIN, Duration::from_millis);
+        let within = self.within.unwrap_or(allowed.saturating_add(MARGIN));
+        let stopped = regatta_supervisor::down(&layout, within).await?;
         match (format, stopped.supervisor, stopped.leftovers) {
             (Format::Json, supervisor, leftovers) => {
                 let value = json!({ "stopped": supervisor.is_some(), "supervisor": supervisor,

@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::output::{Format, Live, hints, out};
+use crate::output::{Command, Format, Live, hints, out};
 use crate::system::Place;
 
 /// Builds and starts everything: control plane, services, gateway.
@@ -33,8 +33,8 @@ pub(crate) struct Up {
     /// How long a part may take to become ready, such as 30s or 2m.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     ready_within: Duration,
-    /// How long a part may take to end before it is killed.
-    #[arg(long, value_name = "TIME", default_value = "50s", value_parser = duration)]
+    /// How long all parts together may take to end; what is left then is killed.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     stop_within: Duration,
     /// The process that `--detach` leaves running.
     #[arg(long, hide = true)]
@@ -57,8 +57,9 @@ impl Up {
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
         signals::watch(stop.clone(), hurry.clone())?;
         let background = self.background;
+        let command = Command::own(place.options());
         // A thread of its own: a terminal that is held (Ctrl-S) must hold nobody else.
-        let shower = std::thread::spawn(move || show(live, events, background));
+        let shower = std::thread::spawn(move || show(live, events, background, &command));
         let outcome = supervisor.run(stop, hurry).await;
         // The last event ends the thread.
         let _panicked = shower.join();
@@ -94,7 +95,7 @@ fn now() -> std::time::Instant {
 
 /// Shows events until the last. In the background they are told to the process that detached, and
 /// to nobody once the system runs.
-fn show(mut live: Live, mut events: Receiver<Event>, background: bool) {
+fn show(mut live: Live, mut events: Receiver<Event>, background: bool, command: &Command) {
     let mut told = false;
     loop {
         let event = match events.blocking_recv() {
@@ -113,7 +114,7 @@ fn show(mut live: Live, mut events: Receiver<Event>, background: bool) {
         } else {
             live.show(&event, now());
             if let Event::Running(state) = &event {
-                hints(state);
+                hints(state, command);
             }
         }
         if matches!(event, Event::Stopped | Event::Failed { .. }) {

@@ -6,7 +6,7 @@ use regatta_core::ServiceName;
 use regatta_yaml::{Fields, Key, Mark, Node, Problem, Scalar, Value};
 
 use super::scalars;
-use crate::{Run, Service, Version};
+use crate::{Health, Run, Service, Version};
 
 /// A service with the places of what is checked against other services.
 pub(crate) struct Placed {
@@ -127,12 +127,20 @@ fn service(
     let timeout_name = fields.name("timeout");
     let timeout =
         fields.take("timeout").and_then(|node| scalars::duration(node, &timeout_name, problems));
+    let register_name = fields.name("register");
+    let register = fields
+        .take("register")
+        .and_then(|node| scalars::boolean(node, &register_name, problems));
+    let health_name = fields.name("health");
+    let health = fields.take("health").and_then(|node| health(node, &health_name, problems));
     fields.finish(problems);
 
+    let run = run?;
+    let register = register.unwrap_or(!matches!(run, Run::Cargo { .. }));
     let service = Service {
         name: name?,
         line: key.mark.line,
-        run: run?,
+        run,
         database: database.flatten().unwrap_or(false),
         needs: needs.iter().map(|(name, _)| name.clone()).collect(),
         versions: versions.unwrap_or_default(),
@@ -141,6 +149,8 @@ fn service(
         port: port.and_then(NonZeroU16::new),
         grpc: grpc.iter().map(|(name, _)| name.clone()).collect(),
         timeout,
+        register,
+        health: health.unwrap_or(if register { Health::Tcp } else { Health::of_chassis() }),
     };
     Some(Placed { service, needs, grpc, port: port_node.map(|node| node.mark) })
 }
@@ -204,6 +214,22 @@ fn run(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<Run> {
         problems.push(Problem::new(node.mark, message));
     }
     (found == problems.len()).then_some(Run::Command { argv })
+}
+
+fn health(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<Health> {
+    scalars::scalar(node, name, problems, "tcp or a path such as /health", |scalar| {
+        let text = scalar.text.as_str();
+        match text {
+            "tcp" => Ok(Health::Tcp),
+            path if is_path(path) => Ok(Health::Http { path: path.to_owned() }),
+            _ => Err(scalar.not("tcp or a path", "write one of them, such as /health")),
+        }
+    })
+}
+
+/// A target that can stand in a request's first line as it is.
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.len() <= 1024 && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 fn needs(fields: &mut Fields<'_>, problems: &mut Vec<Problem>) -> Vec<(ServiceName, Mark)> {

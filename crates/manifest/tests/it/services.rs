@@ -1,6 +1,6 @@
 //! The services of a manifest.
 
-use regatta_manifest::{Run, Version};
+use regatta_manifest::{Health, Run, Version};
 
 use super::*;
 
@@ -38,6 +38,34 @@ services:
     assert_eq!(billing.run, Run::Image { reference: "ghcr.io/acme/billing:1.4".to_owned() });
     assert_eq!(billing.port.unwrap().get(), 9000);
     assert_eq!(billing.instances().next().unwrap().version, None);
+}
+
+#[test]
+fn a_program_of_another_language_is_registered_and_asked_over_tcp() {
+    let of = |rest: &str| {
+        let manifest = parse(&services(&format!("  a: {{ {rest} }}\n")));
+        let service = manifest.service("a").unwrap();
+        (service.register, service.health.clone())
+    };
+    let path = |path: &str| Health::Http { path: path.to_owned() };
+    assert_eq!(of("run: { command: [python, app.py] }"), (true, Health::Tcp));
+    assert_eq!(of("run: { image: acme/a }"), (true, Health::Tcp));
+    assert_eq!(of("run: { cargo: a }"), (false, path("/health/ready")));
+    assert_eq!(of("run: { cargo: a }, register: true, health: /up"), (true, path("/up")));
+    let own = of("run: { command: [./a] }, register: false");
+    assert_eq!(own, (false, path("/health/ready")));
+    assert_eq!(of("run: { command: [./a] }, register: false, health: tcp").1, Health::Tcp);
+}
+
+#[test]
+fn health_is_tcp_or_a_path() {
+    for wrong in ["http", "health", "/a b", "''", "\"/a\\r\\nX: y\""] {
+        let found = service_problems(&format!("health: {wrong}"));
+        assert!(found[0].contains("services.a.health: "), "{found:?}");
+        assert!(found[0].contains("tcp or a path"), "{found:?}");
+    }
+    let found = service_problems("register: maybe");
+    assert!(found[0].contains("services.a.register: "), "{found:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
+use regatta_manifest::Health;
 use regatta_supervisor::{
     Error, Event, Kind, Layout, Part, PartState, PartStatus, Plan, Port, Run, Settings, State,
     Supervisor,
@@ -109,7 +110,8 @@ pub(crate) fn part_that(name: &str, role: &str) -> Part {
         host: "127.0.0.1".to_owned(),
         port: Port::Free,
         admin: None,
-        ready_path: "/health/ready".to_owned(),
+        health: Health::of_chassis(),
+        register: false,
         database: false,
         environment: BTreeMap::from([(ROLE.to_owned(), role.to_owned())]),
     }
@@ -122,6 +124,7 @@ pub(crate) fn settings(folder: &Path, parts: Vec<Part>) -> Settings {
         manifest: folder.join("regatta.yaml"),
         issuer: None,
         isolated: true,
+        weights: BTreeMap::new(),
         parts,
     };
     let mut settings = Settings::new(plan, "/bin/false".into());

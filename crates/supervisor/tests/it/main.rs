@@ -6,5 +6,6 @@ mod fixture;
 mod building;
 mod dying;
 mod killing;
+mod registering;
 mod starting;
 mod stopping;

@@ -16,7 +16,8 @@ use super::{
 /// 3. It is paid under that key, and 4. settled.
 ///
 /// Whatever ends the process or the request after step 2, the order is there as pending, and a
-/// repeated request with the same idempotency key goes on with step 3; the payment key sees to it
+/// repeated request with the same idempotency key goes on with step 3, or else a
+/// [`Sweep`](super::Sweep) does; the payment key sees to it
 /// that it is paid once. Requests with one key that run at once meet in step 2 and end alike.
 #[derive(Clone)]
 pub struct Desk {
@@ -103,10 +104,40 @@ impl Desk {
         if order.status != Status::Pending {
             return Ok(order);
         }
+        self.finish(order, authority).await
+    }
+
+    /// Pays a pending order and settles it; one that was paid already is not paid again.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError::Cashier`] or [`PlaceError::Store`]; the order is pending still.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: repeating it goes on from where it was.
+    pub async fn finish(&self, order: Order, authority: &Authority) -> Result<Order, PlaceError> {
         match self.cashier.pay(&order, authority).await {
             Ok(settlement) => self.settle(order, settlement).await,
             Err(source) => Err(PlaceError::Cashier { order: Box::new(order), source }),
         }
+    }
+
+    /// Pending orders with higher numbers than `after`, at most `limit`, the lowest first.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn pending(
+        &self,
+        after: Option<super::OrderId>,
+        limit: u32,
+    ) -> Result<Vec<Order>, Error> {
+        self.orders.pending(after, limit).await
     }
 
     /// The order of this number, if there is one.

@@ -20,3 +20,6 @@ pub use peers::{Authority, Cashier, Directory, PeerError};
 
 mod desk;
 pub use desk::{Desk, PlaceError, Wish};
+
+mod sweep;
+pub use sweep::{Deputy, Sweep, Swept};

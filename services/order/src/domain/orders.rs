@@ -59,6 +59,17 @@ pub trait Orders: Send + Sync + 'static {
     ///
     /// Cancel safe: it only reads.
     async fn get(&self, id: OrderId) -> Result<Option<Order>, Error>;
+
+    /// Lists pending orders with higher numbers than `after`, at most `limit`, the lowest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Broken`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    async fn pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Order>, Error>;
 }
 
 /// An order that is recorded.

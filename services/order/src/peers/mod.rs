@@ -5,3 +5,6 @@ pub use users::UserService;
 
 mod payments;
 pub use payments::PaymentService;
+
+mod deputy;
+pub use deputy::TokenDeputy;

@@ -15,12 +15,20 @@ mod postgres;
 pub use postgres::PostgresOrders;
 
 /// The schema, step by step.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "orders",
-    sqlite: include_str!("migrations/1_orders.sqlite.sql"),
-    postgres: include_str!("migrations/1_orders.postgres.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "orders",
+        sqlite: include_str!("migrations/1_orders.sqlite.sql"),
+        postgres: include_str!("migrations/1_orders.postgres.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "pending",
+        sqlite: include_str!("migrations/2_pending.sqlite.sql"),
+        postgres: include_str!("migrations/2_pending.postgres.sql"),
+    },
+];
 
 /// The orders in this database, whose schema is that of [`MIGRATIONS`].
 pub fn orders(database: &Database) -> Arc<dyn Orders> {

@@ -128,4 +128,17 @@ impl Orders for SqliteOrders {
         let row = self.database.query("SELECT", "orders", select).await.map_err(domain_error)?;
         row.map(Row::into_order).transpose()
     }
+
+    async fn pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Order>, Error> {
+        let select = sqlx::query_as::<_, Row>(
+            "SELECT id, caller, user_id, hundredths, status, reason, payment_id, payment_key,
+                 created_at
+             FROM orders WHERE status = 'pending' AND id > ?1 ORDER BY id LIMIT ?2",
+        )
+        .bind(after.map_or(0, OrderId::number))
+        .bind(i64::from(limit))
+        .fetch_all(self.sqlite.reader());
+        let rows = self.database.query("SELECT", "orders", select).await.map_err(domain_error)?;
+        rows.into_iter().map(Row::into_order).collect()
+    }
 }

@@ -18,6 +18,7 @@ pub(crate) async fn all(store: impl AsyncFn() -> Arc<dyn Orders>) {
     a_key_of_a_pending_order_stays(&*store().await).await;
     expired_keys_do_not_pile_up(&*store().await).await;
     of_many_at_once_with_one_key_one_is_begun(&*store().await).await;
+    pending_orders_are_listed_page_by_page(&*store().await).await;
 }
 
 async fn keeps_what_it_is_given(orders: &dyn Orders) {
@@ -113,6 +114,20 @@ async fn of_many_at_once_with_one_key_one_is_begun(orders: &dyn Orders) {
     assert_eq!(all.iter().filter(|one| matches!(one, Begun::New(_))).count(), 1);
     let ids = all.map(|one| begun(one).id);
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+async fn pending_orders_are_listed_page_by_page(orders: &dyn Orders) {
+    assert_eq!(orders.pending(None, 10).await.unwrap(), []);
+    let mut begun_orders = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        begun_orders.push(begun(orders.begin(new("1", name)).await.unwrap()));
+    }
+    let [a, b, c, d] = begun_orders.try_into().unwrap();
+    orders.settle(b.id, Settlement::Paid { payment_id: 1 }).await.unwrap();
+    let first = orders.pending(None, 2).await.unwrap();
+    assert_eq!(first, [a, c.clone()]);
+    assert_eq!(orders.pending(Some(c.id), 2).await.unwrap(), [d.clone()]);
+    assert_eq!(orders.pending(Some(d.id), 2).await.unwrap(), []);
 }
 
 /// An order with a payment key of its own.

@@ -127,7 +127,7 @@ fn client(port: u16) -> ServiceClient {
         format!("static:order-service=127.0.0.1:{port}").parse().unwrap();
     let mut options = Options::default();
     options.retry.tries = 1;
-    options.breaker.failure_threshold = u32::MAX;
+    options.cluster.breaker = None;
     Client::try_new(Arc::new(registry), options).unwrap().service("order-service").unwrap()
 }
 

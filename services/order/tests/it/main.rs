@@ -8,3 +8,4 @@ mod peers;
 mod rest;
 mod running;
 mod store;
+mod sweep;

@@ -96,7 +96,9 @@ async fn start_orders(registry: &MemoryRegistry, folder: &TempDir) -> Running {
         folder.path().display()
     );
     let service = open("order-service", &yaml, registry).await;
-    Running::start(order_service::assemble(service).await.unwrap()).await.unwrap()
+    Running::start(order_service::assemble(service, &Default::default()).await.unwrap())
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn start_users(registry: &MemoryRegistry) -> Running {

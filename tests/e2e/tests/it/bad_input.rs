@@ -160,7 +160,7 @@ async fn garbage_and_slowness_on_a_connection_harm_nobody_else() {
     }
 }
 
-fn assert_problem(answer: &Answer, status: u16, what: &str) {
+pub(crate) fn assert_problem(answer: &Answer, status: u16, what: &str) {
     assert_eq!(answer.status, status, "{what}: {}", answer.text);
     assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
     for member in ["type", "title", "status", "detail", "code", "error"] {

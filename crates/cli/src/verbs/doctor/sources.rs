@@ -33,8 +33,12 @@ pub(super) fn manifest(path: &Path) -> (Option<Manifest>, Vec<Finding>) {
     }
 }
 
-/// Cargo, the compiler, and a C compiler for the crates that need one.
-pub(super) fn toolchain(folder: &Path) -> Vec<Finding> {
+/// Cargo, the compiler, and a C compiler for the crates that need one; nothing of it for a system
+/// that builds nothing.
+pub(super) fn toolchain(manifest: Option<&Manifest>, folder: &Path) -> Vec<Finding> {
+    if manifest.is_some_and(|manifest| !needs_cargo(manifest)) {
+        return vec![Finding::fine("toolchain", "none needed: nothing is built")];
+    }
     let rust = "install Rust: https://rustup.rs";
     let gcc = "install a C compiler: apt install gcc libc6-dev, or dnf install gcc";
     [("cargo", rust), ("rustc", rust), ("cc", gcc)]
@@ -79,10 +83,8 @@ pub(super) fn packages(manifest: &Manifest, path: &Path) -> Vec<Finding> {
             Run::Command { .. } | Run::Image { .. } => {}
         }
     }
-    let needs_cargo =
-        manifest.services.iter().any(|service| matches!(service.run, Run::Cargo { .. }));
     match known {
-        Err(error) if needs_cargo => {
+        Err(error) if needs_cargo(manifest) => {
             let remedy = "mend Cargo.toml; `cargo metadata` shows the whole error";
             findings.push(Finding::wrong("packages", error, remedy));
         }
@@ -92,6 +94,10 @@ pub(super) fn packages(manifest: &Manifest, path: &Path) -> Vec<Finding> {
         _ => {}
     }
     findings
+}
+
+fn needs_cargo(manifest: &Manifest) -> bool {
+    manifest.services.iter().any(|service| matches!(service.run, Run::Cargo { .. }))
 }
 
 #[derive(Deserialize)]

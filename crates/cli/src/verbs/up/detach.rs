@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Up;
 use crate::failure::Failure;
-use crate::output::{Format, hints, out, state_json};
+use crate::output::{Command as Called, Format, hints, out, state_json};
 use crate::system::Place;
 
 /// Starts the supervisor, shows its progress, returns once everything is ready.
@@ -49,7 +49,7 @@ pub(super) async fn run(
                 return Err(Failure::new(message).with_detail(detail));
             }
             Event::Running(state) => {
-                show(&state, &mut live, format);
+                show(&state, &mut live, format, place);
                 return Ok(());
             }
             // Programs get one object, at the end.
@@ -59,13 +59,15 @@ pub(super) async fn run(
     }
 }
 
-fn show(state: &State, live: &mut crate::output::Live, format: Format) {
+fn show(state: &State, live: &mut crate::output::Live, format: Format, place: &Place) {
     if format == Format::Json {
         return out(&state_json(state, true).to_string());
     }
     live.show(&Event::Running(state.clone()), super::now());
-    hints(state);
-    out("it runs in the background: regatta ps, regatta logs -f, regatta down");
+    let called = Called::own(place.options());
+    hints(state, &called);
+    let [ps, logs, down] = ["ps", "logs -f", "down"].map(|verb| called.line(verb));
+    out(&format!("it runs in the background: {ps}, {logs}, {down}"));
 }
 
 fn spawn(up: &Up, place: &Place, settings: &Settings) -> Result<Child, Failure> {
