@@ -1,6 +1,6 @@
 //! One try: the request to one instance, and what its answer says.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Request, Response, Uri, Version};
@@ -11,9 +11,19 @@ use regatta_traffic::cluster::{Outcome, Picked};
 
 use crate::Error;
 use crate::body::RequestBody;
-use crate::call::{Call, Course, now};
+use crate::call::{Call, now};
 use crate::classify::{self, Verdict};
 use crate::transport::{Pool, PooledBody, Protocol, SendError};
+
+/// What a try needs to know of the call's course.
+#[derive(Clone, Copy)]
+pub(crate) struct Trial {
+    /// Tries before this one that may have reached an instance.
+    pub(crate) sent: u32,
+    /// When the call began.
+    pub(crate) started: Instant,
+    pub(crate) deadline: Deadline,
+}
 
 /// How one try ended.
 pub(crate) struct Ended {
@@ -45,14 +55,13 @@ pub(crate) async fn make(
     call: &Call,
     picked: Picked<Pool>,
     body: RequestBody,
-    course: &Course,
-    deadline: Deadline,
+    trial: Trial,
 ) -> Ended {
     let (service, endpoint) = (call.target.name(), picked.instance().endpoint.clone());
     let outgoing = Outgoing::new(&call.method, call.path.path(), endpoint.host(), endpoint.port())
         .service(service.as_str())
-        .attempt(course.sent)
-        .deadline(deadline);
+        .attempt(trial.sent)
+        .deadline(trial.deadline);
     let is_grpc = call.protocol == Protocol::Grpc;
     let mut span = span(if is_grpc { outgoing.grpc() } else { outgoing });
     span.annotate("regatta.instance.id", picked.instance().id.to_string());
@@ -67,7 +76,7 @@ pub(crate) async fn make(
 
     let began = now();
     let sent = picked.data().send(call.protocol, call.options.limits(), request);
-    let by = tokio::time::Instant::from_std(deadline.instant());
+    let by = tokio::time::Instant::from_std(trial.deadline.instant());
     let answer = tokio::time::timeout_at(by, sent).await;
     let ended = now();
     let latency = ended.saturating_duration_since(began);
@@ -106,7 +115,7 @@ pub(crate) async fn make(
         }
         Err(_elapsed) => {
             picked.finish(ended, Outcome::Failure, latency);
-            let waited = ended.saturating_duration_since(course.started);
+            let waited = ended.saturating_duration_since(trial.started);
             let error = Error::Timeout { service: service.clone(), waited };
             let failure = Some(Failure::Lost);
             Ended { failure, answer: Err(error), endpoint, span, unjudged: None }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use regatta_core::{Deadline, Endpoint, ServiceName};
+use regatta_resilience::concurrency::{Ending, Permit};
 use regatta_telemetry::client::ClientSpan;
 use regatta_traffic::cluster::Outcome;
 use tokio::time::Sleep;
@@ -67,6 +68,8 @@ pub(crate) struct ResponseBody {
     span: Option<ClientSpan>,
     limit: Limit,
     unjudged: Option<Unjudged>,
+    /// One of the calls that may be in flight at a time, and how it ended as far as its head says.
+    permit: Option<(Permit, Ending)>,
 }
 
 /// By when the body must be here, and what to say if it is not.
@@ -86,8 +89,9 @@ impl ResponseBody {
         span: ClientSpan,
         limit: Limit,
         unjudged: Option<Unjudged>,
+        permit: Option<(Permit, Ending)>,
     ) -> Self {
-        Self { incoming, span: Some(span), limit, unjudged }
+        Self { incoming, span: Some(span), limit, unjudged, permit }
     }
 
     pub(crate) fn limit(&self) -> &Limit {
@@ -101,6 +105,9 @@ impl ResponseBody {
     }
 
     fn end(&mut self, failure: Option<&'static str>) {
+        if let Some((permit, ending)) = self.permit.take() {
+            permit.finish(crate::call::now(), failure.map_or(ending, |_| Ending::Overloaded));
+        }
         if let Some(mut span) = self.span.take() {
             failure.into_iter().for_each(|name| span.fail(name));
             span.end();

@@ -1,19 +1,22 @@
 //! One call with all its tries.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::{Either, select};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response};
 use regatta_core::{Context, Deadline};
+use regatta_resilience::concurrency::{Ending, Permit, Priority};
 use regatta_resilience::retry::{Attempt, Decision, Failure, Stop};
-use regatta_traffic::cluster::{Hints, Tried};
+use regatta_traffic::cluster::{Hints, Picked, Tried};
 
-use crate::attempt::{self, Ended};
-use crate::body::{Limit, ResponseBody};
+use crate::attempt::{self, Ended, Trial};
+use crate::body::{Limit, RequestBody, ResponseBody};
 use crate::replay::Replay;
 use crate::target::Target;
-use crate::transport::Protocol;
+use crate::transport::{Pool, Protocol};
 use crate::{Error, Options};
 
 /// One call, before its first try.
@@ -30,6 +33,8 @@ pub(crate) struct Call {
     pub(crate) is_idempotent: bool,
     /// Calls of the same key go to the same instance, where the strategy hashes.
     pub(crate) key: Option<u64>,
+    /// Whether it only reads, so that it may be sent twice at the same time.
+    pub(crate) is_read: bool,
     /// For all tries together.
     pub(crate) timeout: Duration,
     /// For one try that may be repeated.
@@ -42,17 +47,17 @@ pub(crate) fn now() -> Instant {
 }
 
 /// What the tries of a call share, and how far it has come.
-pub(crate) struct Course {
+struct Course {
     /// The first try is number 1; redirected ones do not count.
-    pub(crate) number: u32,
+    number: u32,
     redirected: u32,
     /// Tries before this one that may have reached an instance.
-    pub(crate) sent: u32,
+    sent: u32,
     serves_retry: bool,
     /// Whether the body was kept.
     is_replayable: bool,
-    pub(crate) started: Instant,
-    pub(crate) deadline: Deadline,
+    started: Instant,
+    deadline: Deadline,
     tried: Tried,
 }
 
@@ -92,6 +97,7 @@ impl Call {
             deadline,
             tried: Tried::default(),
         };
+        let permit = self.admit(left(now())).await?;
         let mut last = None;
         loop {
             let picked = match target.pick(now(), &course.tried, &self.hints()) {
@@ -100,14 +106,10 @@ impl Call {
                 Err(error) => return Err(last.unwrap_or(error)),
             };
             course.tried.insert(picked.member());
-            let Some(body) = body.next() else {
-                unreachable!("the policy does not repeat what cannot be replayed")
-            };
-            let deadline = self.try_deadline(&course);
-            let ended = attempt::make(&self, picked, body, &course, deadline).await;
+            let ended = self.attempt(picked, &mut body, &mut course).await;
             let Some(failure) = ended.failure else {
                 target.budget().deposit(now());
-                return self.hand_on(ended, &course);
+                return self.hand_on(ended, &course, permit);
             };
             match self.decide(failure, &mut course) {
                 Ok(after) => {
@@ -119,10 +121,70 @@ impl Call {
                 }
                 Err(stop) => {
                     ended.span.annotate("regatta.client.retry_stopped", stop.name());
-                    return self.hand_on(ended, &course);
+                    return self.hand_on(ended, &course, permit);
                 }
             }
         }
+    }
+
+    /// Waits for one of the calls that may be in flight to the service at a time.
+    async fn admit(&self, left: Duration) -> Result<Option<Permit>, Error> {
+        let Some(limit) = self.target.concurrency(&self.options) else { return Ok(None) };
+        let admitted = limit.acquire(Priority::default(), left).await;
+        admitted.map(Some).map_err(|source| {
+            let service = self.target.name().clone();
+            Error::Overloaded { service, source }
+        })
+    }
+
+    /// Tries at one instance; if that takes long and the call is a read, at a second one too.
+    async fn attempt(&self, picked: Picked<Pool>, body: &mut Replay, course: &mut Course) -> Ended {
+        let first = attempt::make(self, picked, next(body), self.trial(course));
+        let Some(after) = self.hedge_after(course) else { return first.await };
+        let mut first = pin!(first);
+        if let Ok(ended) = tokio::time::timeout(after, first.as_mut()).await {
+            return ended;
+        }
+        let Some(picked) = self.hedge(course) else { return first.await };
+        course.sent += 1;
+        let second = pin!(attempt::make(self, picked, next(body), self.trial(course)));
+        let (ended, other, won) = match select(first, second).await {
+            Either::Left((ended, second)) => (ended, second, "first"),
+            Either::Right((ended, first)) => (ended, first, "second"),
+        };
+        // One that fails leaves it to the other; one that is dropped is cancelled on the wire.
+        let (ended, won) = match ended.failure {
+            None => (ended, won),
+            Some(_) => (other.await, if won == "first" { "second" } else { "first" }),
+        };
+        self.target.metrics().hedge(self.target.name(), won);
+        ended.span.annotate("regatta.client.hedge", won);
+        ended
+    }
+
+    fn trial(&self, course: &Course) -> Trial {
+        let Course { sent, started, .. } = *course;
+        Trial { sent, started, deadline: self.try_deadline(course) }
+    }
+
+    /// When to send the call a second time, if at all.
+    fn hedge_after(&self, course: &Course) -> Option<Duration> {
+        let may = self.is_read && course.is_replayable && !course.serves_retry;
+        self.options.hedge_after.filter(|_| may)
+    }
+
+    /// Another instance for a call that takes long, if there is one and the budget has a retry.
+    fn hedge(&self, course: &mut Course) -> Option<Picked<Pool>> {
+        let now = now();
+        if !self.target.has_another(now, &course.tried, &self.hints())
+            || !self.target.budget().withdraw(now)
+        {
+            self.target.metrics().hedge(self.target.name(), "denied");
+            return None;
+        }
+        let picked = self.target.pick(now, &course.tried, &self.hints()).ok()?;
+        course.tried.insert(picked.member());
+        Some(picked)
     }
 
     /// Whether to try again, and after which wait.
@@ -166,16 +228,35 @@ impl Call {
     }
 
     /// Gives the answer to the caller, to be read under the call's deadline.
-    fn hand_on(&self, ended: Ended, course: &Course) -> Result<Response<ResponseBody>, Error> {
-        let Ended { mut span, answer, unjudged, endpoint, .. } = ended;
+    fn hand_on(
+        &self,
+        ended: Ended,
+        course: &Course,
+        permit: Option<Permit>,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let Ended { mut span, answer, unjudged, endpoint, failure } = ended;
+        let ending = match failure {
+            Some(Failure::Refused { .. } | Failure::Lost) => Ending::Overloaded,
+            Some(Failure::Unsent) => Ending::Ignored,
+            Some(Failure::Final) | None => Ending::Done,
+        };
         let Course { started, deadline, .. } = *course;
         match answer {
             Ok(response) => {
                 let service = self.target.name().clone();
                 let limit = Limit { service, endpoint, started, deadline, sleep: None };
-                Ok(response.map(|body| ResponseBody::new(body, span, limit, unjudged)))
+                Ok(response.map(|body| {
+                    ResponseBody::new(
+                        body,
+                        span,
+                        limit,
+                        unjudged,
+                        permit.map(|held| (held, ending)),
+                    )
+                }))
             }
             Err(error) => {
+                permit.into_iter().for_each(|permit| permit.finish(now(), ending));
                 span.fail(error.name());
                 span.end();
                 Err(error)
@@ -197,6 +278,13 @@ impl Call {
             && !course.serves_retry
             && course.number < self.options.retry.tries
     }
+}
+
+fn next(body: &mut Replay) -> RequestBody {
+    let Some(body) = body.next() else {
+        unreachable!("the policy does not repeat what cannot be replayed")
+    };
+    body
 }
 
 fn failure_name(failure: Failure) -> &'static str {

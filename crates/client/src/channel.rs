@@ -111,6 +111,7 @@ impl Service<Request<Body>> for Channel {
             let slash = || PathAndQuery::from_static("/");
             let call = Call {
                 protocol: Protocol::Grpc,
+                is_read: is_idempotent,
                 is_idempotent: is_idempotent || classify::has_key(&headers),
                 method: head.method,
                 path: head.uri.path_and_query().cloned().unwrap_or_else(slash),

@@ -65,6 +65,15 @@ pub enum Error {
         /// How long until the first breaker admits a probe.
         retry_after: Duration,
     },
+    /// As many calls to the service are in flight as may be: nothing was sent.
+    #[error("too many calls to `{service}` are in flight; look at its latency, or raise the limit")]
+    Overloaded {
+        /// The service that was to be called.
+        service: ServiceName,
+        /// How many, and whether the call waited.
+        #[source]
+        source: regatta_resilience::concurrency::Rejected,
+    },
     /// No connection was made: nothing was sent.
     #[error("cannot connect to `{service}` at `{endpoint}`; look whether it is up")]
     Connect {
@@ -154,6 +163,7 @@ impl Error {
             | Self::NoInstance { service, .. }
             | Self::NotDiscovered { service, .. }
             | Self::BreakerOpen { service, .. }
+            | Self::Overloaded { service, .. }
             | Self::Connect { service, .. }
             | Self::Broken { service, .. }
             | Self::Timeout { service, .. }
@@ -167,7 +177,9 @@ impl Error {
     /// Whose fault it is. A 4xx is ours: this process made the request.
     pub fn origin(&self) -> Origin {
         match self {
-            Self::InvalidRequest { .. } | Self::BodyTooLarge { .. } => Origin::Us,
+            Self::InvalidRequest { .. } | Self::BodyTooLarge { .. } | Self::Overloaded { .. } => {
+                Origin::Us
+            }
             Self::Status { status, .. } if status.is_client_error() => Origin::Us,
             Self::DeadlineOver { .. } => Origin::Caller,
             _ => Origin::Upstream,
@@ -181,6 +193,7 @@ impl Error {
             Self::NoInstance { .. }
             | Self::NotDiscovered { .. }
             | Self::BreakerOpen { .. }
+            | Self::Overloaded { .. }
             | Self::Connect { .. }
             | Self::Broken { .. }
             | Self::Timeout { .. } => true,
@@ -197,6 +210,7 @@ impl Error {
                 | Self::NoInstance { .. }
                 | Self::NotDiscovered { .. }
                 | Self::BreakerOpen { .. }
+                | Self::Overloaded { .. }
                 | Self::Connect { .. }
                 | Self::DeadlineOver { .. }
         )
@@ -217,6 +231,7 @@ impl Error {
             Self::NoInstance { .. }
             | Self::NotDiscovered { .. }
             | Self::BreakerOpen { .. }
+            | Self::Overloaded { .. }
             | Self::Connect { .. }
             | Self::Broken { .. } => Code::Unavailable,
             Self::Timeout { .. } | Self::DeadlineOver { .. } => Code::DeadlineExceeded,
@@ -243,6 +258,7 @@ impl Error {
             Self::NoInstance { .. } => "no_instance",
             Self::NotDiscovered { .. } => "not_discovered",
             Self::BreakerOpen { .. } => "breaker_open",
+            Self::Overloaded { .. } => "overloaded",
             Self::Connect { .. } => "connect",
             Self::Broken { .. } => "broken",
             Self::Timeout { .. } => "timeout",

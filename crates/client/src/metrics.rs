@@ -21,6 +21,7 @@ struct Instruments {
     meter: Meter,
     retries: Counter<u64>,
     stops: Counter<u64>,
+    hedges: Counter<u64>,
     failures: Counter<u64>,
     changes: Counter<u64>,
 }
@@ -32,6 +33,7 @@ impl Metrics {
         Self(Arc::new(Instruments {
             retries: counter("regatta.client.retries", "Calls that were tried again"),
             stops: counter("regatta.client.retries.stopped", "Failed tries that were not repeated"),
+            hedges: counter("regatta.client.hedges", "Reads that took long, by which try answered"),
             failures: counter("regatta.client.failures", "Calls without an answer"),
             changes: counter("regatta.client.breaker.changes", "Changes of breakers' states"),
             meter,
@@ -46,6 +48,11 @@ impl Metrics {
     /// A failed try is not repeated.
     pub(crate) fn stop(&self, service: &ServiceName, stop: Stop) {
         self.0.stops.add(1, &[name(service), KeyValue::new("reason", stop.name())]);
+    }
+
+    /// A read took long; the first or the second try answered, or there was none to spare.
+    pub(crate) fn hedge(&self, service: &ServiceName, won: &'static str) {
+        self.0.hedges.add(1, &[name(service), KeyValue::new("answer", won)]);
     }
 
     /// A call has no answer.
@@ -89,6 +96,19 @@ impl Metrics {
                     let count = view.instances.iter().filter(|one| one.breaker == state).count();
                     let attributes = [name(target.name()), KeyValue::new("state", state)];
                     gauge.observe(count as u64, &attributes);
+                }
+            })
+            .build();
+        let held: Weak<Target> = Arc::downgrade(target);
+        self.0
+            .meter
+            .u64_observable_gauge("regatta.client.calls")
+            .with_description("Calls in flight, and calls that wait to be")
+            .with_callback(move |gauge| {
+                let Some(target) = held.upgrade() else { return };
+                let (in_flight, queued) = target.calls();
+                for (state, count) in [("in_flight", in_flight.into()), ("queued", queued as u64)] {
+                    gauge.observe(count, &[name(target.name()), KeyValue::new("state", state)]);
                 }
             })
             .build();

@@ -166,6 +166,7 @@ impl RequestBuilder {
             target: self.target,
             key: self.key,
             protocol: Protocol::Http,
+            is_read: self.method.is_safe(),
             is_idempotent: classify::is_idempotent(&self.method, &self.headers),
             method: self.method,
             path,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use regatta_core::{InstanceId, ServiceName};
 use regatta_discovery::Watch;
+use regatta_resilience::concurrency::Limit;
 use regatta_resilience::retry::Budget;
 use regatta_traffic::cluster::{
     Cluster, Hints, Override, PickError, Picked, Tried, UnknownInstance, View,
@@ -26,7 +27,8 @@ pub(crate) struct Target {
     metrics: Metrics,
     cluster: Cluster<Pool>,
     options: ArcSwap<Options>,
-    budget: ArcSwap<Budget>,
+    budget: Budget,
+    concurrency: Limit,
     /// Of the set that the cluster holds; 0 before the first.
     generation: AtomicU64,
     /// Held while the cluster takes over a set, so that an older one never comes last.
@@ -48,7 +50,10 @@ impl Target {
         let cluster = Cluster::try_observed(name, policies, now(), rand::random(), observer)
             .expect("the options were checked");
         let target = Arc::new(Self {
-            budget: ArcSwap::from_pointee(budget(&options)),
+            budget: Budget::try_new(options.retry_percent, options.retries_per_second)
+                .expect("the options were checked"),
+            concurrency: Limit::try_new(options.concurrency.clone().unwrap_or_default())
+                .expect("the options were checked"),
             watch: watch.clone(),
             wire: wire.clone(),
             metrics,
@@ -75,19 +80,29 @@ impl Target {
         self.options.load_full()
     }
 
-    pub(crate) fn budget(&self) -> Arc<Budget> {
-        self.budget.load_full()
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// What bounds the calls in flight, if these options want it.
+    pub(crate) fn concurrency(&self, options: &Options) -> Option<&Limit> {
+        options.concurrency.as_ref().map(|_| &self.concurrency)
     }
 
     /// Puts other options in force for the next call on. They were checked.
     pub(crate) fn configure(&self, options: Arc<Options>) {
-        let old = self.options.load();
-        if self.cluster.configure(now(), options.cluster.clone()).is_err() {
+        let configured = self.cluster.configure(now(), options.cluster.clone());
+        let (percent, floor) = (options.retry_percent, options.retries_per_second);
+        let limited = options
+            .concurrency
+            .iter()
+            .cloned()
+            .try_for_each(|settings| self.concurrency.reconfigure(settings));
+        if configured.is_err()
+            || self.budget.reconfigure(percent, floor).is_err()
+            || limited.is_err()
+        {
             unreachable!("the options were checked");
-        }
-        let share = |options: &Options| (options.retry_percent, options.retries_per_second);
-        if share(&old) != share(&options) {
-            self.budget.store(Arc::new(budget(&options)));
         }
         self.options.store(options);
     }
@@ -143,6 +158,11 @@ impl Target {
     ) -> Result<(), UnknownInstance> {
         self.follow();
         self.cluster.override_breaker(instance, control)
+    }
+
+    /// Calls in flight, and calls that wait to be.
+    pub(crate) fn calls(&self) -> (u32, usize) {
+        (self.concurrency.in_flight(), self.concurrency.queued())
     }
 
     /// Connections open for the next request: idle ones of HTTP/1.1, and all of HTTP/2.
@@ -203,11 +223,6 @@ async fn attend(target: Weak<Target>, mut watch: Watch, stop: CancellationToken)
 
 /// Time between two looks for idle connections, at the least.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
-
-fn budget(options: &Options) -> Budget {
-    Budget::try_new(options.retry_percent, options.retries_per_second)
-        .expect("the options were checked")
-}
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -74,7 +74,7 @@ impl Connections {
         &mut self,
         now: Instant,
         most: usize,
-        connect: impl FnOnce() -> Connecting,
+        connect: impl FnOnce(Option<usize>) -> Connecting,
     ) -> Place {
         self.open.retain(|(connection, _)| !connection.sender.is_closed());
         let room = self.open.iter_mut().find(|(connection, _)| connection.has_room());
@@ -89,7 +89,9 @@ impl Connections {
             }
         }
         if self.open.len() < most.max(1) {
-            let connecting = connect();
+            // What the instance allows is not known of a new connection before its first frame.
+            let known = self.open.first().map(|(connection, _)| connection.limit());
+            let connecting = connect(known);
             self.connecting = connecting.downgrade();
             return Place::After(connecting);
         }
@@ -127,8 +129,12 @@ impl Connection {
         self.streams.open.load(Ordering::Relaxed)
     }
 
+    fn limit(&self) -> usize {
+        self.streams.limit.load(Ordering::Relaxed)
+    }
+
     fn has_room(&self) -> bool {
-        self.streams() < self.streams.limit.load(Ordering::Relaxed)
+        self.streams() < self.limit()
     }
 
     /// Called under the pool's lock, so that no two take the same place.
@@ -174,12 +180,13 @@ pub(super) async fn send(
     Err(SendError::Connect(ConnectError::Closes))
 }
 
-/// An attempt to connect that puts its connection into the pool.
-pub(super) fn connect(shared: &Arc<Shared>, limits: Limits) -> Connecting {
+/// An attempt to connect that puts its connection into the pool; `streams` is what another
+/// connection to the instance allows.
+pub(super) fn connect(shared: &Arc<Shared>, limits: Limits, streams: Option<usize>) -> Connecting {
     let shared = Arc::clone(shared);
     let attempt = async move {
         let stream = shared.open(limits.connect_timeout).await?;
-        let connection = handshake(TokioIo::new(stream), &shared.tasks).await?;
+        let connection = handshake(TokioIo::new(stream), &shared.tasks, streams).await?;
         shared.add(connection.clone())?;
         Ok(connection)
     };
@@ -189,6 +196,7 @@ pub(super) fn connect(shared: &Arc<Shared>, limits: Limits) -> Connecting {
 async fn handshake(
     io: TokioIo<super::Stream>,
     tasks: &TaskTracker,
+    streams: Option<usize>,
 ) -> Result<Connection, ConnectError> {
     let mut builder = http2::Builder::new(OnTracker(tasks.clone()));
     builder
@@ -196,6 +204,9 @@ async fn handshake(
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
         .keep_alive_while_idle(true);
+    if let Some(streams) = streams {
+        builder.initial_max_send_streams(streams);
+    }
     let (sender, connection) =
         builder.handshake(io).await.map_err(|error| ConnectError::Handshake(Arc::new(error)))?;
     let limit = AtomicUsize::new(connection.current_max_send_streams());

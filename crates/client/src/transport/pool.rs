@@ -123,7 +123,7 @@ impl Shared {
         if state.is_closed {
             return Err(SendError::Connect(ConnectError::Removed));
         }
-        Ok(state.http2.place(now, limits.max_http2, || http2::connect(self, *limits)))
+        Ok(state.http2.place(now, limits.max_http2, |known| http2::connect(self, *limits, known)))
     }
 
     pub(super) fn add(&self, connection: Connection) -> Result<(), ConnectError> {

@@ -3,10 +3,15 @@
 
 mod answers;
 mod breaker;
+mod cancel;
 mod chain;
 mod deadline;
 mod discovery;
 mod fleet;
 mod grpc;
 mod grpc_retry;
+mod live;
+mod memory;
+mod overload;
+mod pool;
 mod retry;

@@ -1,0 +1,186 @@
+//! Connections: kept, shared, bounded, and closed when their instance leaves.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use futures::future::join_all;
+use http::StatusCode;
+use regatta_client::{Client, Error, Options};
+use regatta_discovery::Register;
+use tokio::sync::Semaphore;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::fleet::options;
+use crate::memory::{Memory, instance};
+
+#[tokio::test(start_paused = true)]
+async fn one_call_after_the_other_shares_a_connection() {
+    let server = Memory::new(routes());
+    let (client, _registry) = server.client(1, options()).await;
+    let users = client.service("user-service").unwrap();
+    for _ in 0..5 {
+        assert_eq!(users.get("/text").send().await.unwrap().text().await.unwrap(), "hello");
+        assert_eq!(users.post("/empty").send().await.unwrap().status(), 204);
+    }
+    assert_eq!((server.opened(), server.open()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_at_the_same_time_have_connections_of_their_own_and_at_most_so_many_are_kept() {
+    let server = Memory::new(routes());
+    let mut options = options();
+    options.max_idle = 2;
+    let (client, _registry) = server.client(1, options).await;
+    let users = client.service("user-service").unwrap();
+    let calls = (0..6).map(|_| async { users.get("/slow").send().await.unwrap().text().await });
+    assert!(join_all(calls).await.iter().all(Result::is_ok));
+    assert_eq!(server.opened(), 6);
+    server.until_open(2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_read_costs_no_later_call() {
+    let server = Memory::new(routes());
+    let (client, _registry) = server.client(1, options()).await;
+    let users = client.service("user-service").unwrap();
+    for _ in 0..5 {
+        drop(users.get("/large").send().await.unwrap());
+        assert_eq!(users.post("/empty").send().await.unwrap().status(), 204);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_closes_while_it_waits_loses_no_post() {
+    let server = Memory::new(routes()).closing();
+    let (client, _registry) = server.client(1, options()).await;
+    let users = client.service("user-service").unwrap();
+    for _ in 0..50 {
+        assert_eq!(users.post("/empty").send().await.unwrap().status(), 204);
+    }
+    assert!(server.opened() > 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_closes_in_time_though_nobody_calls() {
+    let server = Memory::new(routes());
+    let (client, _registry) = server.client(1, options()).await;
+    let users = client.service("user-service").unwrap();
+    users.get("/text").send().await.unwrap().text().await.unwrap();
+    let started = tokio::time::Instant::now();
+    while server.open() > 0 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let limit = Options::default().idle_timeout;
+    assert!(started.elapsed() >= limit && started.elapsed() <= limit * 2 + Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_leaves_finishes_what_is_in_flight_and_keeps_nothing() {
+    let server = Memory::new(routes());
+    let (client, registry) = server.client(1, options()).await;
+    let users = client.service("user-service").unwrap();
+    let calls = [users.get("/text").send(), users.get("/slow").send()];
+    let [idle, slow] = calls.map(|call| async { call.await?.text().await });
+    let mut slow = Box::pin(slow);
+    let (idle, none) = tokio::join!(idle, tokio::time::timeout(SOON, slow.as_mut()));
+    assert!(idle.is_ok() && none.is_err());
+    assert_eq!(server.open(), 2);
+
+    registry.deregister(&instance(1).id).await.unwrap();
+    server.until_open(1).await;
+    assert_eq!(slow.await.unwrap(), "slow");
+    server.until_open(0).await;
+    assert!(matches!(users.get("/text").send().await, Err(Error::NoInstance { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn grpc_calls_share_a_connection_that_is_opened_once() {
+    let (server, gate) = Memory::new(health(&OPEN)).gated();
+    let (client, _registry) = server.client(1, options()).await;
+    let calls = join_all((0..20).map(|_| check(&client)));
+    let opening = async {
+        tokio::time::sleep(SOON).await;
+        gate.cancel();
+    };
+    let (answers, ()) = tokio::join!(calls, opening);
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(server.opened(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_connections_are_opened_when_the_streams_of_one_are_used_up_and_never_too_many() {
+    for (calls, connections) in [(2, 1), (3, 2), (6, 3), (20, 3)] {
+        let held = leak(Semaphore::new(0));
+        let server = Memory::new(health(held)).with_streams(2);
+        let mut options = options();
+        options.max_http2 = 3;
+        let (client, _registry) = server.client(1, options).await;
+        // The first call learns what the server allows.
+        held.add_permits(1);
+        check(&client).await.unwrap();
+        held.forget_permits(1);
+        let release = async {
+            tokio::time::sleep(SOON).await;
+            held.add_permits(calls);
+        };
+        let (answers, ()) = tokio::join!(join_all((0..calls).map(|_| check(&client))), release);
+        assert!(answers.iter().all(Result::is_ok), "{calls}: {answers:?}");
+        assert_eq!(server.opened(), connections, "{calls}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_open_ends_the_try_in_time() {
+    let (server, _gate) = Memory::new(routes()).gated();
+    let mut options = options();
+    options.retry.tries = 1;
+    let (client, _registry) = server.client(1, options).await;
+    for _ in 0..2 {
+        let started = tokio::time::Instant::now();
+        let error = client.service("user-service").unwrap().post("/empty").send().await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Connect { .. }) && !error.was_sent(), "{error}");
+        assert_eq!(started.elapsed().as_secs(), 1);
+        assert!(check(&client).await.is_err());
+    }
+}
+
+const SOON: Duration = Duration::from_millis(10);
+
+static OPEN: Semaphore = Semaphore::const_new(Semaphore::MAX_PERMITS);
+
+fn leak<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+fn routes() -> Router {
+    let slow = || async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        "slow"
+    };
+    Router::new()
+        .route("/text", get(|| async { "hello" }))
+        .route("/slow", get(slow))
+        .route("/large", get(|| async { vec![0_u8; 1 << 20] }))
+        .route("/empty", post(|| async { StatusCode::NO_CONTENT }))
+}
+
+/// A health service each of whose calls uses up a permit.
+fn health(permits: &'static Semaphore) -> Router {
+    let (_reporter, service) = tonic_health::server::health_reporter();
+    let hold = move |request: axum::extract::Request| async move {
+        permits.acquire().await.unwrap().forget();
+        request
+    };
+    tonic::service::Routes::new(service)
+        .into_axum_router()
+        .reset_fallback()
+        .layer(axum::middleware::map_request(hold))
+}
+
+async fn check(client: &Client) -> Result<(), tonic::Status> {
+    let mut health = HealthClient::new(client.channel("user-service").unwrap());
+    health.check(HealthCheckRequest::default()).await.map(drop)
+}

@@ -1,0 +1,6 @@
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
+//! What happens to callers when the network, the registry and instances do their worst.
+
+mod amplification;
+mod ill_instances;
+mod world;

@@ -1,0 +1,45 @@
+//! What the simulations share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use regatta_client::{Client, Options, ServiceClient};
+use regatta_discovery::{Discover, MemoryRegistry, Register, Registration};
+use regatta_resilience::retry::Backoff;
+use regatta_sim::{SimConnector, instance};
+use regatta_traffic::balance::Strategy;
+
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// A registry in memory that knows so many instances of a service.
+pub(crate) async fn register(registry: &MemoryRegistry, service: &str, count: usize) {
+    for number in 0..count {
+        registry.register(&Registration::new(instance(service, number))).await.unwrap();
+    }
+}
+
+/// A client on a simulated host; call it within the host's software.
+pub(crate) fn client(
+    registry: &Arc<dyn Discover>,
+    service: &str,
+    options: Options,
+) -> ServiceClient {
+    let client = Client::with_connector(Arc::clone(registry), options, Arc::new(SimConnector));
+    client.unwrap().service(service).unwrap()
+}
+
+/// What R17's sketch does without its rules: round robin, one try, nobody is left alone.
+pub(crate) fn plain() -> Options {
+    let mut options = Options::default();
+    options.retry.tries = 1;
+    options.cluster.breaker = None;
+    options.cluster.balance = Strategy::RoundRobin;
+    options
+}
+
+/// The defaults, but for shorter waits before a retry, as a caller with little time sets them.
+pub(crate) fn quick() -> Options {
+    let mut options = Options::default();
+    options.retry.backoff = Backoff::try_new(MILLISECOND * 20, MILLISECOND * 100).unwrap();
+    options
+}
