@@ -101,6 +101,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-telemetry",
             "regatta-discovery",
             "regatta-discovery-consul",
+            "regatta-proto",
             "regatta-testkit",
         ],
     ),
@@ -127,6 +128,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // What `regatta new` writes.
     ("example-service", &["regatta"]),
     ("regatta-e2e", &["regatta-testkit", "regatta-proto"]),
+    (
+        "regatta-sim",
+        &[
+            "regatta-client",
+            "regatta-core",
+            "regatta-discovery",
+            "regatta-discovery-consul",
+            "regatta-resilience",
+            "regatta-telemetry",
+            "regatta-traffic",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -4,6 +4,7 @@ mod bench;
 mod install;
 mod layers;
 mod run;
+mod sim;
 mod test;
 mod tidy;
 mod workspace;
@@ -28,6 +29,8 @@ enum Verb {
     Layers,
     /// Checks the habits that a text scan can see: heads, lengths, names, forbidden words.
     Tidy,
+    /// Runs the simulations: the platform in a network whose faults a seed decides.
+    Sim(sim::Arguments),
     /// Runs a benchmark and prints ratios against its peers.
     Bench(bench::Arguments),
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Layers => layers::run(),
         Verb::Tidy => tidy::run(),
+        Verb::Sim(arguments) => sim::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
     };
     match result {
