@@ -1,5 +1,7 @@
 //! Opens a service from given parts.
 
+use std::sync::Arc;
+
 use regatta_config::{Config, Groups as _, Problems};
 use regatta_core::ServiceName;
 use regatta_discovery::{Discover, Register};
@@ -40,6 +42,13 @@ impl Builder {
     /// Takes this registry in place of the one at `registry.url`.
     pub fn registry<R: Discover + Register + Clone>(mut self, registry: R) -> Self {
         self.registry = Some(Registry::of(registry));
+        self
+    }
+
+    /// Finds other services in this registry in place of the one at `registry.url`, and is
+    /// registered nowhere.
+    pub fn discover<R: Discover>(mut self, registry: R) -> Self {
+        self.registry = Some(Registry { discover: Arc::new(registry), register: None });
         self
     }
 

@@ -48,8 +48,8 @@ pub enum Error {
     Database(#[source] regatta_database::OpenError),
     /// The address is in use, or not this machine's.
     #[error(
-        "cannot listen on {address}; set server.host and server.port (HOST, PORT) to a free \
-             address of this machine"
+        "cannot listen on {address}; set server.host and server.port (HOST, PORT), or admin.listen \
+             (ADMIN_LISTEN), to a free address of this machine"
     )]
     Listen {
         /// The address.

@@ -1,5 +1,6 @@
 //! The configuration file, read again when it changes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -82,10 +83,11 @@ impl Reload {
     /// Watches until the drain.
     pub(crate) async fn run(self, drain: CancellationToken) {
         let paths: Vec<_> = self.source.config.file_paths().map(Path::to_owned).collect();
-        let mut seen = stamps(&paths).await;
+        // Nothing was seen yet: the file may have changed since the service was opened.
+        let mut seen = None;
         while drain.run_until_cancelled(tokio::time::sleep(self.every)).await.is_some() {
             let mut found = stamps(&paths).await;
-            if found == seen {
+            if seen.as_ref() == Some(&found) {
                 continue;
             }
             loop {
@@ -96,7 +98,7 @@ impl Reload {
                 }
                 found = later;
             }
-            seen = found;
+            seen = Some(found);
             let source = self.source.clone();
             // A file is small and may lie on a disk that is slow or away.
             let read = tokio::task::spawn_blocking(move || {
@@ -112,23 +114,26 @@ impl Reload {
     }
 
     fn apply(&self, config: &Config, settings: &Settings) {
-        if let Err(error) = self.client.reconfigure(settings.client.policies()) {
+        let mut state = self.handle.lock();
+        let found = config.entries_of(&self.source.schemas);
+        let (live, waiting) = differences(&state.running, &found);
+        if !live.is_empty()
+            && let Err(error) = self.client.reconfigure(settings.client.policies())
+        {
+            drop(state);
             return self.refuse(&Chain(&error).to_string());
         }
-        let mut state = self.handle.lock();
-        let (applied, waiting) =
-            differences(&state.running, config.entries_of(&self.source.schemas));
-        for entry in &applied {
-            let (key, value, origin) = (&entry.key, &entry.value, &entry.origin);
-            tracing::info!(%key, %value, %origin, "a setting has changed");
+        for key in &live {
+            let entry = found.iter().find(|entry| entry.key == *key);
+            let value = entry.map_or("", |entry| &entry.value);
+            let origin = entry.map(|entry| entry.origin.to_string());
+            tracing::info!(key, value, origin, "a setting has changed");
         }
         if !waiting.is_empty() && waiting != state.at_next_start {
             tracing::warn!(keys = ?waiting, "settings have changed that hold from the next start");
         }
         state.running.retain(|entry| !is_live(&entry.key));
-        state
-            .running
-            .extend(config.entries_of(&self.source.schemas).into_iter().filter(is_live_entry));
+        state.running.extend(found.into_iter().filter(|entry| is_live(&entry.key)));
         state.running.sort_by(|a, b| a.key.cmp(&b.key));
         state.at_next_start = waiting;
         state.refused = None;
@@ -162,27 +167,18 @@ impl Handle {
     }
 }
 
-/// What has changed: live entries with their new values, and the keys of all others.
-fn differences(running: &[Entry], found: Vec<Entry>) -> (Vec<Entry>, Vec<String>) {
-    let gone = running.iter().filter(|old| !found.iter().any(|new| new.key == old.key));
-    let mut waiting: Vec<_> =
-        gone.filter(|old| !is_live(&old.key)).map(|old| old.key.clone()).collect();
-    let is_other = |new: &Entry| {
-        running.iter().find(|old| old.key == new.key).is_none_or(|old| old.value != new.value)
+/// The keys whose values have changed: those that hold at once, and all others.
+fn differences(running: &[Entry], found: &[Entry]) -> (Vec<String>, Vec<String>) {
+    let value = |entries: &[Entry], key: &str| {
+        entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone())
     };
-    let (live, other): (Vec<_>, Vec<_>) =
-        found.into_iter().filter(is_other).partition(is_live_entry);
-    waiting.extend(other.into_iter().map(|entry| entry.key));
-    waiting.sort();
-    (live, waiting)
+    let keys: BTreeSet<_> = running.iter().chain(found).map(|entry| &entry.key).collect();
+    let changed = keys.into_iter().filter(|key| value(running, key) != value(found, key));
+    changed.cloned().partition(|key| is_live(key))
 }
 
 fn is_live(key: &str) -> bool {
     key.starts_with(LIVE)
-}
-
-fn is_live_entry(entry: &Entry) -> bool {
-    is_live(&entry.key)
 }
 
 async fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
@@ -221,8 +217,8 @@ mod tests {
         let running =
             entries(&[("client.timeout", "1s"), ("server.port", "1"), ("log.level", "a")]);
         let found = entries(&[("client.timeout", "2s"), ("server.port", "2"), ("log.level", "a")]);
-        let (live, waiting) = differences(&running, found);
-        assert_eq!(live.iter().map(|entry| &*entry.key).collect::<Vec<_>>(), ["client.timeout"]);
+        let (live, waiting) = differences(&running, &found);
+        assert_eq!(live, ["client.timeout"]);
         assert_eq!(waiting, ["server.port"]);
     }
 
@@ -230,8 +226,8 @@ mod tests {
     fn keys_that_come_and_go_are_changes_too() {
         let running = entries(&[("mine.gone", "1"), ("client.services.a.timeout", "1s")]);
         let found = entries(&[("mine.new", "1"), ("client.services.b.timeout", "1s")]);
-        let (live, waiting) = differences(&running, found);
-        assert_eq!(live.len(), 1);
+        let (live, waiting) = differences(&running, &found);
+        assert_eq!(live, ["client.services.a.timeout", "client.services.b.timeout"]);
         assert_eq!(waiting, ["mine.gone", "mine.new"]);
     }
 }

@@ -125,12 +125,7 @@ impl Running {
     ///
     /// Not cancel safe: the request may have been served.
     pub async fn send(&self, request: http::Result<Request<String>>) -> Answer {
-        let mut request = request.expect("the request is well formed");
-        let host = self.address.to_string().parse().expect("an address is a header's value");
-        request.headers_mut().entry(header::HOST).or_insert(host);
-        let request = request.map(|body| Body::new(Full::from(body)));
-        let answered = tokio::time::timeout(PATIENCE, answer(self.address, request)).await;
-        answered.expect("an answer comes in time").expect("an answer comes")
+        ask(self.address, request).await
     }
 
     /// Drains the service and waits for its end.
@@ -186,6 +181,24 @@ impl Answer {
             Err(error) => panic!("the body is not JSON ({error}): {}", self.text()),
         }
     }
+}
+
+/// Sends a request to any address, on a connection of its own.
+///
+/// # Panics
+///
+/// When the request is not one, or no answer comes: a test fails by it.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: the request may have been served.
+pub async fn ask(address: SocketAddr, request: http::Result<Request<String>>) -> Answer {
+    let mut request = request.expect("the request is well formed");
+    let host = address.to_string().parse().expect("an address is a header's value");
+    request.headers_mut().entry(header::HOST).or_insert(host);
+    let request = request.map(|body| Body::new(Full::from(body)));
+    let answered = tokio::time::timeout(PATIENCE, answer(address, request)).await;
+    answered.expect("an answer comes in time").expect("an answer comes")
 }
 
 fn request(method: Method, path: &str) -> http::request::Builder {

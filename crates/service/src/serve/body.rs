@@ -21,9 +21,18 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body of at most `left` more bytes. One byte more ends it with
 /// [`http_body_util::LengthLimitError`], which axum knows and answers with 413.
-pub(super) struct Bounded<B: Send + 'static> {
+///
+/// What is left of it when it is dropped is read and thrown away if `is_polite`: a handler that
+/// answers without reading the body (401, say) would have the connection reset otherwise, on
+/// HTTP/1.1, and the client might never see the answer.
+pub(super) struct Bounded<B>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
     body: Option<Pin<Box<B>>>,
     left: u64,
+    is_polite: bool,
     tracker: TaskTracker,
 }
 
@@ -32,8 +41,8 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    pub(super) fn new(body: B, limit: u64, tracker: TaskTracker) -> Self {
-        Self { body: Some(Box::pin(body)), left: limit, tracker }
+    pub(super) fn new(body: B, limit: u64, is_polite: bool, tracker: TaskTracker) -> Self {
+        Self { body: Some(Box::pin(body)), left: limit, is_polite, tracker }
     }
 
     fn over_limit(&mut self) -> BoxError {
@@ -59,7 +68,11 @@ where
         let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
         let frame = match ready!(body.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => frame,
-            other => return Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
+            other => {
+                // Over, or broken: there is nothing to throw away.
+                self.body = None;
+                return Poll::Ready(other.map(|frame| frame.map_err(Into::into)));
+            }
         };
         let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
         match self.left.checked_sub(bytes) {
@@ -76,7 +89,22 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map(|body| body.size_hint()).unwrap_or_default()
+        self.body.as_ref().map(|body| body.size_hint()).unwrap_or_else(|| SizeHint::with_exact(0))
+    }
+}
+
+impl<B> Drop for Bounded<B>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
+    fn drop(&mut self) {
+        // Outside of a runtime there is no connection either.
+        if let Some(body) = self.body.take().filter(|body| self.is_polite && !body.is_end_stream())
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
+            discard(body, &self.tracker);
+        }
     }
 }
 
@@ -114,6 +142,10 @@ fn length_limit_error() -> BoxError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use futures::StreamExt;
     use http_body_util::{LengthLimitError, StreamBody};
 
     use super::*;
@@ -128,18 +160,41 @@ mod tests {
 
     #[tokio::test]
     async fn passes_what_is_within_the_limit() {
-        let body = Bounded::new(chunks(&[3, 4, 3]), 10, TaskTracker::new());
+        let body = Bounded::new(chunks(&[3, 4, 3]), 10, true, TaskTracker::new());
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 10);
     }
 
     #[tokio::test]
     async fn ends_with_the_error_that_axum_knows_on_the_first_byte_over() {
         let tracker = TaskTracker::new();
-        let body = Bounded::new(chunks(&[3, 4, 4]), 10, tracker.clone());
+        let body = Bounded::new(chunks(&[3, 4, 4]), 10, true, tracker.clone());
         let error = body.collect().await.unwrap_err();
         assert!(error.is::<LengthLimitError>(), "{error}");
         tracker.close();
         tracker.wait().await;
+    }
+
+    #[tokio::test]
+    async fn what_nobody_read_is_thrown_away_where_a_connection_would_be_reset() {
+        for (is_polite, expected) in [(true, 0), (false, 2)] {
+            let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+            (0..2).for_each(|_| sender.send(Ok(Frame::data(Bytes::from_static(b"x")))).unwrap());
+            drop(sender);
+            let (tracker, left) = (TaskTracker::new(), Arc::new(AtomicUsize::new(2)));
+            let counted = left.clone();
+            let frames = futures::stream::poll_fn(move |cx| {
+                let frame = receiver.poll_recv(cx);
+                if let Poll::Ready(Some(_)) = &frame {
+                    counted.fetch_sub(1, Relaxed);
+                }
+                frame
+            });
+            let body = StreamBody::new(frames.map(|frame: Result<_, std::io::Error>| frame));
+            drop(Bounded::new(body, 10, is_polite, tracker.clone()));
+            tracker.close();
+            tracker.wait().await;
+            assert_eq!(left.load(Relaxed), expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]

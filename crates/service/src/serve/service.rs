@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Method, Request, header};
+use http::{Method, Request, Version, header};
 use http_body::Body as _;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
@@ -78,17 +78,23 @@ impl Service<Request<Body>> for Serve {
             let problem = Problem::of(regatta_core::Code::Unimplemented, detail);
             return Serving::answered(problem, Protocol::Grpc);
         }
-        let limit = self.rules.max_body_bytes;
-        if protocol == Protocol::Rest {
-            // hyper reads no more and no less than the length it was told, and is told it mostly.
-            let size = request.body().size_hint();
+        let size = request.body().size_hint();
+        if size.exact() != Some(0) {
+            // gRPC bounds each message instead.
+            let limit = match protocol {
+                Protocol::Rest => self.rules.max_body_bytes,
+                Protocol::Grpc | Protocol::UnknownGrpc => u64::MAX,
+            };
+            let tracker = &self.rules.tracker;
             if size.lower() > limit {
-                discard(request.into_body(), &self.rules.tracker);
+                discard(request.into_body(), tracker);
                 return Serving::answered(body_too_large(Some(limit)), protocol);
             }
-            if size.upper().is_none_or(|bytes| bytes > limit) {
+            // On HTTP/2 a body that is not read ends with its stream, and nothing else does.
+            let is_polite = request.version() < Version::HTTP_2;
+            if is_polite || size.upper().is_none_or(|bytes| bytes > limit) {
                 let body = std::mem::take(request.body_mut());
-                let body = Bounded::new(body, limit, self.rules.tracker.clone());
+                let body = Bounded::new(body, limit, is_polite, tracker.clone());
                 *request.body_mut() = Body::new(body);
             }
         }

@@ -23,7 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::gauge::{Gauge, Gauged, InFlight, InFlightBody};
+use super::gauge::{Gauge, Gauged, InFlight, InFlightBody, RequestBody};
 use super::phase::Phase;
 use super::rarely::Rarely;
 use super::watchdog::{Verdict, Watchdog};
@@ -158,7 +158,7 @@ where
         // The common GET: an empty body needs no allocation.
         let request = request.map(|body| match body.is_end_stream() {
             true => Body::empty(),
-            false => Body::new(body),
+            false => Body::new(RequestBody { body, gauge: self.gauge.clone() }),
         });
         // The chassis is ready at any time, so a fresh clone needs no `poll_ready`.
         let answer = self.service.clone().call(request);

@@ -180,3 +180,25 @@ async fn no_request_fails_when_an_instance_leaves_under_load() {
         assert_eq!(client.await.unwrap(), Vec::<String>::new());
     }
 }
+
+#[tokio::test]
+async fn whatever_hangs_the_end_comes_within_one_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = format!(
+        "server: {{linger: 60s, drain_timeout: 1s}}\ndatabase: {{url: 'sqlite://{}/a.db'}}",
+        folder.path().display()
+    );
+    let service = opened(&yaml).await;
+    let database = service.database().unwrap();
+    database.migrate(&[]).await.unwrap();
+    service.tasks().spawn("stubborn", |_drain| std::future::pending());
+    let service = regatta::testing::Running::start(service.rest(routes())).await.unwrap();
+    let mut stream = TcpStream::connect(service.addr()).await.unwrap();
+    stream.write_all(b"GET /hang HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let start = tokio::time::Instant::now();
+    service.stop().await;
+    // A sum of limits would be over 60 s; what is over 1 s is a busy machine.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(database.probe().await.is_err(), "the database is closed");
+}

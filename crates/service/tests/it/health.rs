@@ -101,3 +101,36 @@ async fn it_registers_with_its_real_port_and_a_check_and_deregisters_at_its_end(
     service.stop().await;
     assert!(registry.registrations().is_empty());
 }
+
+/// The database is away at the start; when it comes, it has a schema that does not fit.
+#[tokio::test]
+async fn a_schema_that_cannot_be_brought_up_to_date_keeps_it_unready_and_says_why() {
+    use regatta::database::Migration;
+    const BROKEN: Migration =
+        Migration { version: 1, name: "broken", sqlite: "CREATE TABEL users", postgres: "" };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.db");
+    // A folder in the place of the file: the database cannot be opened yet.
+    std::fs::create_dir(&file).unwrap();
+    let url = format!("sqlite://{}", file.display());
+    let service = opened(&format!("database: {{url: '{url}'}}")).await;
+    let database = service.database().unwrap();
+    service.migrate(&database, &[BROKEN]).await.unwrap();
+    let service = Running::start(service).await.unwrap();
+    let schema =
+        async || service.get("/health").await.json()["dependencies"]["schema"]["error"].to_string();
+    assert!(schema().await.contains("waits for the database"), "{}", schema().await);
+    std::fs::remove_dir(&file).unwrap();
+    let told = async {
+        loop {
+            let reason = schema().await;
+            if reason.contains("migration `1` failed") {
+                return reason;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let reason = tokio::time::timeout(PATIENCE, told).await.expect("the reason is told");
+    assert!(reason.contains("TABEL"), "{reason}");
+    assert_eq!(service.get("/health/ready").await.status(), 503);
+}

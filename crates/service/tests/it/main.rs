@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 #![allow(clippy::disallowed_methods, reason = "tests wait for the tasks they spawn")]
 
+mod admin;
 mod bad_input;
 mod drain;
 mod fixture;
@@ -11,3 +12,4 @@ mod health;
 mod limits;
 mod process;
 mod promises;
+mod reload;

@@ -15,20 +15,26 @@ use crate::fixture::{PATIENCE, read_to_end, routes};
 /// Set in the environment of the process that serves.
 const SERVES: &str = "REGATTA_TEST_SERVES";
 
+/// Set too, the service asks for tokens.
+const ASKS_FOR_TOKENS: &str = "REGATTA_TEST_ASKS_FOR_TOKENS";
+
 /// Serves when it is started by one of the tests below, and does nothing otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_process_that_serves() {
     if std::env::var_os(SERVES).is_none() {
         return;
     }
-    let service = match regatta::Service::new("child-service").await {
-        Ok(service) => service,
-        Err(error) => {
-            eprintln!("Error: {error:?}");
-            std::process::exit(1);
+    let served = async {
+        let service = regatta::Service::new("child-service").await?;
+        if std::env::var_os(ASKS_FOR_TOKENS).is_some() {
+            service.auth()?;
         }
+        service.rest(routes()).run().await
     };
-    service.rest(routes()).run().await.unwrap();
+    if let Err(error) = served.await {
+        eprintln!("Error: {error:?}");
+        std::process::exit(1);
+    }
 }
 
 fn process(variables: &[(&str, &str)]) -> Child {
@@ -77,7 +83,7 @@ async fn sigterm_finishes_what_is_in_flight_and_exits_0() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once_with_exit_code_1() {
-    let mut child = process(&[("SERVER__LINGER", "60s")]);
+    let mut child = process(&[("SERVER__LINGER", "60s"), ("SERVER__DRAIN_TIMEOUT", "150s")]);
     let address = address(&mut child).await;
     terminate(&child).await;
     let leaving = async {
@@ -111,4 +117,31 @@ async fn it_shows_its_settings_in_place_of_serving() {
     let output = timeout(PATIENCE, wrong.wait_with_output()).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("server.port"));
+}
+
+#[tokio::test]
+async fn settings_that_are_wrong_end_it_with_exit_code_2_wherever_they_are_found() {
+    for (variables, part) in [
+        (&[("PORT", "many")][..], "server.port"),
+        (&[("REGISTRY__URL", "zookeeper://a")][..], "registry.url"),
+        (&[("LOG__LEVEL", "a=b=c")][..], "log"),
+        (&[("OTEL_TRACES_SAMPLER", "jaeger_remote")][..], "OTEL_TRACES_SAMPLER"),
+        (&[("CONFIG_PATH", "/nowhere/config.yaml")][..], "/nowhere/config.yaml"),
+        (&[("SERVICE__ADVERTISE", "not a host")][..], "service.advertise"),
+        (&[(ASKS_FOR_TOKENS, "1")][..], "AUTH__SECRET"),
+    ] {
+        let output = process(variables).wait_with_output();
+        let output = timeout(PATIENCE, output).await.unwrap().unwrap();
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{variables:?}: {printed}");
+        assert!(printed.contains(part), "{variables:?}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_no_matter_of_settings() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = process(&[("PORT", &port)]).wait_with_output();
+    assert_eq!(timeout(PATIENCE, output).await.unwrap().unwrap().status.code(), Some(1));
 }
