@@ -40,10 +40,7 @@ impl Balancer {
     /// A balancer over these instances that begins at any turn, so that many processes do not all
     /// begin with the same instance.
     pub fn new(strategy: Strategy, instances: Arc<[Instance]>, first_turn: u64) -> Self {
-        let weight = |instance: &Instance| match strategy {
-            Strategy::RoundRobin | Strategy::Random => 1,
-            Strategy::Weighted => instance.weight,
-        };
+        let weight = |instance: &Instance| if strategy.is_weighted() { instance.weight } else { 1 };
         let schedule = Schedule::new(instances.iter().map(weight), first_turn);
         Self { strategy, instances, schedule }
     }
@@ -77,7 +74,7 @@ impl Balancer {
         for _ in 0..TURNS {
             let turn = match self.strategy {
                 Strategy::RoundRobin | Strategy::Weighted => self.schedule.next(),
-                Strategy::Random => self.schedule.random(random),
+                _ => self.schedule.random(random),
             };
             match turn {
                 None if self.instances.is_empty() => return Err(NoInstance::Empty),
@@ -90,9 +87,8 @@ impl Balancer {
         // Most are not usable. Begin anywhere, so that one neighbour does not get all of it.
         let start = (next_random(random) % self.instances.len() as u64) as usize;
         let all = (start..self.instances.len()).chain(0..start);
-        let has_weight = |picked: &usize| {
-            self.strategy != Strategy::Weighted || self.instances[*picked].weight > 0
-        };
+        let has_weight =
+            |picked: &usize| !self.strategy.is_weighted() || self.instances[*picked].weight > 0;
         all.into_iter()
             .filter(has_weight)
             .find(|picked| usable(*picked))

@@ -4,7 +4,11 @@ mod strategy;
 pub use strategy::{Strategy, UnknownStrategy};
 
 mod key;
-pub use key::hash_key;
+pub(crate) use key::mix;
+pub use key::{HashOn, InvalidHashOn, hash_key};
+
+mod ring;
+pub(crate) use ring::Ring;
 
 mod schedule;
 pub use schedule::Schedule;

@@ -16,18 +16,33 @@ pub enum Strategy {
     Random,
     /// In turn, each as often as its weight says.
     Weighted,
+    /// The better of two drawn by weight: the one with the lower product of expected latency and
+    /// calls in flight. Leaves slow and loaded instances by itself, and needs no coordination
+    /// between callers (Mitzenmacher, "The Power of Two Choices", 2001).
+    P2c,
+    /// The one that owns the call's key, or the next of its order that is not over the bound of
+    /// its load; calls without a key go as with [`Strategy::P2c`].
+    ConsistentHash,
 }
 
 /// The text is not a strategy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a balancing strategy; use round_robin, random or weighted")]
+#[error(
+    "`{text}` is not a balancing strategy; use p2c, round_robin, random, weighted or consistent_hash"
+)]
 pub struct UnknownStrategy {
     /// What was given.
     pub text: String,
 }
 
 impl Strategy {
-    const ALL: [Self; 3] = [Self::RoundRobin, Self::Random, Self::Weighted];
+    const ALL: [Self; 5] =
+        [Self::P2c, Self::RoundRobin, Self::Random, Self::Weighted, Self::ConsistentHash];
+
+    /// Whether an instance's weight counts; in the others all are alike.
+    pub fn is_weighted(self) -> bool {
+        !matches!(self, Self::RoundRobin | Self::Random)
+    }
 
     /// The name in settings, logs and metrics, such as `round_robin`.
     pub fn name(self) -> &'static str {
@@ -35,6 +50,8 @@ impl Strategy {
             Self::RoundRobin => "round_robin",
             Self::Random => "random",
             Self::Weighted => "weighted",
+            Self::P2c => "p2c",
+            Self::ConsistentHash => "consistent_hash",
         }
     }
 }
@@ -70,6 +87,6 @@ mod tests {
             assert_eq!(strategy.to_string().parse(), Ok(strategy));
         }
         let error = "fastest".parse::<Strategy>().unwrap_err().to_string();
-        assert!(error.contains("`fastest`") && error.contains("round_robin, random or weighted"));
+        assert!(error.contains("`fastest`") && error.contains("p2c, round_robin, random"));
     }
 }

@@ -21,10 +21,10 @@ pub enum PickError {
     /// Instances could take the call, but each was tried for it already.
     #[error("every instance that can be used was tried; look at why they fail")]
     AllTried,
-    /// The breaker of every instance is open.
+    /// Every instance is out: its breaker is open, or it was ejected.
     #[error("the circuit breaker of every instance is open; retry in {retry_after:?}")]
     AllOpen {
-        /// How long until one admits a probe; zero while one is in flight.
+        /// How long until one takes a call; zero while a probe is in flight.
         retry_after: Duration,
     },
     /// The breaker of the service as a whole is open.

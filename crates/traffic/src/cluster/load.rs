@@ -52,10 +52,9 @@ impl Load {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// The latency to expect, decayed to `now_millis`; none when nothing is known any more.
-    pub(crate) fn estimate(&self, now_millis: u32) -> Option<Duration> {
-        let micros = decayed(self.latency.load(Ordering::Relaxed), now_millis)?;
-        Some(Duration::from_secs_f32(micros / 1e6))
+    /// The latency to expect in microseconds; none when nothing is known any more.
+    pub(crate) fn micros(&self, now_millis: u32) -> Option<f32> {
+        decayed(self.latency.load(Ordering::Relaxed), now_millis)
     }
 
     /// Takes the latency of a call.

@@ -21,6 +21,14 @@
 //! picked.finish(now, Outcome::Success, Duration::from_millis(3));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! A pick reads a snapshot that is replaced whole. What is out, because its breaker is open or it
+//! was ejected, is a bit in the snapshot; changes of health are rare and go under one lock, which
+//! also knows when something is due next. Nothing here has a clock or a task: what is due is done by
+//! the next call that comes.
+
+mod slow_start;
+pub use slow_start::SlowStart;
 
 mod policies;
 pub use policies::{InvalidPolicies, Policies};
@@ -32,20 +40,30 @@ mod error;
 pub use error::PickError;
 
 mod event;
-pub use event::{Event, Observer, What};
-
-mod load;
+pub use event::{EjectionCause, Event, Observer, What};
 
 mod member;
 pub use member::Member;
 
-mod picked;
-pub use picked::Picked;
-
 mod handle;
 pub use handle::{Cluster, Replaced, UnknownInstance};
 
+mod picked;
+pub use picked::Picked;
+
 mod view;
 pub use view::{InstanceView, SubsetView, View};
+
+mod announce;
+mod bits;
+mod choose;
+mod control;
+mod dice;
+mod load;
+mod pick;
+mod pool;
+mod shared;
+mod snapshot;
+mod zone;
 
 pub use regatta_resilience::breaker::{Outcome, Override, State};

@@ -1,0 +1,215 @@
+//! Breakers: of instances, of the service, and by an operator's hand.
+
+use std::time::Duration;
+
+use regatta_core::InstanceId;
+use regatta_resilience::breaker;
+use regatta_traffic::balance::Strategy;
+use regatta_traffic::cluster::{Hints, Outcome, Override, PickError, Policies, State, Tried, What};
+
+use crate::support::{Fleet, MILLI, SECOND, instance, instances, with_breakers};
+
+#[test]
+fn an_open_breaker_gets_no_call_and_then_one_probe() {
+    let mut fleet = Fleet::new(with_breakers(), instances(2));
+    fleet.fail(0, 5);
+    assert_eq!(fleet.view(0).breaker, "open");
+    assert!((0..50).all(|_| fleet.call(Outcome::Success) == Ok(1)));
+    fleet.wait(59 * SECOND);
+    assert!((0..50).all(|_| fleet.call(Outcome::Success) == Ok(1)));
+    fleet.wait(SECOND);
+    // The next call is the probe, and none goes there while it is in flight.
+    let probe = fleet.pick().unwrap();
+    assert_eq!(*probe.data(), 0);
+    assert!((0..50).all(|_| fleet.call(Outcome::Success) == Ok(1)));
+    probe.finish(fleet.now, Outcome::Success, MILLI);
+    assert_eq!(fleet.view(0).breaker, "closed");
+    assert_eq!(fleet.counts(50).len(), 2);
+}
+
+#[test]
+fn a_failed_probe_opens_it_again() {
+    let mut fleet = Fleet::new(with_breakers(), instances(2));
+    fleet.fail(0, 5);
+    fleet.wait(60 * SECOND);
+    assert_eq!(fleet.call(Outcome::Failure), Ok(0));
+    assert!((0..50).all(|_| fleet.call(Outcome::Success) == Ok(1)));
+    fleet.wait(60 * SECOND);
+    assert_eq!(fleet.call(Outcome::Success), Ok(0));
+}
+
+#[test]
+fn an_abandoned_probe_lets_another_call_probe() {
+    let mut fleet = Fleet::new(with_breakers(), instances(1));
+    fleet.fail(0, 5);
+    fleet.wait(60 * SECOND);
+    drop(fleet.pick().unwrap());
+    let probe = fleet.pick().unwrap();
+    let busy = PickError::AllOpen { retry_after: Duration::ZERO };
+    assert_eq!(fleet.pick().unwrap_err(), busy);
+    probe.finish(fleet.now, Outcome::Success, MILLI);
+    assert!(fleet.pick().is_ok());
+}
+
+#[test]
+fn a_probe_is_no_second_try_and_goes_to_no_other_version() {
+    let mut fleet = Fleet::new(
+        with_breakers(),
+        vec![instance(0).with_version("v1"), instance(1).with_version("v2"), instance(2)],
+    );
+    fleet.fail(0, 5);
+    fleet.wait(60 * SECOND);
+    let mut tried = Tried::default();
+    let first = fleet.cluster.members().into_iter().find(|member| *member.data() == 0).unwrap();
+    tried.insert(&first);
+    assert_ne!(*fleet.pick_for(&tried, &Hints::default()).unwrap().data(), 0);
+    let second = Hints::default().with_subset("v2");
+    assert_eq!(*fleet.pick_for(&Tried::default(), &second).unwrap().data(), 1);
+}
+
+#[test]
+fn when_all_are_open_the_caller_is_told_when_one_is_not() {
+    let mut fleet = Fleet::new(with_breakers(), instances(2));
+    fleet.fail(0, 5);
+    fleet.wait(10 * SECOND);
+    fleet.fail(1, 5);
+    let error = fleet.pick().unwrap_err();
+    assert_eq!(error.retry_after(), Some(50 * SECOND));
+    assert_eq!(error.name(), "breaker_open");
+    assert!(!fleet.cluster.has_another(fleet.now, &Tried::default(), &Hints::default()));
+    fleet.wait(50 * SECOND);
+    assert!(fleet.cluster.has_another(fleet.now, &Tried::default(), &Hints::default()));
+    assert_eq!(fleet.call(Outcome::Success), Ok(0));
+}
+
+#[test]
+fn an_instance_that_was_restarted_begins_with_a_closed_breaker() {
+    let mut fleet = Fleet::new(with_breakers(), vec![instance(0).with_incarnation(1)]);
+    fleet.fail(0, 5);
+    assert!(fleet.pick().is_err());
+    fleet.replace(vec![instance(0).with_incarnation(2)]);
+    assert_eq!(fleet.call(Outcome::Success), Ok(0));
+}
+
+#[test]
+fn an_instance_that_left_and_came_back_begins_with_a_closed_breaker() {
+    let mut fleet = Fleet::new(with_breakers(), instances(2));
+    fleet.fail(0, 5);
+    fleet.replace(vec![instance(1)]);
+    fleet.replace(instances(2));
+    assert_eq!(fleet.view(0).breaker, "closed");
+    assert_eq!(fleet.counts(50).len(), 2);
+}
+
+#[test]
+fn an_instance_that_stays_keeps_its_breaker_also_if_its_attributes_change() {
+    let mut fleet = Fleet::new(with_breakers(), instances(2));
+    fleet.fail(0, 5);
+    let number = fleet.cluster.members()[0].number();
+    fleet.replace(vec![instance(0).with_weight(9).with_version("v2"), instance(1), instance(2)]);
+    assert_eq!(fleet.cluster.members()[0].number(), number);
+    assert_eq!((fleet.view(0).breaker, fleet.view(0).weight), ("open", 9));
+    assert!((0..50).all(|_| fleet.call(Outcome::Success) != Ok(0)));
+    fleet.wait(60 * SECOND);
+    assert_eq!(fleet.call(Outcome::Success), Ok(0));
+}
+
+#[test]
+fn the_service_as_a_whole_is_left_alone_when_nearly_everything_fails() {
+    let mut policies = with_breakers();
+    policies.breaker = None;
+    policies.service_breaker = Policies::default().service_breaker;
+    let mut fleet = Fleet::new(policies, instances(50));
+    for _ in 0..99 {
+        fleet.call(Outcome::Failure).unwrap();
+    }
+    assert!(fleet.pick().is_ok());
+    fleet.call(Outcome::Failure).unwrap();
+    assert_eq!(fleet.pick().unwrap_err(), PickError::ServiceOpen { retry_after: 5 * SECOND });
+    assert_eq!(fleet.cluster.view(fleet.now).breaker, "open");
+    let told = fleet.told();
+    assert!(matches!(told[..], [(None, What::Breaker(change))] if change.to == State::Open));
+    fleet.wait(5 * SECOND);
+    fleet.call(Outcome::Success).unwrap();
+    assert_eq!(fleet.counts(50).values().sum::<u32>(), 50);
+}
+
+#[test]
+fn a_new_instance_is_a_new_chance_for_the_service() {
+    let mut policies = with_breakers();
+    policies.breaker = None;
+    policies.service_breaker = Some(breaker::Settings::default());
+    let mut fleet = Fleet::new(policies, instances(1));
+    fleet.fail(0, 5);
+    assert!(matches!(fleet.pick().unwrap_err(), PickError::ServiceOpen { .. }));
+    fleet.replace(instances(2));
+    assert!(fleet.pick().is_ok());
+}
+
+#[test]
+fn an_operator_takes_one_instance_out_and_gives_it_back() {
+    let mut fleet = Fleet::new(with_breakers(), instances(2));
+    let id = InstanceId::new("i0");
+    fleet.cluster.override_breaker(fleet.now, Some(&id), Override::ForcedOpen).unwrap();
+    assert_eq!(fleet.view(0).control, "forced_open");
+    fleet.wait(3_600 * SECOND);
+    assert!((0..50).all(|_| fleet.call(Outcome::Success) == Ok(1)));
+    fleet.cluster.override_breaker(fleet.now, Some(&id), Override::Automatic).unwrap();
+    assert_eq!(fleet.counts(50).len(), 2);
+    let unknown = InstanceId::new("i9");
+    let error = fleet.cluster.override_breaker(fleet.now, Some(&unknown), Override::ForcedOpen);
+    assert!(error.unwrap_err().to_string().contains("has no instance `i9`"));
+}
+
+#[test]
+fn an_operator_takes_all_out_also_those_that_come() {
+    let mut fleet = Fleet::new(Policies::default(), instances(2));
+    fleet.cluster.override_breaker(fleet.now, None, Override::ForcedOpen).unwrap();
+    fleet.replace(instances(3));
+    assert_eq!(fleet.view(2).control, "forced_open");
+    assert!(fleet.pick().is_err());
+    fleet.cluster.override_breaker(fleet.now, None, Override::Automatic).unwrap();
+    assert_eq!(fleet.counts(100).len(), 3);
+}
+
+#[test]
+fn an_operator_keeps_calls_flowing_whatever_fails() {
+    let mut policies = Policies::default();
+    policies.outlier = None;
+    let mut fleet = Fleet::new(policies, instances(2));
+    fleet.cluster.override_breaker(fleet.now, None, Override::ForcedClosed).unwrap();
+    for _ in 0..500 {
+        fleet.call(Outcome::Failure).unwrap();
+    }
+    assert_eq!(fleet.cluster.view(fleet.now).control, "forced_closed");
+}
+
+#[test]
+fn each_change_is_announced_once_and_in_order() {
+    let mut fleet = Fleet::new(with_breakers(), instances(2));
+    fleet.fail(0, 5);
+    fleet.wait(60 * SECOND);
+    fleet.call(Outcome::Success).unwrap();
+    let change = |(instance, what): (Option<String>, What)| match what {
+        What::Breaker(change) => (instance.unwrap(), change.to.name()),
+        other => panic!("{other:?}"),
+    };
+    let changes: Vec<_> = fleet.told().into_iter().map(change).collect();
+    let expected = ["open", "half_open", "closed"].map(|to| ("i0".to_owned(), to));
+    assert_eq!(changes, expected);
+}
+
+#[test]
+fn other_settings_hold_from_the_next_failure_on() {
+    let mut fleet = Fleet::new(with_breakers(), instances(2));
+    fleet.fail(0, 2);
+    let mut policies = with_breakers();
+    policies.breaker = Some(breaker::Settings::default().with_failure_threshold(3));
+    policies.balance = Strategy::RoundRobin;
+    fleet.configure(policies);
+    fleet.fail(0, 1);
+    assert_eq!(fleet.view(0).breaker, "open");
+    assert_eq!(fleet.cluster.view(fleet.now).balance, "round_robin");
+    fleet.wait(60 * SECOND);
+    assert_eq!(fleet.call(Outcome::Success), Ok(0), "what is due stays due");
+}

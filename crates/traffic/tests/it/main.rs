@@ -1,0 +1,11 @@
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
+//! The cluster, seen from its callers.
+
+mod balance;
+mod hashing;
+mod health;
+mod invariants;
+mod membership;
+mod outliers;
+mod support;
+mod zones;
