@@ -3,19 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, StatusCode};
 use regatta_discovery::RegisterError;
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Client, Method, StatusCode, Url};
+use reqwest::Url;
 use serde_json::Value;
 
 use crate::options::base_url;
+use crate::transport::{Network, Transport, TransportError};
 use crate::{InvalidOptions, Options};
 
 /// The registry's HTTP side; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
-    client: Client,
+    transport: Arc<dyn Transport>,
     base: Url,
+    token: Option<HeaderValue>,
     address: Arc<str>,
     timeout: Duration,
     max_answer_bytes: usize,
@@ -27,16 +31,16 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// `X-Consul-Index`.
     pub(crate) index: Option<u64>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
 }
 
 /// No usable answer came.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    #[error("the call failed")]
-    Transport(#[source] reqwest::Error),
-    #[error("the answer is over {limit} bytes; raise `max_answer_bytes`")]
-    TooLarge { limit: usize },
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error("no answer came within {within:?}")]
+    Timeout { within: Duration },
     #[error("the answer has status {status}: {message}")]
     Status { status: u16, message: String },
     #[error("the answer is not what Consul sends; check that the address is a registry's")]
@@ -44,26 +48,34 @@ pub(crate) enum CallError {
 }
 
 impl Http {
-    pub(crate) fn try_new(url: &str, options: &Options) -> Result<Self, InvalidOptions> {
+    pub(crate) fn try_new(
+        url: &str,
+        options: &Options,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Self, InvalidOptions> {
         let address = base_url(url)?;
         let wrong = || InvalidOptions::Url { url: url.to_owned() };
         let base = Url::parse(&address).map_err(|_| wrong())?;
-        let mut headers = HeaderMap::new();
-        if let Some(token) = &options.token {
-            let token = HeaderValue::from_str(token.expose());
-            let mut token = token.map_err(|_| InvalidOptions::Token)?;
-            token.set_sensitive(true);
-            headers.insert("x-consul-token", token);
+        let mut token = None;
+        if let Some(secret) = &options.token {
+            let value = HeaderValue::from_str(secret.expose());
+            let mut value = value.map_err(|_| InvalidOptions::Token)?;
+            value.set_sensitive(true);
+            token = Some(value);
         }
-        let client = Client::builder()
-            .default_headers(headers)
+        let (timeout, max_answer_bytes) = (options.timeout, options.max_answer_bytes);
+        Ok(Self { transport, base, token, address: address.into(), timeout, max_answer_bytes })
+    }
+
+    /// What carries requests unless the program brings its own.
+    pub(crate) fn network(options: &Options) -> Result<Arc<dyn Transport>, InvalidOptions> {
+        let client = reqwest::Client::builder()
             // The registry is part of the platform; a proxy for the outside must not see it.
             .no_proxy()
             .connect_timeout(options.timeout)
             .build()
             .map_err(InvalidOptions::Client)?;
-        let (timeout, max_answer_bytes) = (options.timeout, options.max_answer_bytes);
-        Ok(Self { client, base, address: address.into(), timeout, max_answer_bytes })
+        Ok(Arc::new(Network(client)))
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -81,8 +93,7 @@ impl Http {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let request = self.client.request(Method::GET, url).timeout(patience + self.timeout);
-        self.send(request).await
+        self.send(Method::GET, &url, None, patience + self.timeout).await
     }
 
     pub(crate) async fn put(
@@ -90,12 +101,7 @@ impl Http {
         path: &[&str],
         body: Option<&Value>,
     ) -> Result<Answer, CallError> {
-        let request = self.client.request(Method::PUT, self.url(path)).timeout(self.timeout);
-        let request = match body {
-            Some(body) => request.json(body),
-            None => request,
-        };
-        self.send(request).await
+        self.send(Method::PUT, &self.url(path), body, self.timeout).await
     }
 
     /// What a registration's caller is told about a call without a usable answer.
@@ -115,20 +121,31 @@ impl Http {
         RegisterError::Failed { registry, status, message }
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, CallError> {
-        let failed = |error: reqwest::Error| CallError::Transport(error.without_url());
-        let mut response = request.send().await.map_err(failed)?;
-        let header = response.headers().get("x-consul-index");
-        let index = header.and_then(|value| value.to_str().ok()?.parse().ok());
-        let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > self.max_answer_bytes {
-                return Err(CallError::TooLarge { limit: self.max_answer_bytes });
-            }
-            body.extend_from_slice(&chunk);
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        body: Option<&Value>,
+        within: Duration,
+    ) -> Result<Answer, CallError> {
+        let mut request = Request::builder().method(method).uri(url.as_str());
+        if let Some(token) = &self.token {
+            request = request.header("x-consul-token", token);
         }
-        Ok(Answer { status, index, body })
+        let request = match body {
+            Some(body) => {
+                let json = HeaderValue::from_static("application/json");
+                request.header(CONTENT_TYPE, json).body(body.to_string().into())
+            }
+            None => request.body(Bytes::new()),
+        };
+        let request = request.expect("a URL is a URI, and the headers were checked");
+        let exchange = self.transport.exchange(request, self.max_answer_bytes);
+        let answered = tokio::time::timeout(within, exchange).await;
+        let response = answered.map_err(|_elapsed| CallError::Timeout { within })??;
+        let index = response.headers().get("x-consul-index");
+        let index = index.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Answer { status: response.status(), index, body: response.into_body() })
     }
 
     /// Each part of the path is escaped, since ids may hold anything.

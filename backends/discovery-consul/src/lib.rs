@@ -30,6 +30,9 @@ pub use options::{InvalidOptions, Options};
 mod registry;
 pub use registry::ConsulRegistry;
 
+mod transport;
+pub use transport::{Transport, TransportError};
+
 mod http;
 mod poll;
 mod rhythm;

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use http::StatusCode;
 use regatta_core::{InstanceId, ServiceName};
 use regatta_discovery::{Discover, Publisher, Register, RegisterError, Registration, Watch};
-use reqwest::StatusCode;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use crate::http::Http;
 use crate::poll::poll;
 use crate::wire::{Registered, registration};
-use crate::{InvalidOptions, Options};
+use crate::{InvalidOptions, Options, Transport};
 
 /// A Consul agent, or Regatta's control plane; clones share connections and watches.
 ///
@@ -35,8 +35,22 @@ impl ConsulRegistry {
     ///
     /// [`InvalidOptions`] when the address is malformed or an option is out of range.
     pub fn try_new(url: &str, options: Options) -> Result<Self, InvalidOptions> {
+        let transport = Http::network(&options)?;
+        Self::with_transport(url, options, transport)
+    }
+
+    /// Talks to the registry at `url` over this, such as within a simulation.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConsulRegistry::try_new`].
+    pub fn with_transport(
+        url: &str,
+        options: Options,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Self, InvalidOptions> {
         options.validate()?;
-        let http = Http::try_new(url, &options)?;
+        let http = Http::try_new(url, &options, transport)?;
         let (watched, polls) = (Arc::default(), TaskTracker::new());
         Ok(Self { http, options: Arc::new(options), watched, polls })
     }

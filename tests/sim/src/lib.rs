@@ -20,4 +20,10 @@ pub use server::serve;
 mod load;
 pub use load::{Load, Report};
 
+mod registry;
+pub use registry::{REGISTRY, registry};
+
+mod member;
+pub use member::{LINGER, run_instance};
+
 pub mod consul;

@@ -3,4 +3,6 @@
 
 mod amplification;
 mod ill_instances;
+mod registry_outage;
+mod rolling_restart;
 mod world;

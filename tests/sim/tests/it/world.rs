@@ -1,13 +1,14 @@
 //! What the simulations share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use regatta_client::{Client, Options, ServiceClient};
-use regatta_discovery::{Discover, MemoryRegistry, Register, Registration};
+use regatta_discovery::{Discover, MemoryRegistry, Register, RegistrarSettings, Registration};
 use regatta_resilience::retry::Backoff;
 use regatta_sim::{SimConnector, instance};
 use regatta_traffic::balance::Strategy;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -42,4 +43,33 @@ pub(crate) fn quick() -> Options {
     let mut options = Options::default();
     options.retry.backoff = Backoff::try_new(MILLISECOND * 20, MILLISECOND * 100).unwrap();
     options
+}
+
+/// A registrar that looks every second whether the registry still knows its instance.
+pub(crate) fn registrar() -> RegistrarSettings {
+    let mut settings = RegistrarSettings::default();
+    settings.verify_every = Duration::from_secs(1);
+    settings.max_backoff = Duration::from_secs(1);
+    settings.call_timeout = Duration::from_secs(1);
+    settings
+}
+
+/// Lets so much time pass.
+pub(crate) fn step(sim: &mut turmoil::Sim<'_>, time: Duration) {
+    let until = sim.elapsed() + time;
+    while sim.elapsed() < until {
+        assert!(!sim.step().unwrap(), "the simulation ended before its script did");
+    }
+}
+
+/// Restarts a host as an orchestrator does: asks it to leave, waits until it has, starts it, and
+/// waits until it can be known.
+pub(crate) fn restart(sim: &mut turmoil::Sim<'_>, host: &str, drain: &Mutex<CancellationToken>) {
+    step(sim, Duration::from_millis(1_500));
+    drain.lock().unwrap().cancel();
+    while sim.is_host_running(host) {
+        step(sim, MILLISECOND);
+    }
+    *drain.lock().unwrap() = CancellationToken::new();
+    sim.bounce(host);
 }
