@@ -140,22 +140,38 @@ impl Call {
     /// Tries at one instance; if that takes long and the call is a read, at a second one too.
     async fn attempt(&self, picked: Picked<Pool>, body: &mut Replay, course: &mut Course) -> Ended {
         let first = attempt::make(self, picked, next(body), self.trial(course));
-        let Some(after) = self.hedge_after(course) else { return first.await };
+        let may_hedge = self.is_read && course.is_replayable && !course.serves_retry;
+        let hedge = self.target.hedge(&self.options).filter(|_| may_hedge);
+        let Some(hedge) = hedge else { return first.await };
+        let began = now();
+        let ended = self.hedged(first, hedge.delay(began), body, course).await;
+        let now = now();
+        hedge.observe(now, now.saturating_duration_since(began));
+        ended
+    }
+
+    /// Waits for the first try, and after the delay also for a second one elsewhere.
+    async fn hedged(
+        &self,
+        first: impl Future<Output = Ended>,
+        delay: Option<Duration>,
+        body: &mut Replay,
+        course: &mut Course,
+    ) -> Ended {
         let mut first = pin!(first);
-        if let Ok(ended) = tokio::time::timeout(after, first.as_mut()).await {
+        let Some(delay) = delay else { return first.await };
+        if let Ok(ended) = tokio::time::timeout(delay, first.as_mut()).await {
             return ended;
         }
-        let Some(picked) = self.hedge(course) else { return first.await };
+        let Some(picked) = self.second(course) else { return first.await };
         course.sent += 1;
         let second = pin!(attempt::make(self, picked, next(body), self.trial(course)));
-        let (ended, other, won) = match select(first, second).await {
-            Either::Left((ended, second)) => (ended, second, "first"),
-            Either::Right((ended, first)) => (ended, first, "second"),
-        };
-        // One that fails leaves it to the other; one that is dropped is cancelled on the wire.
-        let (ended, won) = match ended.failure {
-            None => (ended, won),
-            Some(_) => (other.await, if won == "first" { "second" } else { "first" }),
+        // One that fails leaves it to the other; the slower one is cancelled on the wire.
+        let (ended, won) = match select(first, second).await {
+            Either::Left((ended, _)) if ended.failure.is_none() => (ended, "first"),
+            Either::Left((_, second)) => (second.await, "second"),
+            Either::Right((ended, _)) if ended.failure.is_none() => (ended, "second"),
+            Either::Right((_, first)) => (first.await, "first"),
         };
         self.target.metrics().hedge(self.target.name(), won);
         ended.span.annotate("regatta.client.hedge", won);
@@ -167,14 +183,8 @@ impl Call {
         Trial { sent, started, deadline: self.try_deadline(course) }
     }
 
-    /// When to send the call a second time, if at all.
-    fn hedge_after(&self, course: &Course) -> Option<Duration> {
-        let may = self.is_read && course.is_replayable && !course.serves_retry;
-        self.options.hedge_after.filter(|_| may)
-    }
-
     /// Another instance for a call that takes long, if there is one and the budget has a retry.
-    fn hedge(&self, course: &mut Course) -> Option<Picked<Pool>> {
+    fn second(&self, course: &mut Course) -> Option<Picked<Pool>> {
         let now = now();
         if !self.target.has_another(now, &course.tried, &self.hints())
             || !self.target.budget().withdraw(now)

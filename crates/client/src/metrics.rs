@@ -9,7 +9,7 @@ use regatta_resilience::retry::Stop;
 use regatta_telemetry::Telemetry;
 use regatta_telemetry::opentelemetry::KeyValue;
 use regatta_telemetry::opentelemetry::metrics::{Counter, Meter};
-use regatta_traffic::cluster::{Observer, What};
+use regatta_traffic::cluster::{InstanceView, Observer, What};
 
 use crate::target::Target;
 
@@ -24,6 +24,7 @@ struct Instruments {
     hedges: Counter<u64>,
     failures: Counter<u64>,
     changes: Counter<u64>,
+    ejections: Counter<u64>,
 }
 
 impl Metrics {
@@ -36,6 +37,7 @@ impl Metrics {
             hedges: counter("regatta.client.hedges", "Reads that took long, by which try answered"),
             failures: counter("regatta.client.failures", "Calls without an answer"),
             changes: counter("regatta.client.breaker.changes", "Changes of breakers' states"),
+            ejections: counter("regatta.client.ejections", "Instances left alone as outliers"),
             meter,
         }))
     }
@@ -76,6 +78,18 @@ impl Metrics {
                         tracing::info!(%service, instance = id, state = to, "breaker changed");
                     }
                 }
+                What::Ejected { time, times, cause } => {
+                    let cause = cause.name();
+                    metrics.0.ejections.add(1, &[name(service), KeyValue::new("reason", cause)]);
+                    tracing::warn!(%service, instance = id, cause, ?time, times, "instance ejected: calls go elsewhere");
+                }
+                What::Returned => {
+                    tracing::info!(%service, instance = id, "ejected instance gets calls again");
+                }
+                What::Panic(true) => {
+                    tracing::warn!(%service, "few instances can be used: ejected ones get calls too");
+                }
+                What::Panic(false) => tracing::info!(%service, "enough instances can be used"),
                 what => tracing::info!(%service, instance = id, ?what, "cluster changed"),
             }
         })
@@ -97,6 +111,10 @@ impl Metrics {
                     let attributes = [name(target.name()), KeyValue::new("state", state)];
                     gauge.observe(count as u64, &attributes);
                 }
+                let ejected = |one: &&InstanceView| one.ejected_for_ms.is_some();
+                let count = view.instances.iter().filter(ejected).count() as u64;
+                // Beside the others: its breaker is in some state too.
+                gauge.observe(count, &[name(target.name()), KeyValue::new("state", "ejected")]);
             })
             .build();
         let held: Weak<Target> = Arc::downgrade(target);

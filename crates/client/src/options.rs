@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regatta_resilience::{concurrency, retry};
+use regatta_resilience::{concurrency, hedge, retry};
 use regatta_traffic::cluster;
 
 use crate::transport::Limits;
@@ -29,10 +29,10 @@ pub struct Options {
     pub retry_percent: u32,
     /// Retries per service and second beyond that. Default 3.
     pub retries_per_second: u32,
-    /// Reads whose answer has not begun after this are sent to a second instance too, and the first
-    /// answer stands: `GET`, `HEAD`, `OPTIONS`, and calls over an idempotent channel. Each takes
-    /// one retry out of the budget. Default none: never; more than 0.
-    pub hedge_after: Option<Duration>,
+    /// When a read that takes long is sent to a second instance too, so that the first answer
+    /// stands: `GET`, `HEAD`, `OPTIONS`, and calls over an idempotent channel. Each takes one retry
+    /// out of the budget. Default none: never.
+    pub hedge: Option<hedge::Settings>,
     /// Calls in flight to the service at a time, and how many wait for how long. Default 1024, and
     /// 256 for 250 ms; none: without bound.
     pub concurrency: Option<concurrency::Settings>,
@@ -63,7 +63,7 @@ impl Default for Options {
             retry: retry::Policy::default(),
             retry_percent: 20,
             retries_per_second: 3,
-            hedge_after: None,
+            hedge: None,
             concurrency: Some(concurrency::Settings::default()),
             cluster: cluster::Policies::default(),
             idle_timeout: Duration::from_secs(30),
@@ -91,6 +91,9 @@ pub enum InvalidOptions {
     /// A call is tried at least once.
     #[error("retry.tries is `0`; set it to 1 to switch retries off")]
     NoTry,
+    /// When reads are sent twice is out of range.
+    #[error("hedge is out of range")]
+    Hedge(#[from] hedge::InvalidSettings),
     /// The bound on calls in flight is out of range.
     #[error("concurrency is out of range")]
     Concurrency(#[from] concurrency::InvalidSettings),
@@ -118,7 +121,6 @@ impl Options {
             ("timeout", self.timeout),
             ("try_timeout", self.try_timeout),
             ("connect_timeout", self.connect_timeout),
-            ("hedge_after", self.hedge_after.unwrap_or(Duration::MAX)),
         ];
         if let Some((name, _)) = times.into_iter().find(|(_, time)| time.is_zero()) {
             return Err(InvalidOptions::Zero { name });
@@ -129,6 +131,7 @@ impl Options {
         if self.max_http2 == 0 {
             return Err(InvalidOptions::NoConnection);
         }
+        self.hedge.iter().try_for_each(hedge::Settings::validate)?;
         self.concurrency.iter().try_for_each(concurrency::Settings::validate)?;
         self.cluster.validate()?;
         retry::Budget::try_new(self.retry_percent, self.retries_per_second)?;
@@ -162,7 +165,11 @@ mod tests {
             o.cluster.breaker = Some(settings.with_probes(0));
         };
         assert!(message(no_probe).contains("probes is `0`"));
-        assert!(message(|o| o.hedge_after = Some(Duration::ZERO)).contains("hedge_after is `0`"));
+        let always = hedge::Settings::default().with_percentile(0);
+        let wrong = Options { hedge: Some(always), ..Options::default() };
+        assert!(
+            regatta_core::Chain(&wrong.validate().unwrap_err()).to_string().contains("percentile")
+        );
         assert!(message(|o| o.concurrency = Some(concurrency::Settings::new(0))).contains("limit"));
         assert!(message(|o| o.max_http2 = 0).contains("max_http2 is `0`"));
     }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use regatta_core::{InstanceId, ServiceName};
 use regatta_discovery::Watch;
 use regatta_resilience::concurrency::Limit;
+use regatta_resilience::hedge::Hedge;
 use regatta_resilience::retry::Budget;
 use regatta_traffic::cluster::{
     Cluster, Hints, Override, PickError, Picked, Tried, UnknownInstance, View,
@@ -29,6 +30,7 @@ pub(crate) struct Target {
     options: ArcSwap<Options>,
     budget: Budget,
     concurrency: Limit,
+    hedge: Hedge,
     /// Of the set that the cluster holds; 0 before the first.
     generation: AtomicU64,
     /// Held while the cluster takes over a set, so that an older one never comes last.
@@ -51,6 +53,8 @@ impl Target {
             .expect("the options were checked");
         let target = Arc::new(Self {
             budget: Budget::try_new(options.retry_percent, options.retries_per_second)
+                .expect("the options were checked"),
+            hedge: Hedge::try_new(options.hedge.clone().unwrap_or_default())
                 .expect("the options were checked"),
             concurrency: Limit::try_new(options.concurrency.clone().unwrap_or_default())
                 .expect("the options were checked"),
@@ -89,18 +93,21 @@ impl Target {
         options.concurrency.as_ref().map(|_| &self.concurrency)
     }
 
+    /// What says when a read is slow, if these options want to know.
+    pub(crate) fn hedge(&self, options: &Options) -> Option<&Hedge> {
+        options.hedge.as_ref().map(|_| &self.hedge)
+    }
+
     /// Puts other options in force for the next call on. They were checked.
     pub(crate) fn configure(&self, options: Arc<Options>) {
         let configured = self.cluster.configure(now(), options.cluster.clone());
         let (percent, floor) = (options.retry_percent, options.retries_per_second);
-        let limited = options
-            .concurrency
-            .iter()
-            .cloned()
-            .try_for_each(|settings| self.concurrency.reconfigure(settings));
+        let mut limit = options.concurrency.iter().cloned();
+        let mut hedge = options.hedge.iter().cloned();
         if configured.is_err()
             || self.budget.reconfigure(percent, floor).is_err()
-            || limited.is_err()
+            || limit.any(|settings| self.concurrency.reconfigure(settings).is_err())
+            || hedge.any(|settings| self.hedge.reconfigure(settings).is_err())
         {
             unreachable!("the options were checked");
         }
@@ -157,7 +164,7 @@ impl Target {
         control: Override,
     ) -> Result<(), UnknownInstance> {
         self.follow();
-        self.cluster.override_breaker(instance, control)
+        self.cluster.override_breaker(now(), instance, control)
     }
 
     /// Calls in flight, and calls that wait to be.

@@ -9,7 +9,7 @@ use axum::routing::get;
 use http::StatusCode;
 use regatta_client::{Client, Options};
 use regatta_resilience::breaker::Settings;
-use regatta_resilience::concurrency;
+use regatta_resilience::{concurrency, hedge};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -57,8 +57,15 @@ async fn a_grpc_call_dropped_at_any_await_frees_all_it_held() {
 async fn a_hedged_call_dropped_at_any_await_frees_all_it_held() {
     let server = Memory::new(routes());
     let mut options = one_at_a_time();
-    options.hedge_after = Some(Duration::from_millis(1));
+    let millisecond = Duration::from_millis(1);
+    options.hedge = Some(
+        hedge::Settings::default().with_minimum_calls(20).with_delay(millisecond, millisecond),
+    );
     let (client, _registry) = server.client(2, options).await;
+    let users = client.service("user-service").unwrap();
+    for _ in 0..20 {
+        users.get("/slow").send().await.unwrap();
+    }
     let call = || async {
         let users = client.service("user-service").unwrap();
         let answer = users.get("/slow").send().await.map_err(|error| error.to_string())?;

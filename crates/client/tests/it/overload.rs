@@ -8,9 +8,9 @@ use axum::Router;
 use axum::routing::{get, post};
 use futures::future::join_all;
 use http::HeaderMap;
-use regatta_client::Error;
+use regatta_client::{Error, ServiceClient};
 use regatta_core::{Context, Origin};
-use regatta_resilience::concurrency;
+use regatta_resilience::{concurrency, hedge};
 
 use crate::fleet::options;
 use crate::memory::Memory;
@@ -66,48 +66,51 @@ async fn without_a_bound_all_calls_are_made() {
 
 #[tokio::test(start_paused = true)]
 async fn a_read_that_takes_long_is_sent_elsewhere_too_and_the_first_answer_stands() {
-    let (hits, routes) = first_hangs();
+    let (hits, routes) = twentieth_hangs();
     let server = Memory::new(routes);
     let mut options = options();
-    options.hedge_after = Some(Duration::from_millis(20));
+    options.hedge = Some(after_20_ms());
     let (client, _registry) = server.client(2, options).await;
     let users = client.service("user-service").unwrap();
+    warm_up(&users).await;
     let started = tokio::time::Instant::now();
     assert_eq!(users.get("/").send().await.unwrap().text().await.unwrap(), "2");
     assert_eq!(started.elapsed().as_millis(), 20);
-    assert_eq!(hits.load(Ordering::SeqCst), 2);
+    assert_eq!(hits.load(Ordering::SeqCst), 22);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_twice_but_reads_and_those_only_if_told_so() {
     for (method, told) in [(http::Method::GET, false), (http::Method::POST, true)] {
-        let (hits, routes) = first_hangs();
+        let (hits, routes) = twentieth_hangs();
         let server = Memory::new(routes);
         let mut options = options();
-        options.hedge_after = told.then_some(Duration::from_millis(20));
+        options.hedge = told.then(after_20_ms);
         options.retry.tries = 1;
         let (client, _registry) = server.client(2, options).await;
         let users = client.service("user-service").unwrap();
+        warm_up(&users).await;
         assert!(users.request(method, "/").send().await.is_err());
-        assert_eq!(hits.load(Ordering::SeqCst), 1);
+        assert_eq!(hits.load(Ordering::SeqCst), 21);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_read_is_taken_out_of_the_budget_and_not_made_by_who_serves_a_retry() {
     for (budget, serves_retry) in [(0, false), (3, true)] {
-        let (hits, routes) = first_hangs();
+        let (hits, routes) = twentieth_hangs();
         let server = Memory::new(routes);
         let mut options = options();
-        options.hedge_after = Some(Duration::from_millis(20));
-        options.retries_per_second = budget;
+        options.hedge = Some(after_20_ms());
+        (options.retry_percent, options.retries_per_second) = (0, budget);
         options.retry.tries = 1;
         let (client, _registry) = server.client(2, options).await;
         let users = client.service("user-service").unwrap();
+        warm_up(&users).await;
         let mut context = Context::default();
         context.serves_retry = serves_retry;
         assert!(Arc::new(context).scope(users.get("/").send()).await.is_err());
-        assert_eq!(hits.load(Ordering::SeqCst), 1, "{budget} {serves_retry}");
+        assert_eq!(hits.load(Ordering::SeqCst), 21, "{budget} {serves_retry}");
     }
 }
 
@@ -116,12 +119,25 @@ async fn work() -> &'static str {
     "done"
 }
 
-/// Never answers the first request; the others get which attempt they say they are.
-fn first_hangs() -> (Arc<AtomicU32>, Router) {
+/// Knows what is usual after 20 calls.
+fn after_20_ms() -> hedge::Settings {
+    let delay = Duration::from_millis(20);
+    hedge::Settings::default().with_minimum_calls(20).with_delay(delay, delay)
+}
+
+/// Makes the twenty calls.
+async fn warm_up(users: &ServiceClient) {
+    for _ in 0..20 {
+        users.get("/").send().await.unwrap().text().await.unwrap();
+    }
+}
+
+/// Never answers the request after the first twenty; the others get which attempt they say they are.
+fn twentieth_hangs() -> (Arc<AtomicU32>, Router) {
     let hits = Arc::<AtomicU32>::default();
     let count = Arc::clone(&hits);
     let handler = move |headers: HeaderMap| async move {
-        if count.fetch_add(1, Ordering::SeqCst) == 0 {
+        if count.fetch_add(1, Ordering::SeqCst) == 20 {
             std::future::pending::<()>().await;
         }
         headers["x-envoy-attempt-count"].to_str().unwrap().to_owned()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use regatta_client::Error;
 use regatta_core::Origin;
+use regatta_traffic::cluster::Policies;
 
 use crate::fleet::{Does, Fleet, MILLISECOND, options};
 
@@ -174,7 +175,7 @@ async fn a_service_that_fails_altogether_gets_the_budget_and_no_more() {
     let fleet = Fleet::new();
     let servers = [fleet.serve(Does::Answer(503)).await, fleet.serve(Does::Answer(503)).await];
     let mut options = options();
-    options.cluster.breaker = None;
+    options.cluster = unbroken();
     options.retries_per_second = 1;
     let users = fleet.client(options);
     for _ in 0..100 {
@@ -208,8 +209,8 @@ async fn a_retry_goes_to_another_instance_whatever_the_strategy() {
     let fleet = Fleet::new();
     let (bad, good) = (fleet.serve(Does::Answer(503)).await, fleet.serve(Does::Answer(200)).await);
     let mut options = options();
+    options.cluster = unbroken();
     options.cluster.balance = regatta_traffic::balance::Strategy::Random;
-    options.cluster.breaker = None;
     let users = fleet.client(options);
     for _ in 0..25 {
         assert_eq!(users.get("/users/1").send().await.unwrap().status(), 200);
@@ -232,6 +233,13 @@ async fn a_call_given_up_half_way_frees_what_it_held() {
     let call = users.get("/users/1").timeout(MILLISECOND * 50).send();
     assert!(matches!(call.await, Err(Error::Timeout { .. })));
     assert!(hangs.hits() > 0);
+}
+
+/// Nobody is left alone, whatever it does.
+fn unbroken() -> Policies {
+    let mut policies = options().cluster;
+    (policies.breaker, policies.service_breaker, policies.outlier) = (None, None, None);
+    policies
 }
 
 async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {

@@ -8,6 +8,7 @@ use regatta_discovery::{Discover, MemoryRegistry, Register, RegistrarSettings, R
 use regatta_resilience::retry::Backoff;
 use regatta_sim::{SimConnector, instance};
 use regatta_traffic::balance::Strategy;
+use regatta_traffic::cluster::Policies;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
@@ -33,9 +34,16 @@ pub(crate) fn client(
 pub(crate) fn plain() -> Options {
     let mut options = Options::default();
     options.retry.tries = 1;
-    options.cluster.breaker = None;
-    options.cluster.balance = Strategy::RoundRobin;
+    options.cluster = unguarded();
     options
+}
+
+/// Round robin over all instances, whatever they do.
+pub(crate) fn unguarded() -> Policies {
+    let mut policies = Policies::default();
+    policies.balance = Strategy::RoundRobin;
+    (policies.breaker, policies.service_breaker, policies.outlier) = (None, None, None);
+    policies
 }
 
 /// The defaults, but for shorter waits before a retry, as a caller with little time sets them.
