@@ -39,6 +39,12 @@ impl Context {
         CURRENT.with_borrow(Clone::clone)
     }
 
+    /// Looks at the context of the future that is being polled on this thread, without a handle of
+    /// its own as [`Context::current`] makes one.
+    pub fn with_current<T>(look: impl FnOnce(Option<&Self>) -> T) -> T {
+        CURRENT.with_borrow(|current| look(current.as_deref()))
+    }
+
     /// Runs the future with this context as the current one, in place of any outer one.
     ///
     /// # Cancel safety

@@ -48,6 +48,7 @@ impl Admin {
             request_timeout: settings.request_timeout,
             grpc_services: std::collections::HashSet::new(),
             tracker: service.tasks.tracker().clone(),
+            admission: None,
         };
         let shared = Shared { client: service.client.clone(), configuration };
         let app = Serve::new(routes(shared), rules);

@@ -9,7 +9,7 @@ use tonic::service::RoutesBuilder;
 use tower_layer::Layer;
 
 use crate::health::{self, GrpcHealth, Health};
-use crate::serve::{Rules, Serve};
+use crate::serve::{Admission, Rules, Serve};
 use crate::settings::GrpcAuth;
 use crate::{Error, Guard, Result, Service, openapi};
 
@@ -72,6 +72,7 @@ pub(crate) fn app(mut service: Service, health: &Health) -> Result<App> {
         request_timeout: settings.request_timeout,
         grpc_services: service.grpc_services,
         tracker: service.tasks.tracker().clone(),
+        admission: Some(Admission::new(service.door, service.rate, &service.telemetry)),
     };
     let timeout = Some(settings.request_timeout);
     let telemetry = service.telemetry.server_layer().with_timeout(timeout);

@@ -42,6 +42,12 @@ pub enum Error {
     /// A setting of the client is out of range.
     #[error("a setting of `client` is not right")]
     Client(#[source] regatta_client::InvalidPolicies),
+    /// A setting of the limit of requests at a time is out of range.
+    #[error("a setting of `shed` is not right")]
+    Shed(#[source] regatta_resilience::concurrency::InvalidSettings),
+    /// A setting of the limit of each client's requests is out of range.
+    #[error("a setting of `rate_limit` is not right")]
+    RateLimit(#[source] regatta_resilience::rate_limit::InvalidSettings),
     /// The database's address or a setting of its pools is not right.
     #[cfg(feature = "database")]
     #[error("`database.url` or another setting of `database` is not right")]
@@ -89,6 +95,8 @@ impl Error {
             | Self::Registry { .. }
             | Self::Registrar(_)
             | Self::Client(_)
+            | Self::Shed(_)
+            | Self::RateLimit(_)
             | Self::Advertise(_)
             | Self::Guard(_) => true,
             // What telemetry refuses at start are its options, but for a missing runtime.

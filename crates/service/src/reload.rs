@@ -11,10 +11,11 @@ use regatta_core::Chain;
 use tokio_util::sync::CancellationToken;
 
 use crate::Service;
+use crate::serve::Door;
 use crate::settings::{Groups, Settings};
 
-/// What becomes of a change without a restart.
-const LIVE: &str = "client.";
+/// What changes without a restart.
+const LIVE: [&str; 2] = ["client.", "shed."];
 
 /// How long a file must rest before it is read: an editor may write it in two steps.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -34,6 +35,7 @@ pub(crate) struct Reload {
     source: Source,
     every: Duration,
     client: Client,
+    door: Door,
     handle: Handle,
 }
 
@@ -66,6 +68,7 @@ impl Reload {
         Self {
             every: service.settings.reload.reload_every,
             client: service.client.clone(),
+            door: service.door.clone(),
             handle: Handle(Arc::new(Mutex::new(state))),
             source,
         }
@@ -118,10 +121,10 @@ impl Reload {
         let found = config.entries_of(&self.source.schemas);
         let (live, waiting) = differences(&state.running, &found);
         if !live.is_empty()
-            && let Err(error) = self.client.reconfigure(settings.client.policies())
+            && let Err(reason) = self.reconfigure(settings)
         {
             drop(state);
-            return self.refuse(&Chain(&error).to_string());
+            return self.refuse(&reason);
         }
         for key in &live {
             let entry = found.iter().find(|entry| entry.key == *key);
@@ -137,6 +140,15 @@ impl Reload {
         state.running.sort_by(|a, b| a.key.cmp(&b.key));
         state.at_next_start = waiting;
         state.refused = None;
+    }
+
+    /// All of it or, when some of it does not validate, nothing.
+    fn reconfigure(&self, settings: &Settings) -> Result<(), String> {
+        let (policies, shed) = (settings.client.policies(), settings.shed.concurrency());
+        policies.validate().map_err(|error| Chain(&error).to_string())?;
+        shed.validate().map_err(|error| Chain(&error).to_string())?;
+        self.client.reconfigure(policies).map_err(|error| Chain(&error).to_string())?;
+        self.door.reconfigure(shed).map_err(|error| Chain(&error).to_string())
     }
 
     fn refuse(&self, reason: &str) {
@@ -178,7 +190,7 @@ fn differences(running: &[Entry], found: &[Entry]) -> (Vec<String>, Vec<String>)
 }
 
 fn is_live(key: &str) -> bool {
-    key.starts_with(LIVE)
+    LIVE.iter().any(|group| key.starts_with(group))
 }
 
 async fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {

@@ -83,7 +83,8 @@ impl Server {
         ));
         metrics::observe_process(&service.telemetry);
         let (tasks, telemetry) = (service.tasks.clone(), service.telemetry.clone());
-        let (limits, linger) = (settings.server.limits(), settings.server.linger);
+        let (mut limits, linger) = (settings.server.limits(), settings.server.linger);
+        limits.tells_peers = service.rate.is_some();
         #[cfg(feature = "database")]
         let databases = service
             .databases

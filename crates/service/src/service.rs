@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use regatta_client::{Channel, Client, ServiceClient};
 use regatta_config::{Config, Groups};
 use regatta_core::ServiceName;
+use regatta_resilience::rate_limit::Limiter;
 use regatta_telemetry::{Identity, Telemetry};
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
@@ -19,6 +20,7 @@ use crate::health::Dependency;
 use crate::registry::Registry;
 use crate::reload::Source;
 use crate::routes::Rest;
+use crate::serve::Door;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::tasks::Tasks;
@@ -47,6 +49,8 @@ pub struct Service {
     /// Whether the registry was given to the builder, as tests do.
     pub(crate) has_given_registry: bool,
     pub(crate) client: Client,
+    pub(crate) door: Door,
+    pub(crate) rate: Option<Limiter>,
     pub(crate) tasks: Tasks,
     /// Added to by what is opened through a shared reference.
     pub(crate) dependencies: Mutex<Vec<Dependency>>,
@@ -121,6 +125,8 @@ impl Service {
         };
         let client = Client::try_new(registry.discover.clone(), settings.client.policies());
         let client = client.map_err(Error::Client)?;
+        let door = Door::try_new(settings.shed.concurrency()).map_err(Error::Shed)?;
+        let rate = settings.rate_limit.limiter().map_err(Error::RateLimit)?;
         Ok(Self {
             name,
             version: None,
@@ -131,6 +137,8 @@ impl Service {
             registry,
             has_given_registry,
             client,
+            door,
+            rate,
             tasks: Tasks::default(),
             dependencies: Mutex::default(),
             #[cfg(feature = "database")]

@@ -7,15 +7,19 @@ use std::pin::Pin;
 use std::task::{self, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
-use http::Method;
 use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
 use pin_project_lite::pin_project;
-use regatta_core::{Context, Deadline};
-use tokio::time::{Instant, Sleep};
+use regatta_resilience::rate_limit::Decision;
+use tokio::time::Sleep;
 
+use super::admission::{Inside, tell as tell_rate};
 use super::convert;
+use super::deadline::Deadline;
+use super::until::Until;
 use crate::rest::Problem;
 
 /// How errors are told.
@@ -35,12 +39,27 @@ pin_project! {
         #[pin]
         stage: Stage,
         protocol: Protocol,
-        timeout: Duration,
+        deadline: Option<Deadline>,
+        inside: Option<Inside>,
+        // Boxed: rare.
+        extras: Option<Box<Extras>>,
         // Boxed: most handlers answer without it, and this future is moved a few times.
         sleep: Option<Pin<Box<Sleep>>>,
         asked: Asked,
     }
 }
+
+/// What only some answers need.
+#[derive(Clone, Copy, Default)]
+struct Extras {
+    /// How the client stands, and the window that it is counted in.
+    rate: Option<(Decision, Duration)>,
+    /// When the whole call ends, its stream included.
+    ends_at: Option<Deadline>,
+}
+
+/// A handler that was called, and its place among those that work.
+pub(super) type Admitted = (RouteFuture<Infallible>, Inside);
 
 /// What was asked for, to say so when it fails.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +82,7 @@ impl Asked {
 pin_project! {
     #[project = StageProjection]
     enum Stage {
+        Waiting { room: Pin<Box<dyn Future<Output = Result<Admitted, Problem>> + Send>> },
         Routed { #[pin] answer: RouteFuture<Infallible> },
         Converting { answer: Pin<Box<dyn Future<Output = Response> + Send>> },
         Answered { problem: Option<Problem> },
@@ -72,17 +92,57 @@ pin_project! {
 impl Serving {
     pub(super) fn routed(
         answer: RouteFuture<Infallible>,
+        inside: Option<Inside>,
         protocol: Protocol,
-        timeout: Duration,
+        deadline: Deadline,
         asked: Asked,
     ) -> Self {
-        let stage = Stage::Routed { answer };
-        Self { stage, protocol, timeout, sleep: None, asked }
+        let (stage, deadline) = (Stage::Routed { answer }, Some(deadline));
+        Self { stage, protocol, deadline, inside, extras: None, sleep: None, asked }
+    }
+
+    pub(super) fn waiting(
+        room: Pin<Box<dyn Future<Output = Result<Admitted, Problem>> + Send>>,
+        protocol: Protocol,
+        deadline: Deadline,
+        asked: Asked,
+    ) -> Self {
+        let (stage, deadline) = (Stage::Waiting { room }, Some(deadline));
+        Self { stage, protocol, deadline, inside: None, extras: None, sleep: None, asked }
     }
 
     pub(super) fn answered(problem: Problem, protocol: Protocol) -> Self {
         let stage = Stage::Answered { problem: Some(problem) };
-        Self { stage, protocol, timeout: Duration::ZERO, sleep: None, asked: Asked::default() }
+        let (inside, extras, asked) = (None, None, Asked::default());
+        Self { stage, protocol, deadline: None, inside, extras, sleep: None, asked }
+    }
+
+    /// Tells the client how it stands.
+    pub(super) fn counted(mut self, decision: Decision, window: Duration) -> Self {
+        self.extras.get_or_insert_default().rate = Some((decision, window));
+        self
+    }
+
+    /// Ends the call at this instant, also in the middle of its answer.
+    pub(super) fn ending_at(mut self, ends_at: Option<Deadline>) -> Self {
+        if ends_at.is_some() {
+            self.extras.get_or_insert_default().ends_at = ends_at;
+        }
+        self
+    }
+}
+
+impl Extras {
+    fn apply(&self, mut response: Response) -> Response {
+        if let Some((decision, window)) = &self.rate {
+            tell_rate(&mut response, decision, *window);
+        }
+        match self.ends_at {
+            Some(end) if !http_body::Body::is_end_stream(response.body()) => {
+                response.map(|body| Body::new(Until::new(body, end.instant())))
+            }
+            _ => response,
+        }
     }
 }
 
@@ -97,16 +157,35 @@ impl Future for Serving {
                 StageProjection::Routed { answer } => {
                     catch_unwind(AssertUnwindSafe(|| answer.poll(cx)))
                 }
-                StageProjection::Converting { answer } => return answer.as_mut().poll(cx).map(Ok),
+                StageProjection::Waiting { room } => match room.as_mut().poll(cx) {
+                    Poll::Ready(Ok((answer, inside))) => {
+                        *this.inside = Some(inside);
+                        this.stage.set(Stage::Routed { answer });
+                        continue;
+                    }
+                    Poll::Ready(Err(problem)) => {
+                        this.stage.set(Stage::Answered { problem: Some(problem) });
+                        continue;
+                    }
+                    Poll::Pending => Ok(Poll::Pending),
+                },
+                StageProjection::Converting { answer } => {
+                    let response = task::ready!(answer.as_mut().poll(cx));
+                    return Poll::Ready(Ok(finished(response, this.extras)));
+                }
                 StageProjection::Answered { problem } => {
                     let problem = problem.take().unwrap_or_else(convert::panicked);
-                    return Poll::Ready(Ok(tell(problem, *this.protocol)));
+                    return Poll::Ready(Ok(finished(tell(problem, *this.protocol), this.extras)));
                 }
             };
             let problem = match polled {
                 Ok(Poll::Ready(Ok(response))) => {
+                    // The answer begins: there is room for the next request.
+                    if let Some(inside) = this.inside.take() {
+                        inside.leave(response.status() == StatusCode::SERVICE_UNAVAILABLE);
+                    }
                     if *this.protocol != Protocol::Rest || !convert::is_plain_error(&response) {
-                        return Poll::Ready(Ok(response));
+                        return Poll::Ready(Ok(finished(response, this.extras)));
                     }
                     let asked = std::mem::take(this.asked);
                     let answer = Box::pin(convert::to_problem(response, asked));
@@ -115,31 +194,34 @@ impl Future for Serving {
                 }
                 Ok(Poll::Pending) => {
                     // Handlers that answer at once never pay for a timer.
-                    let timeout = *this.timeout;
-                    let sleep = this
-                        .sleep
-                        .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end(timeout))));
-                    match sleep.as_mut().poll(cx) {
-                        Poll::Ready(()) => convert::late(),
-                        Poll::Pending => return Poll::Pending,
+                    let Some(deadline) = *this.deadline else { return Poll::Pending };
+                    let sleep = this.sleep.get_or_insert_with(|| {
+                        Box::pin(tokio::time::sleep_until(deadline.instant()))
+                    });
+                    if sleep.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
                     }
+                    if let Some(inside) = this.inside.take() {
+                        inside.leave(true);
+                    }
+                    convert::late()
                 }
                 Err(panic) => {
                     log_panic(panic.as_ref(), this.asked);
                     convert::panicked()
                 }
             };
+            // Drops the handler: nobody waits for what it does.
             this.stage.set(Stage::Answered { problem: Some(problem) });
         }
     }
 }
 
-/// The caller's deadline, or the service's own if that is earlier. The request came in just now:
-/// this is asked when its handler first has to wait.
-fn end(timeout: Duration) -> Instant {
-    let now = Instant::now();
-    let callers = Context::current().and_then(|context| context.deadline);
-    Deadline::after(now.into_std(), timeout).earlier(callers).instant().into()
+fn finished(response: Response, extras: &Option<Box<Extras>>) -> Response {
+    match extras {
+        Some(extras) => extras.apply(response),
+        None => response,
+    }
 }
 
 fn tell(problem: Problem, protocol: Protocol) -> Response {

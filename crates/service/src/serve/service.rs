@@ -10,11 +10,15 @@ use axum::Router;
 use axum::body::Body;
 use http::{Method, Request, Version, header};
 use http_body::Body as _;
+use regatta_resilience::concurrency::Acquire;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use super::admission::{Admission, Entry, over_its_limit};
 use super::body::{Bounded, discard};
-use super::future::{Asked, Protocol, Serving};
+use super::convert;
+use super::deadline::Deadline;
+use super::future::{Admitted, Asked, Protocol, Serving};
 use crate::rest::{Problem, body_too_large};
 
 /// What holds for each request.
@@ -28,6 +32,8 @@ pub(crate) struct Rules {
     pub(crate) grpc_services: HashSet<String>,
     /// Where work that outlives its request is counted.
     pub(crate) tracker: TaskTracker,
+    /// Who is let in; none lets everybody in.
+    pub(crate) admission: Option<Admission>,
 }
 
 /// The router with what the chassis promises around it.
@@ -78,6 +84,18 @@ impl Service<Request<Body>> for Serve {
             let problem = Problem::of(regatta_core::Code::Unimplemented, detail);
             return Serving::answered(problem, Protocol::Grpc);
         }
+        let deadline = Deadline::of_request(self.rules.request_timeout);
+        if deadline.is_over() {
+            return Serving::answered(convert::late(), protocol);
+        }
+        let admission = self.rules.admission.as_ref();
+        let rate = admission.and_then(|admission| Some((admission.count(&request)?, admission)));
+        if let Some((decision, admission)) = rate
+            && !decision.allowed
+        {
+            let problem = over_its_limit(&decision);
+            return Serving::answered(problem, protocol).counted(decision, admission.window());
+        }
         let size = request.body().size_hint();
         if size.exact() != Some(0) {
             // gRPC bounds each message instead.
@@ -99,6 +117,42 @@ impl Service<Request<Body>> for Serve {
             }
         }
         let asked = Asked::of(&request);
-        Serving::routed(self.router.call(request), protocol, self.rules.request_timeout, asked)
+        // A call over gRPC has a deadline of its own to its last message.
+        let ends_at = (protocol == Protocol::Grpc
+            && request.headers().contains_key(regatta_core::GRPC_TIMEOUT))
+        .then_some(deadline);
+        let entry = admission.map(|admission| admission.enter(&request, || deadline.left()));
+        let serving = match entry.unwrap_or(Entry::Admitted(None)) {
+            Entry::Admitted(inside) => {
+                Serving::routed(self.router.call(request), inside, protocol, deadline, asked)
+            }
+            Entry::Waits(room) => {
+                let waiting = self.clone().wait(room, request, deadline);
+                Serving::waiting(Box::pin(waiting), protocol, deadline, asked)
+            }
+        };
+        let serving = serving.ending_at(ends_at);
+        match rate {
+            Some((decision, admission)) => serving.counted(decision, admission.window()),
+            None => serving,
+        }
+    }
+}
+
+impl Serve {
+    /// Waits for room, and then calls the handler if there is still time for it.
+    async fn wait(
+        mut self,
+        room: Acquire,
+        request: Request<Body>,
+        deadline: Deadline,
+    ) -> Result<Admitted, Problem> {
+        let Some(admission) = &self.rules.admission else { return Err(convert::late()) };
+        let permit = room.await.map_err(|rejected| admission.turned_away(&rejected))?;
+        if deadline.is_over() {
+            return Err(convert::late());
+        }
+        let inside = admission.inside(permit);
+        Ok((self.router.call(request), inside))
     }
 }

@@ -22,6 +22,7 @@ use super::connection;
 use super::limits::Limits;
 use super::phase::Phase;
 use super::watchdog::Watchdog;
+use crate::serve::Peer;
 
 /// Connections that may wait in the kernel's queue.
 const BACKLOG: i32 = 1024;
@@ -58,11 +59,13 @@ where
     let builder = Arc::new(builder(&limits));
     let semaphore = Arc::new(Semaphore::new(limits.max_connections));
     let mut connections = JoinSet::new();
-    let spawn = |stream: TcpStream, permit, connections: &mut JoinSet<()>| {
+    let spawn = |stream: TcpStream, peer: SocketAddr, permit, connections: &mut JoinSet<()>| {
         prepare(&stream);
         let watchdog = Watchdog::new(&limits);
         let (builder, service, phase) = (builder.clone(), service.clone(), phase.clone());
-        connections.spawn(connection::serve(stream, permit, builder, service, watchdog, phase));
+        let peer = limits.tells_peers.then_some(Peer(peer.ip()));
+        let stream = (stream, peer, permit);
+        connections.spawn(connection::serve(stream, builder, service, watchdog, phase));
     };
     loop {
         // Reaps what has ended, so that the set holds open connections only.
@@ -77,7 +80,7 @@ where
             accepted = accept => accepted,
         };
         match (permit, stream) {
-            (Ok(permit), Ok((stream, _peer))) => spawn(stream, permit, &mut connections),
+            (Ok(permit), Ok((stream, peer))) => spawn(stream, peer, permit, &mut connections),
             (Err(_closed), _) => break,
             (_, Err(error)) if is_of_one_connection(&error) => (),
             (_, Err(error)) => {
@@ -89,7 +92,7 @@ where
     // Connections that the kernel has accepted for us belong to us: closing now would reset them.
     while let Ok(permit) = semaphore.clone().try_acquire_owned() {
         match listener.accept().now_or_never() {
-            Some(Ok((stream, _peer))) => spawn(stream, permit, &mut connections),
+            Some(Ok((stream, peer))) => spawn(stream, peer, permit, &mut connections),
             _ => break,
         }
     }

@@ -27,14 +27,14 @@ use super::gauge::{Gauge, Gauged, InFlight, InFlightBody, RequestBody};
 use super::phase::Phase;
 use super::rarely::Rarely;
 use super::watchdog::{Verdict, Watchdog};
+use crate::serve::Peer;
 
 /// How long a connection without a request yet holds up a drain.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves one connection until its client or the drain ends it.
 pub(super) async fn serve<S, F, B>(
-    stream: TcpStream,
-    permit: OwnedSemaphorePermit,
+    (stream, peer, permit): (TcpStream, Option<Peer>, OwnedSemaphorePermit),
     builder: Arc<auto::Builder<TokioExecutor>>,
     service: S,
     mut watchdog: Watchdog,
@@ -47,7 +47,7 @@ pub(super) async fn serve<S, F, B>(
 {
     let gauge = Arc::new(Gauge::default());
     let stream = Gauged { stream, gauge: gauge.clone(), permit };
-    let requests = Requests { service, gauge: gauge.clone(), is_leaving: phase.is_leaving() };
+    let requests = Requests { service, gauge: gauge.clone(), is_leaving: phase.is_leaving(), peer };
     let mut connection =
         pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), requests));
     let mut ticks = tokio::time::interval(watchdog.period());
@@ -141,6 +141,8 @@ struct Requests<S> {
     gauge: Arc<Gauge>,
     /// Of the phase, whose tokens would cost each request a lock.
     is_leaving: Arc<AtomicBool>,
+    /// None unless somebody asks for it.
+    peer: Option<Peer>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Requests<S>
@@ -156,10 +158,13 @@ where
         let in_flight = Some(self.gauge.begin());
         let is_http1 = request.version() < Version::HTTP_2;
         // The common GET: an empty body needs no allocation.
-        let request = request.map(|body| match body.is_end_stream() {
+        let mut request = request.map(|body| match body.is_end_stream() {
             true => Body::empty(),
             false => Body::new(RequestBody { body, gauge: self.gauge.clone() }),
         });
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
         // The chassis is ready at any time, so a fresh clone needs no `poll_ready`.
         let answer = self.service.clone().call(request);
         Requested { answer, in_flight, is_http1, is_leaving: self.is_leaving.clone() }

@@ -12,4 +12,6 @@ pub(crate) struct Limits {
     pub(crate) max_header_bytes: usize,
     pub(crate) max_concurrent_streams: u32,
     pub(crate) http2_keep_alive: Duration,
+    /// Whether each request is told its client's address.
+    pub(crate) tells_peers: bool,
 }

@@ -18,7 +18,7 @@ settings! {
     /// Settings that change while the service runs.
     pub struct ReloadSettings in "config" {
         /// Time between two looks at the file at CONFIG_PATH; 0 switches them off. What changes
-        /// in `client` holds at once, all else from the next start.
+        /// in `client` and `shed` holds at once, all else from the next start.
         pub reload_every: Duration = Duration::from_secs(2);
     }
 }

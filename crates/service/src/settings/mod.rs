@@ -15,6 +15,9 @@ pub use telemetry::{LogFormat, LogSettings, TelemetrySettings};
 mod client;
 pub use client::{ClientSettings, ServiceCallSettings, ServicesSettings, Strategy};
 
+mod admission;
+pub use admission::{RateAlgorithm, RateLimitSettings, ShedSettings};
+
 mod admin;
 pub use admin::{AdminSettings, ReloadSettings};
 
@@ -32,7 +35,7 @@ use regatta_config::{DatabaseSettings, RedisSettings};
 #[cfg(feature = "database")]
 pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
-    (AdminSettings, ReloadSettings),
+    (ShedSettings, RateLimitSettings, AdminSettings, ReloadSettings),
     (TelemetrySettings, LogSettings),
     (DatabaseSettings, PoolSettings, RedisSettings),
 );
@@ -41,7 +44,7 @@ pub type Groups = (
 #[cfg(not(feature = "database"))]
 pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
-    (AdminSettings, ReloadSettings),
+    (ShedSettings, RateLimitSettings, AdminSettings, ReloadSettings),
     (TelemetrySettings, LogSettings),
     (DatabaseSettings, RedisSettings),
 );
@@ -60,6 +63,10 @@ pub struct Settings {
     pub client: ClientSettings,
     /// Whose tokens are believed.
     pub auth: AuthSettings,
+    /// Requests at a time.
+    pub shed: ShedSettings,
+    /// Requests of each client.
+    pub rate_limit: RateLimitSettings,
     /// The port for operators.
     pub admin: AdminSettings,
     /// Settings that change while the service runs.
@@ -79,8 +86,12 @@ pub struct Settings {
 
 impl From<Groups> for Settings {
     fn from(groups: Groups) -> Self {
-        let ((service, server, registry, client, auth), (admin, reload), (telemetry, log), stores) =
-            groups;
+        let (
+            (service, server, registry, client, auth),
+            (shed, rate_limit, admin, reload),
+            (telemetry, log),
+            stores,
+        ) = groups;
         #[cfg(feature = "database")]
         let (database, pools, redis) = stores;
         #[cfg(not(feature = "database"))]
@@ -91,6 +102,8 @@ impl From<Groups> for Settings {
             registry,
             client,
             auth,
+            shed,
+            rate_limit,
             admin,
             reload,
             telemetry,

@@ -60,6 +60,7 @@ impl ServerSettings {
             max_header_bytes: self.max_header_bytes.as_usize(),
             max_concurrent_streams: self.max_concurrent_streams,
             http2_keep_alive: self.http2_keep_alive,
+            tells_peers: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests wait for the tasks they spawn")]
 
 mod admin;
+mod admission;
 mod bad_input;
 mod drain;
 mod fixture;

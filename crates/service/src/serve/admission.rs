@@ -1,0 +1,257 @@
+//! Who is let in: the limit of requests at a time, and the limit of each client.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Request, Response};
+use regatta_resilience::concurrency::{
+    Acquire, Ending, InvalidSettings, Limit, Permit, Priority, Rejected, Settings,
+};
+use regatta_resilience::rate_limit::{Decision, Limiter};
+use regatta_telemetry::Telemetry;
+use regatta_telemetry::opentelemetry::KeyValue;
+use regatta_telemetry::opentelemetry::metrics::Counter;
+use tokio::time::Instant;
+
+use crate::rest::Problem;
+
+/// Who called, as the connection knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What a client is told to wait for when there is no room: longer than the queue holds anybody.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The limit of requests at a time; cheap to clone, changed live.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    limit: Limit,
+    /// Whether answers teach the limit.
+    learns: Arc<AtomicBool>,
+}
+
+impl Door {
+    pub(crate) fn try_new(settings: Settings) -> Result<Self, InvalidSettings> {
+        let learns = Arc::new(AtomicBool::new(settings.adaptive.is_some()));
+        Ok(Self { limit: Limit::try_new(settings)?, learns })
+    }
+
+    /// Goes on with other settings; who is inside or waits stays.
+    pub(crate) fn reconfigure(&self, settings: Settings) -> Result<(), InvalidSettings> {
+        let learns = settings.adaptive.is_some();
+        self.limit.reconfigure(settings)?;
+        // It orders nothing: an answer that goes by the old value is one sample more or less.
+        self.learns.store(learns, Relaxed);
+        Ok(())
+    }
+}
+
+/// A request that was let in; dropped, it makes room for the next.
+#[derive(Debug)]
+pub(super) struct Inside {
+    permit: Permit,
+    learns: bool,
+}
+
+impl Inside {
+    /// Ends with what the answer says about the load.
+    pub(super) fn leave(self, is_overloaded: bool) {
+        if self.learns {
+            let ending = if is_overloaded { Ending::Overloaded } else { Ending::Done };
+            self.permit.finish(Instant::now().into_std(), ending);
+        }
+    }
+}
+
+/// Lets requests in, as long as there is room and their client's share lasts.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    door: Door,
+    rate: Option<Limiter>,
+    turned_away: Counter<u64>,
+}
+
+/// What became of a request at the door.
+pub(super) enum Entry {
+    /// It is let in; also one that is never turned away, which has no permit.
+    Admitted(Option<Inside>),
+    /// There is no room now.
+    Waits(Acquire),
+}
+
+impl Admission {
+    pub(crate) fn new(door: Door, rate: Option<Limiter>, telemetry: &Telemetry) -> Self {
+        let meter = telemetry.meter();
+        let turned_away = meter
+            .u64_counter("regatta.server.turned_away")
+            .with_description("Requests that were not let in, by reason")
+            .with_unit("{request}")
+            .build();
+        let gauge = |name, description, value: fn(&Limit) -> u64| {
+            let limit = door.limit.clone();
+            let gauge = meter.u64_observable_gauge(name).with_description(description);
+            gauge.with_callback(move |gauge| gauge.observe(value(&limit), &[])).build();
+        };
+        gauge("regatta.server.limit", "Requests that may be worked on at a time", |limit| {
+            limit.limit().into()
+        });
+        gauge("regatta.server.queued", "Requests that wait for room", |limit| {
+            limit.queued() as u64
+        });
+        Self { door, rate, turned_away }
+    }
+
+    /// Counts a request of its client; none when clients are not counted.
+    pub(super) fn count<B>(&self, request: &Request<B>) -> Option<Decision> {
+        let rate = self.rate.as_ref()?;
+        if is_exempt(request.uri().path()) {
+            return None;
+        }
+        let now = Instant::now().into_std();
+        // What a client says and where it is are two sorts of keys, which never meet.
+        let decision = match request.headers().get("x-client-id") {
+            Some(id) => rate.check(&(1_u8, id.as_bytes()), now),
+            None => rate.check(&(0_u8, request.extensions().get::<Peer>().map(|it| it.0)), now),
+        };
+        if !decision.allowed {
+            self.note("rate");
+        }
+        Some(decision)
+    }
+
+    /// Asks for room; `left` is what is left of the request's time.
+    pub(super) fn enter<B>(&self, request: &Request<B>, left: impl FnOnce() -> Duration) -> Entry {
+        let priority = priority(request.headers());
+        match self.door.limit.try_acquire(priority) {
+            Ok(permit) => Entry::Admitted(Some(self.inside(permit))),
+            Err(_full) if is_exempt(request.uri().path()) => Entry::Admitted(None),
+            Err(_full) => Entry::Waits(self.door.limit.acquire(priority, left())),
+        }
+    }
+
+    pub(super) fn inside(&self, permit: Permit) -> Inside {
+        Inside { permit, learns: self.door.learns.load(Relaxed) }
+    }
+
+    /// The answer to a request that is not let in.
+    pub(super) fn turned_away(&self, rejected: &Rejected) -> Problem {
+        self.note(rejected.name());
+        let detail = "the service has more requests than it can answer in time; try again later";
+        let problem = Problem::unavailable(detail).with_code("overloaded");
+        problem.with_member("retry_after", RETRY_AFTER.as_secs())
+    }
+
+    fn note(&self, reason: &'static str) {
+        regatta_telemetry::annotate("regatta.server.turned_away", reason);
+        self.turned_away.add(1, &[KeyValue::new("reason", reason)]);
+    }
+}
+
+/// The answer to a client that has used up its share.
+pub(super) fn over_its_limit(decision: &Decision) -> Problem {
+    let seconds = whole_seconds(decision.retry_after);
+    let detail = format!("more than {} requests; try again in {seconds} s", decision.limit);
+    let problem = Problem::of(regatta_core::Code::ResourceExhausted, detail);
+    problem
+        .with_code("rate_limited")
+        .with_error("Rate limit exceeded")
+        .with_member("retry_after", seconds)
+}
+
+/// Tells a client how it stands (R19, and the IETF draft `RateLimit`).
+pub(super) fn tell<B>(response: &mut Response<B>, decision: &Decision, window: Duration) {
+    let headers = response.headers_mut();
+    headers.insert("x-ratelimit-limit", decision.limit.into());
+    headers.insert("x-ratelimit-remaining", decision.remaining.into());
+    let (limit, remaining) = (decision.limit, decision.remaining);
+    let (reset, window) = (whole_seconds(decision.reset), whole_seconds(window));
+    for (name, text) in [
+        ("ratelimit", format!("\"client\";r={remaining};t={reset}")),
+        ("ratelimit-policy", format!("\"client\";q={limit};w={window}")),
+    ] {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+impl Admission {
+    /// The window that clients are counted in.
+    pub(super) fn window(&self) -> Duration {
+        self.rate.as_ref().map_or(Duration::ZERO, Limiter::window)
+    }
+}
+
+/// Rounded up, so that nobody comes back too early; one at least.
+fn whole_seconds(duration: Duration) -> u64 {
+    let more = u64::from(duration.subsec_nanos() > 0);
+    (duration.as_secs() + more).max(1)
+}
+
+/// How urgent the request says it is; anything malformed is as if absent (RFC 9218, section 4).
+fn priority(headers: &HeaderMap) -> Priority {
+    let value = headers.get("priority").and_then(|value| value.to_str().ok());
+    let urgency = value.into_iter().flat_map(|text| text.split(',')).filter_map(|member| {
+        let digit = member.trim().strip_prefix("u=")?;
+        let digit = digit.split(';').next().unwrap_or_default();
+        digit.trim_end().parse::<u8>().ok().and_then(|urgency| Priority::try_new(urgency).ok())
+    });
+    // Of a key that is there twice the last counts (RFC 8941, section 3.2).
+    urgency.last().unwrap_or_default()
+}
+
+/// What orchestrators and operators ask: it is needed most when there is no room.
+fn is_exempt(path: &str) -> bool {
+    matches!(
+        path,
+        "/health"
+            | "/healthz"
+            | "/health/ready"
+            | "/readyz"
+            | "/health/live"
+            | "/livez"
+            | "/metrics"
+            | "/grpc.health.v1.Health/Check"
+            | "/grpc.health.v1.Health/Watch"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urgency(text: &str) -> u8 {
+        let mut headers = HeaderMap::new();
+        headers.insert("priority", text.parse().unwrap());
+        priority(&headers).urgency()
+    }
+
+    #[test]
+    fn urgency_is_read_and_anything_else_is_the_default() {
+        for (text, expected) in [
+            ("u=0", 0),
+            ("u=7, i", 7),
+            ("i, u=1", 1),
+            ("u=5;x=1", 5),
+            ("u=1, u=6", 6),
+            ("u=8", 3),
+            ("u=-1", 3),
+            ("u", 3),
+            ("i", 3),
+            ("", 3),
+            ("urgent", 3),
+        ] {
+            assert_eq!(urgency(text), expected, "{text}");
+        }
+        assert_eq!(priority(&HeaderMap::new()).urgency(), 3);
+    }
+
+    #[test]
+    fn seconds_are_never_too_few() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
+}
