@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("regatta-manifest", WITH_YAML),
     ("regatta-proto", &[]),
     ("regatta-testkit", &[]),
+    ("regatta-limits-redis", &["regatta-resilience", "regatta-testkit"]),
     ("regatta-database", &["regatta-core", "regatta-telemetry", "regatta-testkit"]),
     // The outbox keeps and the relay publishes events.
     ("regatta-events", CORE),
@@ -45,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["regatta-core", "regatta-database", "regatta-events", "regatta-testkit"],
     ),
     ("regatta-discovery-consul", &["regatta-core", "regatta-discovery"]),
+    ("regatta-discovery-dns", &["regatta-core", "regatta-discovery"]),
     (
         "regatta-client",
         &[
@@ -116,6 +118,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-telemetry",
             "regatta-auth",
             "regatta-gateway",
+            "regatta-limits-redis",
+            "regatta-resilience",
+            "regatta-traffic",
             "regatta-control-plane",
             "regatta-manifest",
             "regatta-supervisor",

@@ -1,5 +1,6 @@
 //! Why a verb failed: what is printed, and with which code the program exits.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use regatta_core::Chain;
@@ -54,6 +55,13 @@ impl Failure {
             }
         }
         ExitCode::from(if self.is_usage { 2 } else { 1 })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.detail.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        f.write_str(&self.message)
     }
 }
 

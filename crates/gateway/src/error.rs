@@ -82,6 +82,14 @@ pub enum InvalidSettings {
         /// What is wrong with it.
         reason: String,
     },
+    /// How requests are to be sent to a service cannot be.
+    #[error("traffic rules of `{of}` cannot be: {reason}")]
+    BadTraffic {
+        /// The service, or `traffic` for the rules that all share.
+        of: String,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The key cannot verify.
     #[error("auth cannot verify tokens: {reason}")]
     BadAuth {

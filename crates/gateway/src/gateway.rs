@@ -1,6 +1,5 @@
 //! The gateway as a program sees it: bind, run, drain.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +7,12 @@ use std::time::Duration;
 use regatta_discovery::Discover;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLogger;
-use crate::metrics::Metrics;
-use crate::policy::Rules;
 use crate::shared::Shared;
-use crate::upstream::{Upstream, begin, follow};
-use crate::worker::{Listeners, random};
-use crate::{BindError, Settings, admin, worker};
+use crate::upstream::begin;
+use crate::worker::Listeners;
+use crate::{BindError, Handle, Settings, admin, worker};
 
 /// How long the end waits for workers that were told to stop at once.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -30,10 +26,7 @@ const FIRST_ANSWER: Duration = Duration::from_millis(500);
 pub struct Gateway {
     listeners: Listeners,
     admin: Option<(SocketAddr, tokio::net::TcpListener)>,
-    shared: Arc<Shared>,
-    upstreams: BTreeMap<String, Arc<Upstream>>,
-    discover: Arc<dyn Discover>,
-    drain_timeout: Duration,
+    handle: Handle,
 }
 
 impl Gateway {
@@ -50,15 +43,6 @@ impl Gateway {
     /// Cancel safe: what was bound is closed.
     pub async fn bind(settings: Settings, discover: Arc<dyn Discover>) -> Result<Self, BindError> {
         settings.validate()?;
-        let upstreams: BTreeMap<_, _> = settings
-            .services
-            .iter()
-            .map(|service| {
-                let upstream = Upstream::new(service, &settings.resilience, random::next());
-                (service.name.to_string(), Arc::new(upstream))
-            })
-            .collect();
-        let rules = Rules::compile(&settings, &upstreams)?;
         let workers = settings
             .workers
             .map_or_else(|| std::thread::available_parallelism().map_or(1, Into::into), Into::into);
@@ -74,17 +58,15 @@ impl Gateway {
         };
         let log = AccessLogger::start(settings.access_log)
             .map_err(|source| BindError::Worker { worker: 0, source })?;
-        let changes = upstreams.values().map(|upstream| Arc::clone(upstream.breaker_changes()));
-        let metrics = Metrics::new(changes.collect());
-        let shared = Arc::new(Shared::new(
-            rules,
-            metrics,
-            log,
-            settings.telemetry,
-            CancellationToken::new(),
-        ));
-        let drain_timeout = settings.timeouts.drain;
-        Ok(Self { listeners, admin, shared, upstreams, discover, drain_timeout })
+        let telemetry = settings.telemetry.clone();
+        let share = |rules| Shared::new(rules, log, telemetry, CancellationToken::new());
+        let handle = Handle::try_new(settings, discover, share)?;
+        Ok(Self { listeners, admin, handle })
+    }
+
+    /// Changes the rules while the gateway runs.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Where clients connect, with the port that was taken.
@@ -108,21 +90,19 @@ impl Gateway {
     ///
     /// Not cancel safe: a dropped run stops its workers without draining.
     pub async fn run(self, drain: CancellationToken) -> Result<(), BindError> {
-        let Self { listeners, admin, shared, upstreams, discover, drain_timeout } = self;
+        let Self { listeners, admin, handle } = self;
+        let shared = Arc::clone(handle.shared());
+        let tasks = handle.tasks().clone();
         // Dropped or done, the workers end.
         let _stop = shared.stop.clone().drop_guard();
         let _drain = shared.drain.clone().drop_guard();
-        let tasks = TaskTracker::new();
-        let watched: Vec<_> = upstreams
-            .into_values()
-            .map(|upstream| (discover.watch(&upstream.name), upstream))
-            .collect();
-        let first = watched.iter().map(|(watch, upstream)| begin(upstream, watch, FIRST_ANSWER));
-        // Names that do not resolve must not keep the gateway from its other services.
-        _ = tokio::time::timeout(FIRST_ANSWER, futures::future::join_all(first)).await;
-        for (watch, upstream) in watched {
-            tasks.spawn(follow(upstream, watch, shared.stop.clone()));
+        {
+            let rules = shared.rules.load_full();
+            let first = rules.targets().map(|target| begin(&target.upstream, FIRST_ANSWER));
+            // Names that do not resolve must not keep the gateway from its other services.
+            _ = tokio::time::timeout(FIRST_ANSWER, futures::future::join_all(first)).await;
         }
+        handle.begin();
         if let Some((_, listener)) = admin {
             tasks.spawn(admin::run(listener, Arc::clone(&shared)));
         }
@@ -155,7 +135,7 @@ impl Gateway {
             }
         };
         let mut all = std::pin::pin!(all);
-        let drained = tokio::time::timeout(drain_timeout, all.as_mut()).await;
+        let drained = tokio::time::timeout(shared.rules.load().timeouts.drain, all.as_mut()).await;
         shared.stop.cancel();
         if drained.is_err() {
             tracing::warn!(open = shared.open(), "drain timed out; closing what is still open");

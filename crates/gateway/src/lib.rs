@@ -26,9 +26,12 @@
 
 mod gateway;
 pub use gateway::Gateway;
+mod live;
+pub use live::{Applied, Handle};
 mod settings;
 pub use settings::{
-    Access, AccessLog, Auth, Limits, RateLimit, Resilience, Route, Service, Settings, Timeouts,
+    Access, AccessLog, Auth, Keys, Limits, OnOutage, RateLimit, Retry, Route, Service, Settings,
+    Timeouts, Traffic,
 };
 mod network;
 pub use network::{InvalidNetwork, Network};
@@ -40,6 +43,7 @@ mod grpc;
 mod health;
 pub mod http1;
 mod http2;
+mod keys;
 mod metrics;
 mod policy;
 mod record;

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use regatta_resilience::breaker::State;
+use regatta_resilience::concurrency::Rejected;
+use regatta_resilience::retry::Stop;
+use regatta_traffic::cluster::PickError;
 
 use crate::record::{Method, Record};
-use crate::upstream::BreakerChanges;
+use crate::upstream::Upstream;
 
 /// Upper bounds in seconds; OpenTelemetry's advice for `http.server.request.duration`.
 const BOUNDS: [f64; 14] =
@@ -28,7 +30,13 @@ pub(crate) struct Metrics {
     retries: AtomicU64,
     refused_connections: AtomicU64,
     breaker_rejections: AtomicU64,
-    breaker_changes: Vec<Arc<BreakerChanges>>,
+    /// Requests turned away because too many were in flight, by reason.
+    shed: Mutex<BTreeMap<&'static str, u64>>,
+    limited_alone: AtomicU64,
+    /// Requests without an instance, by reason.
+    unpicked: Mutex<BTreeMap<&'static str, u64>>,
+    /// Retries that were not made, by reason; failures are rare, so a lock is cheap.
+    stops: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,21 +65,20 @@ struct Key {
 
 /// A core's series by key, with the names whose addresses the key holds.
 type Known = HashMap<Key, (Arc<Series>, Names)>;
+
+/// A core's series by metrics and labels: rules that were swapped have new names for old series.
+type Named = BTreeMap<(usize, Labels), Arc<Series>>;
 type Names = (Option<regatta_core::ServiceName>, Option<Arc<str>>);
 
 thread_local! {
     static KNOWN: RefCell<Known> = RefCell::new(HashMap::new());
+    static NAMED: RefCell<Named> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Series a core may know; past it, which rules swapped often can reach, it begins anew.
 const MOST_KNOWN: usize = 16 * 1024;
 
 impl Metrics {
-    /// No requests yet; breakers count for themselves and are read when all is.
-    pub(crate) fn new(breaker_changes: Vec<Arc<BreakerChanges>>) -> Self {
-        Self { breaker_changes, ..Self::default() }
-    }
-
     pub(crate) fn request(&self, record: &Record, took: Duration) {
         let key = Key {
             metrics: std::ptr::from_ref(self) as usize,
@@ -107,8 +114,30 @@ impl Metrics {
         self.refused_connections.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn breaker_rejected(&self) {
-        self.breaker_rejections.fetch_add(1, Ordering::Relaxed);
+    /// No instance could take a request.
+    pub(crate) fn unpicked(&self, why: &PickError) {
+        if matches!(why, PickError::AllOpen { .. } | PickError::ServiceOpen { .. }) {
+            self.breaker_rejections.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut unpicked = self.unpicked.lock().unwrap_or_else(PoisonError::into_inner);
+        *unpicked.entry(why.name()).or_default() += 1;
+    }
+
+    /// A failed attempt was not repeated.
+    pub(crate) fn stopped(&self, why: Stop) {
+        let mut stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
+        *stops.entry(why.name()).or_default() += 1;
+    }
+
+    /// A request found no place among those in flight.
+    pub(crate) fn shed(&self, why: &Rejected) {
+        let mut shed = self.shed.lock().unwrap_or_else(PoisonError::into_inner);
+        *shed.entry(why.name()).or_default() += 1;
+    }
+
+    /// A rate limit was decided without the counts that gateways share.
+    pub(crate) fn limited_alone(&self) {
+        self.limited_alone.fetch_add(1, Ordering::Relaxed);
     }
 
     fn register(&self, record: &Record) -> Arc<Series> {
@@ -118,14 +147,20 @@ impl Metrics {
             method: record.method.name(),
             status: record.status,
         };
+        let own = std::ptr::from_ref(self) as usize;
+        let named = (own, labels.clone());
+        if let Some(series) = NAMED.with_borrow(|known| known.get(&named).cloned()) {
+            return series;
+        }
         let series = Arc::new(Series::default());
+        NAMED.with_borrow_mut(|known| known.insert(named, Arc::clone(&series)));
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         all.push((labels, Arc::clone(&series)));
         series
     }
 
-    /// All series in Prometheus' text format.
-    pub(crate) fn text(&self, connections: usize) -> String {
+    /// All series in Prometheus' text format, with what services and their instances count.
+    pub(crate) fn text(&self, connections: usize, services: &[Arc<Upstream>]) -> String {
         let mut sums = BTreeMap::<Labels, ([u64; BUCKETS], u64)>::new();
         for (labels, series) in self.series.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let (buckets, nanoseconds) = sums.entry(labels.clone()).or_default();
@@ -136,7 +171,7 @@ impl Metrics {
         }
         let mut text = String::new();
         // Writing to memory cannot fail.
-        _ = self.render(&sums, connections, &mut text);
+        _ = self.render(&sums, connections, services, &mut text);
         text
     }
 
@@ -144,6 +179,7 @@ impl Metrics {
         &self,
         sums: &BTreeMap<Labels, ([u64; BUCKETS], u64)>,
         connections: usize,
+        services: &[Arc<Upstream>],
         text: &mut String,
     ) -> std::fmt::Result {
         const DURATION: &str = "http_server_request_duration_seconds";
@@ -175,8 +211,13 @@ impl Metrics {
             ),
             (
                 "regatta_gateway_breaker_rejections_total",
-                "Attempts that an open breaker turned away.",
+                "Requests that open breakers turned away.",
                 &self.breaker_rejections,
+            ),
+            (
+                "regatta_gateway_limits_alone_total",
+                "Rate limits decided while the shared counts were out of reach.",
+                &self.limited_alone,
             ),
             (
                 "regatta_gateway_access_log_dropped_total",
@@ -189,17 +230,31 @@ impl Metrics {
             writeln!(text, "# TYPE {name} counter")?;
             writeln!(text, "{name} {}", counter.load(Ordering::Relaxed))?;
         }
-        const CHANGES: &str = "regatta_gateway_breaker_changes_total";
-        writeln!(
-            text,
-            "# HELP {CHANGES} Breakers of a service's instances that went into a state."
-        )?;
-        writeln!(text, "# TYPE {CHANGES} counter")?;
-        for changes in &self.breaker_changes {
-            for to in [State::Closed, State::HalfOpen, State::Open] {
-                let (service, name) = (escape(changes.service.as_str()), to.name());
-                let count = changes.count(to);
-                writeln!(text, "{CHANGES}{{service=\"{service}\",to=\"{name}\"}} {count}")?;
+        for (name, help, counts) in [
+            (
+                "regatta_gateway_retries_stopped_total",
+                "Failed attempts that were not repeated.",
+                &self.stops,
+            ),
+            ("regatta_gateway_shed_total", "Requests over the limit in flight.", &self.shed),
+            ("regatta_gateway_unpicked_total", "Requests without an instance.", &self.unpicked),
+        ] {
+            writeln!(text, "# HELP {name} {help}")?;
+            writeln!(text, "# TYPE {name} counter")?;
+            for (why, count) in counts.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                writeln!(text, "{name}{{reason=\"{why}\"}} {count}")?;
+            }
+        }
+        for kind in ["breaker", "ejection"] {
+            let name = format!("regatta_gateway_{kind}_changes_total");
+            writeln!(text, "# HELP {name} Changes of a service's instances into a state.")?;
+            writeln!(text, "# TYPE {name} counter")?;
+            for upstream in services {
+                let service = escape(upstream.name.as_str());
+                let counts = upstream.changes.counts();
+                for ((_, to), count) in counts.iter().filter(|((own, _), _)| *own == kind) {
+                    writeln!(text, "{name}{{service=\"{service}\",to=\"{to}\"}} {count}")?;
+                }
             }
         }
         writeln!(text, "# HELP regatta_gateway_connections Client connections now.")?;
@@ -242,7 +297,7 @@ mod tests {
             std::thread::spawn(count).join().unwrap();
         }
         metrics.request(&Record::for_tests(404), Duration::ZERO);
-        let text = metrics.text(2);
+        let text = metrics.text(2, &[]);
         let ok = "http_request_method=\"GET\",http_response_status_code=\"200\"";
         let has =
             |line: String| assert!(text.lines().any(|l| l.ends_with(&line)), "{line}\n{text}");

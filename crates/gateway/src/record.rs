@@ -1,13 +1,14 @@
 //! What is remembered about a request for metrics and the access log.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderMap;
-use regatta_core::{ServiceName, TraceContext};
+use regatta_core::{Instance, ServiceName, TraceContext};
 use tokio::time::Instant;
 
 use crate::access_log::Line;
+use crate::policy::ids::{RequestId, Trace};
 use crate::policy::{Plan, Request, Verdict};
 use crate::shared::{Shared, wall_clock};
 use crate::spans::Spans;
@@ -23,6 +24,13 @@ pub(crate) struct Record {
     pub(crate) attempts: u8,
     line: Option<Box<Line>>,
     spans: Option<Box<Spans>>,
+}
+
+/// By what a request is found again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ids<'i> {
+    pub(crate) request_id: &'i RequestId,
+    pub(crate) trace: &'i Trace,
 }
 
 /// A method as metrics name it; unknown ones are one, so that clients cannot make series.
@@ -82,10 +90,7 @@ impl Record {
             shared.telemetry.as_ref().filter(|_| !matches!(plan.verdict, Verdict::Health(_)));
         let spans = telemetry
             .map(|telemetry| Box::new(Spans::begin(telemetry, plan, method, path, version)));
-        let service = match &plan.verdict {
-            Verdict::Forward { upstream, .. } => Some(upstream.name.clone()),
-            _ => None,
-        };
+        let service = plan.service.clone();
         let line = shared.log.as_ref().map(|_| {
             Box::new(Line {
                 at: wall_clock(),
@@ -101,19 +106,45 @@ impl Record {
         Self { started, method, service, route, status: 0, attempts: 0, line, spans }
     }
 
-    /// A request that could not be read.
-    pub(crate) fn refused(_shared: &Shared, started: Instant) -> Self {
+    /// A request that could not be read; the log has what is known of it.
+    pub(crate) fn refused(
+        shared: &Shared,
+        client: IpAddr,
+        ids: &Ids<'_>,
+        started: Instant,
+    ) -> Self {
         let method = Method::Other;
-        let (service, route, line, spans) = (None, None, None, None);
+        let (service, route, spans) = (None, None, None);
+        let line = shared.log.as_ref().map(|_| {
+            Box::new(Line {
+                at: wall_clock(),
+                client,
+                method: "-".to_owned(),
+                path: "-".to_owned(),
+                request_id: ids.request_id.as_str().to_owned(),
+                trace_id: ids.trace.trace_id().to_owned(),
+            })
+        });
         Self { started, method, service, route, status: 0, attempts: 0, line, spans }
     }
 
     /// A try at an instance begins; says what `traceparent` it carries if spans are made.
-    pub(crate) fn call(&mut self, address: SocketAddr) -> Option<[u8; TraceContext::LENGTH]> {
+    pub(crate) fn call(
+        &mut self,
+        address: SocketAddr,
+        instance: &Instance,
+    ) -> Option<[u8; TraceContext::LENGTH]> {
         let spans = self.spans.as_mut()?;
         let service = self.service.as_ref().map_or("", |name| name.as_str());
-        spans.call(service, address, u32::from(self.attempts.saturating_sub(1)));
+        spans.call(service, address, instance, u32::from(self.attempts.saturating_sub(1)));
         spans.traceparent()
+    }
+
+    /// Notes a decision on the request's span.
+    pub(crate) fn note(&mut self, key: &'static str, value: &'static str) {
+        if let Some(spans) = &self.spans {
+            spans.note(key, value);
+        }
     }
 
     /// The try's answer.

@@ -6,17 +6,21 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use regatta_telemetry::Telemetry;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access_log::AccessLogger;
+use crate::health::Findings;
 use crate::metrics::Metrics;
-use crate::policy::Rules;
+use crate::policy::{Rules, Settled, Wait};
 
 /// What all workers share. Nothing here is locked while a request is served.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) rules: ArcSwap<Rules>,
     pub(crate) metrics: Metrics,
+    /// Of the gateway's own health.
+    pub(crate) findings: Findings,
     pub(crate) log: Option<AccessLogger>,
     pub(crate) telemetry: Option<Telemetry>,
     /// Stop accepting, finish what is in flight.
@@ -29,14 +33,14 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         rules: Rules,
-        metrics: Metrics,
         log: Option<AccessLogger>,
         telemetry: Option<Telemetry>,
         drain: CancellationToken,
     ) -> Self {
         Self {
             rules: ArcSwap::from_pointee(rules),
-            metrics,
+            metrics: Metrics::default(),
+            findings: Findings::default(),
             log,
             telemetry,
             drain,
@@ -57,6 +61,38 @@ impl Shared {
         let before = self.open.fetch_add(1, Ordering::Relaxed);
         let admission = Admission(Arc::clone(self));
         (before < most).then_some(admission)
+    }
+}
+
+impl Wait {
+    /// Settles what a request waits for; whatever comes of it, it is not waited for again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what is under way for others goes on.
+    pub(crate) async fn settle(self, shared: &Shared, rules: &Rules, settled: &mut Settled) {
+        match self {
+            Self::Limit(client) => {
+                if let Some(limiter) = &rules.limiter {
+                    let now = Instant::now().into_std();
+                    let (decision, alone) = limiter.ask(&client, now).await;
+                    settled.rate = Some(decision);
+                    if alone {
+                        shared.metrics.limited_alone();
+                    }
+                }
+            }
+            Self::Keys => {
+                settled.keys = true;
+                if let Some(authenticator) = &rules.authenticator {
+                    authenticator.ring.renewed().await;
+                }
+            }
+            Self::Health => {
+                settled.health = true;
+                shared.findings.renew(shared).await;
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use futures::FutureExt;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Extensions, HeaderMap, Method, Uri, Version};
-use regatta_core::TraceContext;
+use regatta_core::{Instance, TraceContext};
 use regatta_telemetry::client::{ClientSpan, Outgoing};
 use regatta_telemetry::{Exchange, Head, REQUEST_ID, Telemetry};
 
@@ -40,7 +40,7 @@ impl Spans {
     ) -> Self {
         let forwarded = match &plan.verdict {
             Verdict::Forward { path, from, .. } => &path[*from..],
-            Verdict::Health(_) | Verdict::Deny(_) => path,
+            Verdict::Health(_) | Verdict::Deny(_) | Verdict::Wait(_) => path,
         };
         let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
         // A gRPC method has one name, with the service's name in front of it or not.
@@ -86,7 +86,13 @@ impl Spans {
     }
 
     /// Starts the span of a try, counted from 0; the try before has ended.
-    pub(crate) fn call(&mut self, service: &str, address: SocketAddr, attempt: u32) {
+    pub(crate) fn call(
+        &mut self,
+        service: &str,
+        address: SocketAddr,
+        instance: &Instance,
+        attempt: u32,
+    ) {
         if let Some(before) = self.call.take() {
             before.end();
         }
@@ -102,6 +108,17 @@ impl Spans {
         let start = async { ClientSpan::start(telemetry, outgoing) };
         // The context is the parent; nothing in there waits.
         self.call = self.exchange.context().clone().scope(start).now_or_never();
+        if let Some(call) = &self.call {
+            call.annotate("regatta.instance.id", instance.id.to_string());
+            if let Some(version) = &instance.version {
+                call.annotate("regatta.instance.version", version.clone());
+            }
+        }
+    }
+
+    /// A decision about the request.
+    pub(crate) fn note(&self, key: &'static str, value: &'static str) {
+        self.exchange.annotate(key, value);
     }
 
     /// What the service is told: the try's span as its parent.

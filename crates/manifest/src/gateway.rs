@@ -2,9 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Rate;
+use crate::{Rate, Traffic};
 
 /// Where clients enter and under which rules.
 ///
@@ -25,8 +26,10 @@ pub struct Gateway {
     pub limits: Limits,
     /// How long each part of an exchange may take.
     pub timeouts: Timeouts,
-    /// Attempts after the first, 0 to 3.
+    /// Attempts after the first, 0 to 3; `traffic.retries` comes before it.
     pub retries: Option<u8>,
+    /// How requests are sent to services that do not say otherwise.
+    pub traffic: Traffic,
     /// Addresses or ranges whose `Forwarded` and `X-Forwarded-*` are believed. Default none.
     pub trusted_hops: Vec<String>,
     /// A line per request on standard output. Default off.
@@ -45,6 +48,20 @@ pub struct Auth {
     pub audience: Option<String>,
     /// What a path without a rule asks of its caller. Default [`Requirement::Optional`].
     pub default: Requirement,
+    /// Where the issuer's public keys are. Default none: tokens are signed with the secret.
+    pub keys: Option<Keys>,
+    /// Whether tokens that are signed with the secret of `AUTH__SECRET` are accepted. Default yes
+    /// without keys, no with them.
+    pub secret: bool,
+}
+
+/// Where an issuer's public keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// A file with a JWKS document or a public key in PEM, relative to the manifest.
+    File(PathBuf),
+    /// The URL of a JWKS document.
+    Url(String),
 }
 
 /// What a path asks of its caller.
@@ -73,6 +90,14 @@ pub enum PerClient {
 pub struct Limits {
     /// Requests of one client.
     pub per_client: Option<PerClient>,
+    /// Requests of one client that may come at once; the rest is paced evenly (GCRA). Default none:
+    /// all of them may, in a sliding window.
+    pub burst: Option<u32>,
+    /// Where clients are counted for all gateways together, such as `redis://10.0.0.5`. Default
+    /// none: each gateway counts for itself.
+    pub url: Option<String>,
+    /// What happens while that is out of reach.
+    pub on_outage: Option<OnOutage>,
     /// Client connections at once.
     pub connections: Option<u32>,
     /// Bytes of a request's head.
@@ -87,6 +112,17 @@ pub struct Limits {
     pub http2_streams: Option<u32>,
     /// Idle connections kept per instance and core.
     pub idle_upstream: Option<u32>,
+}
+
+/// What happens to requests while the shared counts are out of reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOutage {
+    /// Every request passes.
+    Admit,
+    /// None passes.
+    Refuse,
+    /// Each gateway counts for itself.
+    Count,
 }
 
 /// How long each part of an exchange may take; each more than 0.
@@ -153,6 +189,7 @@ impl Default for Gateway {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             retries: None,
+            traffic: Traffic::default(),
             trusted_hops: Vec::new(),
             access_log: AccessLog::Off,
             routes: Vec::new(),

@@ -39,7 +39,12 @@ mod service;
 pub use service::{Health, PlannedInstance, Run, Service, Version};
 
 mod gateway;
-pub use gateway::{AccessLog, Auth, Gateway, Limits, PerClient, Requirement, Route, Timeouts};
+pub use gateway::{
+    AccessLog, Auth, Gateway, Keys, Limits, OnOutage, PerClient, Requirement, Route, Timeouts,
+};
+
+mod traffic;
+pub use traffic::{Breaker, Concurrency, Outlier, Switch, Traffic};
 
 mod rate;
 pub use rate::{InvalidRate, Rate};

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use regatta_core::ServiceName;
 
+use crate::Traffic;
+
 /// A service of the system: how its processes are made and what they need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,6 +33,8 @@ pub struct Service {
     pub grpc: Vec<String>,
     /// Time for a whole exchange through the gateway. Default none: the gateway's.
     pub timeout: Option<Duration>,
+    /// How the gateway sends requests to its instances.
+    pub traffic: Traffic,
     /// Whether `up` registers its processes, because they do not register themselves. Default: yes
     /// for a command or an image, no for a cargo package, which is taken to have the chassis.
     pub register: bool,

@@ -1,13 +1,19 @@
 //! `regatta gateway`: the reverse proxy, as a process of its own.
 
 mod convert;
+mod live;
+mod traffic;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 use regatta_core::Secret;
 use regatta_discovery_consul::{ConsulRegistry, Options};
+use regatta_manifest::Manifest;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::TaskTracker;
 
 use crate::failure::Failure;
 use crate::system::Place;
@@ -30,19 +36,38 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) async fn run(self, place: &Place) -> Result<(), Failure> {
         let telemetry = serving::telemetry("gateway")?;
-        let (_, manifest) = place.manifest()?;
-        let registry =
-            self.registry.unwrap_or_else(|| format!("http://{}", manifest.control_plane.listen));
+        let (path, manifest) = place.manifest()?;
+        let registry = match &self.registry {
+            Some(url) => url.clone(),
+            None => format!("http://{}", manifest.control_plane.listen),
+        };
         let discover = ConsulRegistry::try_new(&registry, Options::default())?;
-        // From the environment alone: other users of the machine can read arguments.
-        let secret = std::env::var("AUTH__SECRET").ok().map(Secret::new);
-        let mut settings = convert::settings(&manifest, secret)?;
-        settings.listen = self.listen.unwrap_or(settings.listen);
-        settings.admin = self.admin.or(settings.admin);
-        // Without an endpoint the gateway pays nothing for spans.
-        settings.telemetry = telemetry.exports_spans().then(|| telemetry.clone());
+        let exports = telemetry.exports_spans().then(|| telemetry.clone());
+        let convert = move |path: &Path, manifest: &Manifest| {
+            // From the environment alone: other users of the machine can read arguments.
+            let secret = std::env::var("AUTH__SECRET").ok().map(Secret::new);
+            let folder = path.parent().unwrap_or(Path::new("."));
+            let mut settings = convert::settings(manifest, folder, secret)?;
+            settings.listen = self.listen.unwrap_or(settings.listen);
+            settings.admin = self.admin.or(settings.admin);
+            // Without an endpoint the gateway pays nothing for spans.
+            settings.telemetry = exports.clone();
+            Ok::<_, Failure>(settings)
+        };
+        let settings = convert(&path, &manifest)?;
         let gateway = regatta_gateway::Gateway::bind(settings, Arc::new(discover)).await?;
-        gateway.run(serving::drain()?).await?;
+        let drain = serving::drain()?;
+        let hang_up = signal(SignalKind::hangup())?;
+        let read = {
+            let path = path.clone();
+            move || convert(&path, &Manifest::load(&path)?)
+        };
+        let tasks = TaskTracker::new();
+        tasks.spawn(live::follow(path, gateway.handle(), read, hang_up, drain.clone()));
+        gateway.run(drain.clone()).await?;
+        drain.cancel();
+        tasks.close();
+        tasks.wait().await;
         telemetry.shutdown().await;
         Ok(())
     }

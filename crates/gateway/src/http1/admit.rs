@@ -4,19 +4,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use regatta_resilience::concurrency::Priority;
 use regatta_resilience::rate_limit;
 use tokio::time::Instant;
 
 use super::write::{self, Common, Outgoing, Patch};
-use super::{Body, Facts, Fields, Refusal, parse_request};
+use super::{Body, Facts, Fields, parse_request};
 use crate::health;
 use crate::http1::name::{Name, classify};
 use crate::policy::ids::{RequestId, Trace};
-use crate::policy::{Denial, Plan, Request, Rules, Verdict, decide, forwarded};
-use crate::record::Record;
+use crate::policy::{
+    Denial, Plan, Request, Rules, Settled, Verdict, Wait, decide, forwarded, priority,
+};
+use crate::record::{Ids, Record};
 use crate::shared::{Shared, wall_clock};
-use crate::upstream::Upstream;
 use crate::upstream::retry::is_idempotent;
+use crate::upstream::{Slot, Target};
 use crate::worker::random;
 
 /// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
@@ -33,14 +36,22 @@ pub(crate) enum Admitted {
     Answered { keep_alive: bool, record: Record },
     /// The request goes to a service; its new head is written.
     Forward(Box<Forward>),
+    /// It is decided again once this is settled.
+    Wait(Wait),
 }
 
 /// What is needed to forward a request once its head has left the buffer.
 #[derive(Debug)]
 pub(crate) struct Forward {
-    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) target: Arc<Target>,
+    /// What sends requests to the same instance.
+    pub(crate) key: Option<u64>,
+    pub(crate) priority: Priority,
+    /// Its place among the requests in flight, once it has one.
+    pub(crate) slot: Slot,
     pub(crate) body: Body,
     pub(crate) is_head: bool,
+    /// By its method, or because it has an `Idempotency-Key`.
     pub(crate) is_idempotent: bool,
     pub(crate) keep_alive: bool,
     pub(crate) minor_version: u8,
@@ -81,6 +92,7 @@ pub(crate) fn admit(
     shared: &Shared,
     rules: &Rules,
     now: Instant,
+    settled: &mut Settled,
     out: &mut Vec<u8>,
 ) -> (usize, Admitted) {
     if bytes.starts_with(&HTTP2_PREFACE[..bytes.len().min(HTTP2_PREFACE.len())]) {
@@ -92,11 +104,13 @@ pub(crate) fn admit(
     let head = match parse_request(bytes, &mut fields, &rules.limits) {
         Ok(None) => return (0, Admitted::More),
         Ok(Some(head)) => head,
-        Err(refusal) => return (0, refused(refusal, shared, rules, now, out)),
+        Err(refusal) => return (0, refused(refusal.into(), peer, shared, now, out)),
     };
     let facts = match Facts::of(&head, &rules.limits) {
         Ok(facts) => facts,
-        Err(refusal) => return (head.length, refused(refusal, shared, rules, now, out)),
+        Err(refusal) => {
+            return (head.length, refused(refusal.into(), peer, shared, now, out));
+        }
     };
     let draining = shared.drain.is_cancelled();
     let is_head = head.method == "HEAD";
@@ -121,8 +135,12 @@ pub(crate) fn admit(
     let mut plan = if facts.target.path == "*" {
         server_wide(facts.headers.request_id)
     } else {
-        decide(rules, &request, random::next)
+        decide(rules, &request, settled, random::next)
     };
+    if let Verdict::Wait(wait) = plan.verdict {
+        settled.rate = plan.rate;
+        return (0, Admitted::Wait(wait));
+    }
     let window = rules.limiter.as_ref().map_or(Duration::ZERO, |limiter| limiter.window());
     let record = Record::begin(shared, &mut plan, &request, version(head.minor_version), now);
     let common = Common {
@@ -153,7 +171,9 @@ pub(crate) fn admit(
                 record: record.with(denial.status()),
             }
         }
-        Verdict::Forward { upstream, path, from, allowance, caller } => {
+        // Waiting was settled above.
+        Verdict::Wait(wait) => Admitted::Wait(wait),
+        Verdict::Forward { target, path, from, allowance, caller, .. } => {
             let upgrade = facts.upgrade.is_some_and(|name| name.eq_ignore_ascii_case("websocket"))
                 && matches!(facts.body, Body::None);
             let attempt = facts.headers.attempt.filter(|_| trusts_peer).and_then(attempt_number);
@@ -165,14 +185,21 @@ pub(crate) fn admit(
                 trace: &plan.trace,
                 caller: caller.as_ref(),
                 timeout: allowance.timeout,
-                service: upstream.name.as_str(),
+                service: target.name(),
                 upgrade,
             };
             let patch = write::request_head(bytes, &head, &facts, &outgoing, out);
+            let value = |name: &str| {
+                let named = |field: &&httparse::Header<'_>| field.name.eq_ignore_ascii_case(name);
+                head.fields.iter().find(named).map(|field| field.value)
+            };
             let forward = Forward {
+                key: target.key(&facts.headers, client, value),
+                priority: priority(facts.headers.priority),
+                slot: Slot::default(),
                 body: facts.body,
                 is_head,
-                is_idempotent: is_idempotent(head.method),
+                is_idempotent: is_idempotent(head.method) || facts.headers.has_idempotency_key,
                 keep_alive: facts.keep_alive && !draining,
                 minor_version: head.minor_version,
                 expects_continue: facts.expects_continue,
@@ -187,7 +214,7 @@ pub(crate) fn admit(
                 is_grpc: plan.is_grpc,
                 patch,
                 record,
-                upstream,
+                target,
             };
             if forward.attempt > 1 {
                 write::patch(out, forward.patch, forward.attempt, forward.timeout);
@@ -220,14 +247,14 @@ pub(crate) fn deny(
     write::own_answer(status, media_type, &denial.fields, body.as_bytes(), is_head, common, out);
 }
 
-fn refused(
-    refusal: Refusal,
+/// Answers a request that could not be read, and counts and logs it like any other.
+pub(super) fn refused(
+    denial: Denial,
+    peer: IpAddr,
     shared: &Shared,
-    rules: &Rules,
     now: Instant,
     out: &mut Vec<u8>,
 ) -> Admitted {
-    let _ = rules;
     let plan = server_wide(None);
     let common = Common {
         request_id: &plan.request_id,
@@ -236,10 +263,20 @@ fn refused(
         keep_alive: false,
         minor_version: 1,
     };
-    let denial = Denial::from(refusal);
     deny(&denial, false, &plan.trace, false, &common, out);
-    let record = Record::refused(shared, now).with(denial.status());
+    let ids = Ids { request_id: &plan.request_id, trace: &plan.trace };
+    let record = Record::refused(shared, peer, &ids, now).with(denial.status());
     Admitted::Answered { keep_alive: false, record }
+}
+
+/// The answer to a connection over the limit; counted and logged as a request.
+pub(crate) fn too_many_connections(peer: IpAddr, shared: &Shared) -> Vec<u8> {
+    let (mut out, now) = (Vec::new(), Instant::now());
+    let refused = refused(Denial::too_many_connections(), peer, shared, now, &mut out);
+    if let Admitted::Answered { record, .. } = refused {
+        record.finish(shared, now);
+    }
+    out
 }
 
 /// `OPTIONS *` asks what the server can do, not a service.
@@ -253,6 +290,7 @@ fn server_wide(request_id: Option<&[u8]>) -> Plan<'static> {
         is_grpc: false,
         rate: None,
         route: None,
+        service: None,
         verdict: Verdict::Deny(Box::new(denial)),
     }
 }

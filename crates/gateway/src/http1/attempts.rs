@@ -1,56 +1,56 @@
 //! The attempts made for one request: which instance next, and whether there is one.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use regatta_core::TraceContext;
-use regatta_resilience::breaker::{Outcome, Permit};
+use regatta_resilience::retry::Decision;
+use regatta_traffic::cluster::{Member, Outcome, PickError, Picked};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::admit::Forward;
 use super::{Body, write};
 use crate::policy::{Denial, Rules};
 use crate::shared::Shared;
-use crate::upstream::{Cluster, Tried};
-use crate::worker::alarm::{Alarm, TimedOut};
-use crate::worker::{pool, random};
-
-/// Instances passed over because their breaker opened between the look and the ask.
-const MOST_REJECTIONS: u32 = 16;
+use crate::upstream::retry::Failure;
+use crate::upstream::{Failed, Tries};
+use crate::worker::alarm::Alarm;
+use crate::worker::pool;
 
 /// A connection to an instance, with the right to use it.
 pub(super) struct Reached {
     pub(super) upstream: TcpStream,
-    pub(super) number: usize,
-    pub(super) permit: Permit,
+    pub(super) picked: Picked<SocketAddr>,
+    pub(super) began: Instant,
     pub(super) is_reused: bool,
     /// What `traceparent` says on it, when it has a span of its own.
     pub(super) trace: Option<[u8; TraceContext::LENGTH]>,
 }
 
+impl Reached {
+    /// The attempt has ended so.
+    pub(super) fn finish(picked: Picked<SocketAddr>, began: Instant, outcome: Outcome) {
+        let now = Instant::now();
+        picked.finish(now.into_std(), outcome, now.duration_since(began));
+    }
+}
+
 /// The attempts made for one request.
+#[derive(Debug)]
 pub(super) struct Attempts {
-    cluster: Arc<Cluster>,
-    tried: Tried,
+    tries: Tries,
+    /// Attempts that were begun.
     pub(super) made: u8,
-    most: u8,
     /// Whether to pass over idle connections: one of them has just proved stale.
     pub(super) fresh_only: bool,
-    pub(super) address: Option<std::net::SocketAddr>,
+    pub(super) address: Option<SocketAddr>,
 }
 
 impl Attempts {
-    pub(super) fn new(forward: &Forward, rules: &Rules) -> Self {
-        // A hop that serves a retry does not retry: attempts must not multiply along a chain.
-        let most = if forward.attempt > 1 { 1 } else { rules.resilience.retries + 1 };
-        Self {
-            cluster: forward.upstream.cluster(),
-            tried: Tried::default(),
-            made: 0,
-            most,
-            fresh_only: false,
-            address: None,
-        }
+    pub(super) fn new() -> Self {
+        Self { tries: Tries::new(), made: 0, fresh_only: false, address: None }
     }
 
     /// Connects to an instance whose breaker lets the call pass.
@@ -61,93 +61,132 @@ impl Attempts {
         shared: &Shared,
         alarm: &mut Alarm,
     ) -> Result<Reached, Denial> {
-        let mut rejections = 0;
         loop {
-            let now = Instant::now();
-            let name = forward.upstream.name.as_str();
-            let Some(number) = self.cluster.pick(random::next(), self.tried, now.into_std()) else {
-                if self.cluster.members().iter().any(|m| m.breaker.check(now.into_std()).is_err()) {
-                    shared.metrics.breaker_rejected();
+            let began = Instant::now();
+            let picked = match self.tries.pick(&forward.target, forward.key, began.into_std()) {
+                Ok(picked) => picked,
+                Err(error) => {
+                    shared.metrics.unpicked(&error);
+                    forward.record.note("regatta.unpicked", error.name());
+                    return Err(Denial::no_instance(forward.target.name(), &error));
                 }
-                return Err(Denial::no_instance(name));
             };
-            let member = self.cluster.member(number);
-            let Ok(permit) = member.breaker.admit(now.into_std()) else {
-                self.tried.insert(number);
-                rejections += 1;
-                if rejections > MOST_REJECTIONS {
-                    return Err(Denial::no_instance(name));
-                }
-                continue;
-            };
-            self.made += 1;
-            self.address = Some(member.address);
+            self.made = self.made.saturating_add(1);
+            let address = *picked.data();
+            self.address = Some(address);
             forward.record.attempts = self.made;
-            let trace = forward.record.call(member.address);
+            let trace = forward.record.call(address, picked.instance());
             if !self.fresh_only {
                 let (idle, ask) = (rules.timeouts.upstream_idle, !forward.is_idempotent);
-                if let Some(upstream) = pool::take(member.address, now, idle, ask) {
-                    return Ok(Reached { upstream, number, permit, is_reused: true, trace });
+                if let Some(upstream) = pool::take(address, began, idle, ask) {
+                    return Ok(Reached { upstream, picked, began, is_reused: true, trace });
                 }
             }
-            let connect = TcpStream::connect(member.address);
-            match alarm.within(now + rules.timeouts.connect, connect).await {
+            let connect = TcpStream::connect(address);
+            let deadline = forward.end().min(began + rules.timeouts.connect);
+            match alarm.within(deadline, connect).await {
                 Ok(Ok(upstream)) => {
                     _ = upstream.set_nodelay(true);
-                    return Ok(Reached { upstream, number, permit, is_reused: false, trace });
+                    return Ok(Reached { upstream, picked, began, is_reused: false, trace });
                 }
-                failed @ (Ok(Err(_)) | Err(TimedOut)) => {
-                    let why = if failed.is_err() { "connect_timeout" } else { "connect_failed" };
+                failed => {
+                    let in_time = failed.is_ok();
+                    let why = if in_time { "connect_failed" } else { "connect_timeout" };
                     forward.record.call_failed(why);
-                    let now = Instant::now();
-                    // A refusal costs nothing and ends with the restart that it announces; a breaker
-                    // would keep the instance away long after.
-                    let outcome =
-                        if failed.is_err() { Outcome::Failure } else { Outcome::Abandoned };
-                    permit.record(now.into_std(), outcome);
-                    if !self.may_go_on(forward, number, now) {
-                        return Err(Denial::no_instance(name));
+                    // A refusal costs nothing and ends with the restart that it announces; a
+                    // breaker would keep the instance away long after.
+                    let outcome = if in_time { Outcome::Abandoned } else { Outcome::Failure };
+                    let member = Arc::clone(picked.member());
+                    Reached::finish(picked, began, outcome);
+                    if forward.end() <= Instant::now() {
+                        return Err(Denial::timed_out(forward.target.name(), forward.timeout));
                     }
-                    shared.metrics.retried();
+                    if !self.go_on(forward, &member, Failure::Unsent, true, shared).await {
+                        let error = PickError::AllTried;
+                        return Err(Denial::no_instance(forward.target.name(), &error));
+                    }
                 }
             }
         }
     }
 
-    /// Whether another attempt may be made: there is one left, an instance that was not tried, and
-    /// room in the budget.
-    pub(super) fn may_go_on(&mut self, forward: &Forward, number: usize, now: Instant) -> bool {
-        self.tried.insert(number);
-        self.made < self.most
-            && self.cluster.pick(0, self.tried, now.into_std()).is_some()
-            && forward.upstream.budget.withdraw(now.into_std())
+    /// Whether another attempt is made, after the wait that the policy asks for.
+    pub(super) async fn go_on(
+        &mut self,
+        forward: &mut Forward,
+        member: &Arc<Member<SocketAddr>>,
+        failure: Failure,
+        replayable: bool,
+        shared: &Shared,
+    ) -> bool {
+        let now = Instant::now();
+        let failed = Failed {
+            failure,
+            repeatable: forward.is_idempotent,
+            replayable,
+            serves_retry: forward.attempt > 1,
+            left: forward.end().saturating_duration_since(now),
+        };
+        let (target, key) = (&forward.target, forward.key);
+        match self.tries.decide(target, key, member, failed, now.into_std()) {
+            Decision::Retry { after } => {
+                shared.metrics.retried();
+                if !after.is_zero() {
+                    sleep(after).await;
+                }
+                true
+            }
+            Decision::Stop(why) => {
+                shared.metrics.stopped(why);
+                forward.record.note("regatta.retry.stopped", why.name());
+                false
+            }
+        }
     }
 
     /// Makes the head say which attempt it is and how much time is left.
-    pub(super) fn prepare(
-        &self,
-        forward: &Forward,
-        started: Instant,
-        out: &mut [u8],
-        head_length: usize,
-    ) {
-        let left = (started + forward.timeout).duration_since(Instant::now());
-        let attempt = forward.attempt.saturating_add(self.made);
+    pub(super) fn prepare(&self, forward: &Forward, out: &mut [u8], head_length: usize) {
+        let left = forward.end().saturating_duration_since(Instant::now());
+        let attempt = forward.attempt.saturating_add(self.made.saturating_sub(1));
         write::patch(&mut out[..head_length], forward.patch, attempt, left);
     }
 
-    pub(super) fn deadline(&self, forward: &Forward, started: Instant) -> Instant {
+    /// Until when the head of the answer is waited for, the request being sent.
+    pub(super) fn deadline(&self, forward: &Forward) -> Instant {
         if forward.is_callers_timeout || self.made > 1 || forward.body_was_small() {
-            started + forward.timeout
+            forward.end()
         } else {
             // The service gets its whole time once it has the whole body.
             Instant::now() + forward.timeout
         }
     }
+
+    /// Until when one attempt is waited for; sooner than the deadline if it could be repeated.
+    pub(super) fn try_deadline(&self, forward: &Forward, began: Instant) -> Instant {
+        let deadline = self.deadline(forward);
+        match forward.target.try_timeout {
+            Some(timeout)
+                if forward.is_idempotent
+                    && forward.attempt <= 1
+                    && self.tries.may_follow(&forward.target) =>
+            {
+                deadline.min(began + timeout)
+            }
+            _ => deadline,
+        }
+    }
 }
 
 impl Forward {
+    /// When the exchange is over, whatever was tried.
+    pub(super) fn end(&self) -> Instant {
+        self.record.started + self.timeout
+    }
+
     fn body_was_small(&self) -> bool {
         matches!(self.body, Body::None | Body::Length(0))
     }
 }
+
+/// As good as never: what has no deadline of its own ends by being idle.
+pub(super) const FAR: Duration = Duration::from_secs(86_400);

@@ -1,9 +1,13 @@
 //! Waits for the head of an upstream's answer.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::io::read_some;
 use super::{Fields, parse_response};
+use crate::shared::wall_clock;
+use crate::upstream::retry;
 use crate::worker::alarm::{Alarm, TimedOut};
 use crate::worker::buffer::Buffer;
 
@@ -62,12 +66,29 @@ fn is_whole(response: &mut Buffer) -> Result<bool, NoHead> {
     }
 }
 
-/// The status of a whole head.
-pub(super) fn look(response: &Buffer, is_head: bool) -> Result<u16, NoHead> {
+/// What a whole head says about sending the request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) status: u16,
+    /// How long the service asks to wait, if it cannot serve now.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// Looks at a whole head.
+pub(super) fn look(response: &Buffer, is_head: bool) -> Result<Look, NoHead> {
     let mut fields = Fields::default();
-    match parse_response(response.filled(), &mut fields, is_head) {
-        Ok(Some(head)) => Ok(head.status),
-        Ok(None) => Err(NoHead::Garbage("the response's head is cut off")),
-        Err(what) => Err(NoHead::Garbage(what)),
-    }
+    let head = match parse_response(response.filled(), &mut fields, is_head) {
+        Ok(Some(head)) => head,
+        Ok(None) => return Err(NoHead::Garbage("the response's head is cut off")),
+        Err(what) => return Err(NoHead::Garbage(what)),
+    };
+    let asks = |field: &httparse::Header<'_>| {
+        let is_asking = field.name.eq_ignore_ascii_case("retry-after");
+        is_asking.then(|| retry::retry_after(field.value, wall_clock())).flatten()
+    };
+    let retry_after = match retry::is_unavailable(head.status) {
+        true => head.fields.iter().find_map(asks),
+        false => None,
+    };
+    Ok(Look { status: head.status, retry_after })
 }

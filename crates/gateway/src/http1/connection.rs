@@ -10,10 +10,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::admit::{Admitted, admit};
+use super::admit::{Admitted, admit, refused};
 use super::exchange;
 use super::io::{read_some, write_all};
 use crate::http2;
+use crate::policy::{Denial, Settled};
 use crate::shared::Shared;
 use crate::worker::alarm::Alarm;
 use crate::worker::buffer::{Buffer, Output};
@@ -103,6 +104,8 @@ async fn one(
     let rules = shared.rules.load_full();
     let mut started = None;
     let mut forgiven = false;
+    let mut settled = Settled::default();
+    let mut progress = HeadProgress::default();
     loop {
         if !buffer.is_empty() {
             // The first byte starts the clock, an empty line's too.
@@ -113,11 +116,19 @@ async fn one(
             buffer.consume(2);
             forgiven = true;
         }
-        if !buffer.is_empty() {
+        if !buffer.is_empty() && progress.is_worth_parsing(buffer.filled()) {
             let now = *started.get_or_insert_with(Instant::now);
-            let (head, admitted) = admit(buffer.filled(), peer, shared, &rules, now, &mut out.0);
+            let bytes = buffer.filled();
+            let (head, admitted) =
+                admit(bytes, peer, shared, &rules, now, &mut settled, &mut out.0);
             match admitted {
                 Admitted::More => (),
+                Admitted::Wait(wait) => {
+                    out.0.clear();
+                    progress = HeadProgress::default();
+                    wait.settle(shared, &rules, &mut settled).await;
+                    continue;
+                }
                 Admitted::Http2 => return After::Http2,
                 Admitted::Forward(forward) => {
                     buffer.consume(head);
@@ -152,13 +163,42 @@ async fn one(
             Ok(Err(_)) => return After::Close,
             Err(_) if buffer.is_empty() => return After::Close,
             Err(_) => {
-                let answer = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\
-                               Connection: close\r\n\r\n";
+                let now = started.unwrap_or_else(Instant::now);
+                let denial = Denial::head_too_slow();
+                let refused = refused(denial, peer, shared, now, &mut out.0);
                 let deadline = Instant::now() + Duration::from_secs(1);
-                _ = alarm.within(deadline, write_all(stream, answer)).await;
+                _ = alarm.within(deadline, write_all(stream, &out.0)).await;
+                if let Admitted::Answered { record, .. } = refused {
+                    record.finish(shared, Instant::now());
+                }
                 return After::Close;
             }
         }
+    }
+}
+
+/// How far a head that comes in pieces has been looked at, so that a client which sends it byte by
+/// byte does not have it parsed anew for each.
+#[derive(Debug, Default)]
+struct HeadProgress {
+    seen: usize,
+    /// Parse again from here on, though no end is in sight: what is wrong is told early.
+    again_at: usize,
+}
+
+impl HeadProgress {
+    /// Whether the head may be whole, or has doubled since it was parsed last.
+    fn is_worth_parsing(&mut self, bytes: &[u8]) -> bool {
+        // The end may lie across the seam.
+        let fresh = &bytes[self.seen.saturating_sub(3).min(bytes.len())..];
+        self.seen = bytes.len();
+        let ends = fresh.windows(2).any(|pair| pair == b"\n\n")
+            || fresh.windows(3).any(|three| three == b"\n\r\n");
+        if !ends && bytes.len() < self.again_at {
+            return false;
+        }
+        self.again_at = bytes.len() * 2;
+        true
     }
 }
 
@@ -180,4 +220,23 @@ async fn linger(mut stream: TcpStream, alarm: &mut Alarm) {
         }
     };
     _ = alarm.within(deadline, drop_the_rest).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_is_parsed_a_few_times_and_when_it_is_whole() {
+        let head = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "y".repeat(1000));
+        let mut progress = HeadProgress::default();
+        let parsed: Vec<_> = (1..=head.len())
+            .filter(|length| progress.is_worth_parsing(&head.as_bytes()[..*length]))
+            .collect();
+        assert!(parsed.len() <= 13, "{parsed:?}");
+        assert_eq!(parsed.last(), Some(&head.len()));
+        let mut progress = HeadProgress::default();
+        assert!(progress.is_worth_parsing(b"GET / HTTP/1.1\r\nHost: h\r\n"));
+        assert!(progress.is_worth_parsing(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta_resilience::breaker::Outcome;
+use regatta_resilience::concurrency::Ending;
+use regatta_traffic::cluster::Outcome;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::admit::{Forward, deny};
-use super::attempts::{Attempts, Reached};
-use super::await_head::{NoHead, head, look};
+use super::attempts::{Attempts, FAR, Reached};
+use super::await_head::{Look, NoHead, head, look};
 use super::connection::After;
 use super::io::{write_all, write_counting};
 use super::relay::{self, Relayed};
@@ -17,7 +18,8 @@ use super::upload::{self, Upload, UploadError};
 use super::{tunnel, write};
 use crate::policy::{Denial, Rules};
 use crate::shared::Shared;
-use crate::upstream::retry;
+use crate::upstream::Slot;
+use crate::upstream::retry::{self, Failure};
 use crate::worker::alarm::Alarm;
 use crate::worker::buffer::Buffer;
 use crate::worker::pool;
@@ -35,7 +37,6 @@ pub(super) async fn run(
     rules: &Rules,
     alarm: &mut Alarm,
 ) -> After {
-    let started = forward.record.started;
     let head_length = out.len();
     let mut body = match Upload::begin(forward.body, buffer, out, rules.limits.body_bytes) {
         Ok(body) => body,
@@ -44,13 +45,32 @@ pub(super) async fn run(
             return refuse_body(client, out, forward, error, shared, alarm).await;
         }
     };
-    let mut attempts = Attempts::new(&forward, rules);
+    let mut attempts = Attempts::new();
+    let left = forward.end().saturating_duration_since(Instant::now());
+    let slot = Slot::take(&forward.target, forward.priority, left).await;
+    let shed = match slot {
+        Ok(slot) => {
+            forward.slot = slot;
+            None
+        }
+        Err(why) => {
+            shared.metrics.shed(&why);
+            forward.record.note("regatta.shed", why.name());
+            Some(Denial::overloaded(forward.target.name(), &why))
+        }
+    };
     let denial = loop {
+        if let Some(denial) = shed {
+            break denial;
+        }
         let reached = match attempts.reach(&mut forward, rules, shared, alarm).await {
             Ok(reached) => reached,
             Err(denial) => break denial,
         };
-        let Reached { mut upstream, number, permit, is_reused, trace } = reached;
+        let Reached { mut upstream, picked, began, is_reused, trace } = reached;
+        if attempts.made > 1 {
+            attempts.prepare(&forward, out, head_length);
+        }
         if let Some(trace) = trace {
             write::patch_trace(&mut out[..head_length], forward.patch, &trace);
         }
@@ -65,7 +85,7 @@ pub(super) async fn run(
         let head = if !written {
             Err(NoHead::Broken)
         } else if body.is_done() {
-            let deadline = attempts.deadline(&forward, started);
+            let deadline = attempts.try_deadline(&forward, began);
             head(&mut upstream, &mut response, deadline, alarm).await
         } else {
             if forward.expects_continue
@@ -73,7 +93,7 @@ pub(super) async fn run(
             {
                 return After::Close;
             }
-            let limit = forward.is_callers_timeout.then(|| started + forward.timeout);
+            let limit = forward.is_callers_timeout.then(|| forward.end());
             let (found, upload) = head_while_sending(
                 client,
                 &mut upstream,
@@ -93,7 +113,7 @@ pub(super) async fn run(
                 }
                 Some(_) if found.is_none() => {
                     let wait = if side.result == Some(Ok(())) {
-                        attempts.deadline(&forward, started)
+                        attempts.deadline(&forward)
                     } else {
                         Instant::now() + AFTER_REFUSED_BODY
                     };
@@ -103,31 +123,27 @@ pub(super) async fn run(
             }
         };
         if let Some(error) = broke_off {
-            // The client's fault says nothing about the upstream: its permit is dropped.
+            // The client's fault says nothing about the upstream: the pick is dropped.
             out.clear();
             return refuse_body(client, out, forward, error, shared, alarm).await;
         }
 
         let is_replayable = body.was_at_hand();
-        let found = head.and_then(|()| look(&response, forward.is_head));
-        let now = Instant::now();
-        match found {
-            Ok(status) => {
+        let member = Arc::clone(picked.member());
+        match head.and_then(|()| look(&response, forward.is_head)) {
+            Ok(Look { status, retry_after }) => {
                 forward.record.answered(status, None);
-                let failed = retry::is_unavailable(status);
-                let outcome = if failed { Outcome::Failure } else { Outcome::Success };
-                permit.record(now.into_std(), outcome);
-                if !failed {
-                    forward.upstream.budget.deposit(now.into_std());
-                } else if retry::may_retry(
-                    forward.is_idempotent,
-                    is_replayable,
-                    retry::Failed::Unavailable,
-                ) && attempts.may_go_on(&forward, number, now)
-                {
-                    shared.metrics.retried();
-                    attempts.prepare(&forward, started, out, head_length);
-                    continue;
+                let is_overloaded = retry::is_unavailable(status);
+                forward.slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
+                if !retry::is_unavailable(status) {
+                    Reached::finish(picked, began, Outcome::Success);
+                    forward.target.budget.deposit(Instant::now().into_std());
+                } else {
+                    Reached::finish(picked, began, Outcome::Failure);
+                    let failure = Failure::Refused { retry_after };
+                    if attempts.go_on(&mut forward, &member, failure, is_replayable, shared).await {
+                        continue;
+                    }
                 }
                 return answer(
                     client, upstream, buffer, response, body, forward, shared, rules, alarm, out,
@@ -137,49 +153,53 @@ pub(super) async fn run(
             }
             Err(NoHead::Broken) => {
                 forward.record.call_failed("connection_broken");
-                let failed =
-                    if sent == 0 { retry::Failed::Unsent } else { retry::Failed::NoAnswer };
-                let at_hand = match failed {
-                    retry::Failed::Unsent => side.result.is_none() && body.is_untouched(),
-                    _ => is_replayable,
+                let (failure, at_hand) = match sent {
+                    0 => (Failure::Unsent, side.result.is_none() && body.is_untouched()),
+                    _ => (Failure::Lost, is_replayable),
                 };
-                let repeatable = retry::may_retry(forward.is_idempotent, at_hand, failed);
                 // An idle connection that the upstream closed as we wrote says nothing about its
                 // health: the same instance may be asked again on a new connection.
                 if is_reused && response.is_empty() {
-                    drop(permit);
-                    if repeatable && !attempts.fresh_only {
+                    drop(picked);
+                    let may_repeat = failure == Failure::Unsent || forward.is_idempotent;
+                    if may_repeat && at_hand && !attempts.fresh_only {
                         attempts.fresh_only = true;
-                        attempts.prepare(&forward, started, out, head_length);
                         continue;
                     }
                 } else {
-                    permit.record(now.into_std(), Outcome::Failure);
-                    if repeatable && attempts.may_go_on(&forward, number, now) {
-                        shared.metrics.retried();
-                        attempts.prepare(&forward, started, out, head_length);
+                    Reached::finish(picked, began, Outcome::Failure);
+                    if attempts.go_on(&mut forward, &member, failure, at_hand, shared).await {
                         continue;
                     }
                 }
                 break Denial::bad_upstream(
-                    forward.upstream.name.as_str(),
+                    forward.target.name(),
                     "the connection broke before the answer",
                 );
             }
             Err(NoHead::Garbage(what)) => {
                 forward.record.call_failed("malformed_answer");
-                permit.record(now.into_std(), Outcome::Failure);
-                break Denial::bad_upstream(forward.upstream.name.as_str(), what);
+                Reached::finish(picked, began, Outcome::Failure);
+                break Denial::bad_upstream(forward.target.name(), what);
             }
             Err(NoHead::TooLate) => {
                 forward.record.call_failed("timeout");
+                forward.slot.learn(Ending::Overloaded);
+                let is_over = forward.end() <= Instant::now();
                 // A caller with no patience must not open the breaker for all others.
-                if forward.is_callers_timeout {
-                    drop(permit);
+                if forward.is_callers_timeout && is_over {
+                    drop(picked);
                 } else {
-                    permit.record(now.into_std(), Outcome::Failure);
+                    Reached::finish(picked, began, Outcome::Failure);
                 }
-                break Denial::timed_out(forward.upstream.name.as_str(), forward.timeout);
+                if !is_over
+                    && attempts
+                        .go_on(&mut forward, &member, Failure::Lost, is_replayable, shared)
+                        .await
+                {
+                    continue;
+                }
+                break Denial::timed_out(forward.target.name(), forward.timeout);
             }
         }
     };
@@ -210,8 +230,8 @@ async fn head_while_sending(
 ) -> (Option<Result<(), NoHead>>, Option<Result<(), UploadError>>) {
     let (mut from_client, _) = client.split();
     let (mut from_upstream, mut to_upstream) = upstream.split();
-    let far = Instant::now() + Duration::from_secs(86_400);
-    let head = head(&mut from_upstream, response, limit.unwrap_or(far), alarm);
+    let limit = limit.unwrap_or_else(|| Instant::now() + FAR);
+    let head = head(&mut from_upstream, response, limit, alarm);
     let send = upload::run(&mut from_client, &mut to_upstream, buffer, body, rules);
     tokio::select! {
         biased;
@@ -244,13 +264,15 @@ async fn answer(
     let relayed = match start {
         Err(what) => {
             out.clear();
-            let denial = Denial::bad_upstream(forward.upstream.name.as_str(), what);
+            let denial = Denial::bad_upstream(forward.target.name(), what);
             deny(&denial, forward.is_grpc, &forward.trace, forward.is_head, &forward.common(), out);
             let status = denial.status();
             return finish_own(client, out, forward, status, shared, alarm, attempts.made).await;
         }
         Ok(relay::Start::Switch) => {
             forward.record.status = 101;
+            // It may last for hours, and is no request any more.
+            forward.slot = Slot::default();
             let idle = rules.timeouts.tunnel_idle;
             let tunnel = tunnel::run(client, upstream, buffer, response, out, idle, &shared.stop);
             Box::pin(tunnel).await;

@@ -13,6 +13,7 @@ pub use request::{Facts, Fields, RequestHead, parse_request};
 mod response;
 pub(crate) use response::{ResponseHead, parse_response};
 mod admit;
+pub(crate) use admit::too_many_connections;
 mod attempts;
 mod await_head;
 mod connection;

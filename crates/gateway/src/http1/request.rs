@@ -183,6 +183,9 @@ pub(crate) struct Headers<'b> {
     pub(crate) envoy_timeout: Option<&'b [u8]>,
     pub(crate) attempt: Option<&'b [u8]>,
     pub(crate) has_forwarding: bool,
+    pub(crate) priority: Option<&'b [u8]>,
+    /// Whether the client says that doing it twice does it once.
+    pub(crate) has_idempotency_key: bool,
 }
 
 impl<'b> Facts<'b> {
@@ -243,7 +246,15 @@ impl<'b> Pass<'b> {
         let value = field.value;
         let headers = &mut self.headers;
         let dropped = match classify(field.name.as_bytes()) {
-            Name::Other => return Ok(()),
+            Name::Other | Name::RateLimit => return Ok(()),
+            Name::Priority => {
+                headers.priority = headers.priority.or(Some(value));
+                false
+            }
+            Name::IdempotencyKey => {
+                headers.has_idempotency_key = true;
+                false
+            }
             Name::Host => {
                 self.hosts += 1;
                 self.host = Some(value);

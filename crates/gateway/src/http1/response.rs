@@ -23,6 +23,8 @@ pub(crate) struct ResponseHead<'b> {
     pub(crate) keep_alive: bool,
     /// A set bit for each field that is not passed on.
     pub(crate) dropped: u128,
+    /// A set bit for each field about the caller's limit, which the gateway's own replace.
+    pub(crate) rate_fields: u128,
     pub(crate) upgrade: Option<&'b [u8]>,
     pub(crate) has_request_id: bool,
 }
@@ -62,7 +64,7 @@ pub(crate) fn parse_response<'b>(
     let mut framing = Framing::default();
     let (mut close, mut persist, mut upgrades) = (false, false, false);
     let (mut upgrade, mut has_request_id) = (None, false);
-    let mut dropped = 0_u128;
+    let (mut dropped, mut rate_fields) = (0_u128, 0_u128);
     for (index, field) in fields.iter().enumerate() {
         match classify(field.name.as_bytes()) {
             Name::ContentLength => framing.content_length(field.value)?,
@@ -82,6 +84,10 @@ pub(crate) fn parse_response<'b>(
                 has_request_id = true;
                 continue;
             }
+            Name::RateLimit => {
+                rate_fields |= 1 << index;
+                continue;
+            }
             Name::HopByHop => (),
             _ => continue,
         }
@@ -98,6 +104,7 @@ pub(crate) fn parse_response<'b>(
         promised_length: framing.length().filter(|_| to_head || status == 304),
         keep_alive,
         dropped,
+        rate_fields,
         upgrade: upgrade.filter(|_| upgrades),
         has_request_id,
     }))

@@ -210,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_sender_that_is_dropped_half_way_leaves_no_hole() {
-        let rules = Rules::compile(&crate::Settings::default(), &BTreeMap::new()).unwrap();
+        let rules = Rules::compile(&crate::Settings::default(), &BTreeMap::new(), None).unwrap();
         let sent: Vec<u8> = (0..100).collect();
         let (mut client, mut near) = duplex(1024);
         client.write_all(&sent).await.unwrap();

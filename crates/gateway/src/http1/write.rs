@@ -156,7 +156,8 @@ pub(crate) fn response_head(
     out: &mut Vec<u8>,
 ) {
     status_line(head.status, head.reason, out);
-    copy_lines(bytes, head.fields, head.length, head.dropped, out);
+    let replaced = if common.rate.is_some() { head.rate_fields } else { 0 };
+    copy_lines(bytes, head.fields, head.length, head.dropped | replaced, out);
     if !head.has_request_id {
         push_field(b"X-Request-Id: ", common.request_id.as_bytes(), out);
     }
@@ -331,6 +332,32 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("x-envoy-attempt-count: 2\r\n"), "{text}");
         assert!(text.contains("x-envoy-expected-rq-timeout-ms: 00000700\r\n"), "{text}");
+    }
+
+    #[test]
+    fn the_gateways_limit_stands_for_a_services() {
+        let text = b"HTTP/1.1 200 OK\r\nX-RateLimit-Limit: 9\r\nRateLimit: \"x\";r=1\r\n\
+                     ratelimit-policy: \"x\"\r\nX-RateLimit-Remaining: 8\r\nContent-Length: 0\r\n\r\n";
+        let mut fields = Fields::default();
+        let head = parse_response(text, &mut fields, false).unwrap().unwrap();
+        let request_id = RequestId::echo_or_make(Some(IDS), || 0);
+        let rate = Decision::new(true, 60, 59, Duration::from_secs(60), Duration::ZERO);
+        for (rate, limits) in [(Some(&rate), 1), (None, 1)] {
+            let common = Common {
+                request_id: &request_id,
+                rate,
+                window: Duration::from_secs(60),
+                keep_alive: true,
+                minor_version: 1,
+            };
+            let mut out = Vec::new();
+            response_head(text, &head, Frame::Length(0), &common, &mut out);
+            let text = String::from_utf8(out).unwrap().to_ascii_lowercase();
+            for name in ["x-ratelimit-limit:", "ratelimit-policy:", "x-ratelimit-remaining:"] {
+                assert_eq!(text.matches(name).count(), limits, "{text}");
+            }
+            assert_eq!(text.contains("x-ratelimit-limit: 60"), rate.is_some(), "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -12,8 +13,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::idle::Idle;
+use super::reader::Reader;
+use super::streams::Open;
 use crate::record::Record;
 use crate::shared::Shared;
+use crate::upstream::Slot;
 
 /// A request's body on its way to an upstream.
 #[derive(Debug)]
@@ -102,6 +106,11 @@ impl Drop for Upload {
 pub(crate) struct Download {
     inner: Inner,
     done: Option<(Record, Arc<Shared>)>,
+    /// Told what the client is given and asks for.
+    reader: Option<(Arc<Reader>, Duration)>,
+    /// The stream is open as long as this is.
+    open: Option<Open>,
+    slot: Option<Slot>,
     /// Whether the last frame was seen; not every body knows before it is asked for one more.
     is_over: bool,
 }
@@ -126,19 +135,41 @@ impl Download {
         Self {
             inner: Inner::Own(Full::new(body)),
             done: Some((record, Arc::clone(shared))),
+            reader: None,
+            open: None,
+            slot: None,
             is_over: true,
         }
+    }
+
+    /// Keeps the request's place among those in flight.
+    pub(super) fn keeps(&mut self, slot: Slot) {
+        self.slot = Some(slot);
+    }
+
+    /// Keeps the stream counted as open.
+    pub(super) fn holds(&mut self, open: Open) {
+        self.open = Some(open);
     }
 
     pub(super) fn upstream(
         body: Incoming,
         idle: Idle,
+        limit: Duration,
         record: Record,
         shared: &Arc<Shared>,
     ) -> Self {
+        let reader = Reader::current().map(|reader| (reader, limit));
+        if let Some((reader, limit)) = &reader {
+            // The head is given to it.
+            reader.given(Instant::now(), *limit);
+        }
         Self {
             inner: Inner::Upstream(body, idle),
             done: Some((record, Arc::clone(shared))),
+            reader,
+            open: None,
+            slot: None,
             is_over: false,
         }
     }
@@ -153,6 +184,9 @@ impl Body for Download {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
         let this = &mut *self;
+        if let Some((reader, _)) = &this.reader {
+            reader.asked();
+        }
         match &mut this.inner {
             Inner::Own(body) => Pin::new(body)
                 .poll_frame(cx)
@@ -162,6 +196,9 @@ impl Body for Download {
                 Poll::Ready(frame) => {
                     idle.moved();
                     this.is_over = frame.is_none();
+                    if let (Some((reader, limit)), false) = (&this.reader, this.is_over) {
+                        reader.given(Instant::now(), *limit);
+                    }
                     if let (Some(Ok(frame)), Some((record, _))) = (&frame, &mut this.done)
                         && let Some(trailers) = frame.trailers_ref()
                     {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use http::header::HeaderValue;
 use http::{Request, Response, Version, header};
 use hyper::body::Incoming;
-use regatta_resilience::breaker::{Outcome, Permit};
+use regatta_resilience::retry::Decision;
+use regatta_traffic::cluster::{Outcome, PickError, Picked};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::body::{Upload, UploadError};
 use super::pool::{self, Sender};
@@ -17,9 +18,16 @@ use super::request;
 use crate::http1::Refusal;
 use crate::policy::{Denial, Rules};
 use crate::record::Record;
-use crate::shared::Shared;
-use crate::upstream::{Tried, Upstream, retry};
-use crate::worker::random;
+use crate::shared::{Shared, wall_clock};
+use crate::upstream::retry::{self, Failure};
+use crate::upstream::{Failed, Target, Tries};
+use crate::worker::activity::Activity;
+
+/// Kept connections that may prove stale one after the other, without counting as attempts.
+const MOST_STALE: u32 = 4;
+
+/// What an upload that does not move is given beyond the time in which its own side gives up.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What attempts need to know beside the request itself.
 #[derive(Debug)]
@@ -29,13 +37,25 @@ pub(super) struct Outgoing {
     pub(super) path: String,
     pub(super) query: Option<String>,
     pub(super) host: String,
+    /// What sends requests to the same instance.
+    pub(super) key: Option<u64>,
     pub(super) ended: Arc<Notify>,
+    pub(super) started: Instant,
     pub(super) timeout: Duration,
     /// Known from the start when it is the caller's own, or when there is no body to wait for.
     pub(super) deadline: Option<Instant>,
     pub(super) is_callers_timeout: bool,
     pub(super) attempt_before: u8,
     pub(super) is_grpc: bool,
+    /// When the upload last moved, and how long it may stand still.
+    pub(super) moved: Arc<Activity>,
+    pub(super) idle: Duration,
+}
+
+impl Outgoing {
+    fn end(&self) -> Instant {
+        self.started + self.timeout
+    }
 }
 
 /// How an attempt ended without an answer; with the request if it was not sent.
@@ -44,6 +64,13 @@ enum Lost {
     Broken,
     /// The client's body did not get through, which says nothing about the upstream.
     Refused(Box<Denial>),
+    TooLate,
+}
+
+/// How connecting failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unconnected {
+    Refused,
     TooLate,
 }
 
@@ -59,133 +86,181 @@ enum Lost {
 pub(super) async fn exchange(
     mut upload: Request<Upload>,
     outgoing: &Outgoing,
-    upstream: &Arc<Upstream>,
+    target: &Target,
     rules: &Rules,
     shared: &Shared,
     record: &mut Record,
 ) -> Result<Response<Incoming>, Denial> {
-    let cluster = upstream.cluster();
-    let name = upstream.name.as_str();
-    let retries = if outgoing.attempt_before > 1 { 0 } else { rules.resilience.retries };
-    let mut tried = Tried::default();
-    // Stale connections are tried again without counting, as often as there can be any.
+    let mut tries = Tries::new();
     let mut stale = 0;
     loop {
-        let now = Instant::now();
-        let no_instance = || Denial::no_instance(name);
-        let number = cluster.pick(random::next(), tried, now.into_std()).ok_or_else(no_instance)?;
-        let member = cluster.member(number);
-        let Ok(permit) = member.breaker.admit(now.into_std()) else {
-            shared.metrics.breaker_rejected();
-            tried.insert(number);
-            continue;
-        };
+        let began = Instant::now();
+        let picked = tries.pick(target, outgoing.key, began.into_std()).map_err(|error| {
+            shared.metrics.unpicked(&error);
+            record.note("regatta.unpicked", error.name());
+            Denial::no_instance(target.name(), &error)
+        })?;
+        let address = *picked.data();
         record.attempts = record.attempts.saturating_add(1);
-        request::set_attempt(
-            upload.headers_mut(),
-            outgoing.attempt_before.saturating_add(record.attempts - 1).min(9),
-        );
-        if let Some(trace) = record.call(member.address)
-            && let Ok(trace) = HeaderValue::from_bytes(&trace)
-        {
-            upload.headers_mut().insert("traceparent", trace);
-        }
+        mark(upload.headers_mut(), outgoing, &picked, record);
         let spare = spare(&upload, outgoing);
-        let may_go_on = |tried: Tried, attempts: u8| {
-            let now = Instant::now().into_std();
-            attempts <= retries
-                && cluster.pick(0, tried, now).is_some()
-                && upstream.budget.withdraw(now)
-        };
-        let reused =
-            pool::take(member.address, outgoing.is_grpc, now, rules.timeouts.upstream_idle);
+        let reused = pool::take(address, outgoing.is_grpc, began, rules.timeouts.upstream_idle);
         let is_reused = reused.is_some();
-        let mut was_refused = false;
-        let sender = match reused {
+        let connected = match reused {
             Some(sender) => Ok(sender),
-            None => {
-                let connect = pool::connect(member.address, outgoing.is_grpc);
-                let connected = timeout(rules.timeouts.connect, connect).await;
-                was_refused = matches!(connected, Ok(Err(_)));
-                connected.ok().and_then(Result::ok).ok_or(())
+            None => connect(address, outgoing, began + rules.timeouts.connect).await,
+        };
+        let may_follow = tries.may_follow(target) && spare.is_some();
+        let try_end = target.try_timeout.filter(|_| may_follow).map(|time| began + time);
+        let (ended, outcome) = match connected {
+            // As over HTTP/1.1: a refusal is no reason to stay away for a minute.
+            Err(Unconnected::Refused) => (Err(Lost::Unsent(Box::new(upload))), Outcome::Abandoned),
+            Err(Unconnected::TooLate) => (Err(Lost::Unsent(Box::new(upload))), Outcome::Failure),
+            Ok(sender) => {
+                let ended = attempt(sender, upload, outgoing, address, try_end, rules).await;
+                let outcome = outcome(&ended, outgoing, is_reused);
+                (ended, outcome)
             }
         };
-        let ended = match sender {
-            Ok(sender) => attempt(sender, upload, outgoing, member.address, rules).await,
-            Err(()) => Err(Lost::Unsent(Box::new(upload))),
-        };
-        match &ended {
-            Ok(response) => {
-                record.answered(response.status().as_u16(), Some(response.headers()));
-            }
-            Err(Lost::Unsent(_)) => record.call_failed("connect_failed"),
-            Err(Lost::Broken) => record.call_failed("connection_broken"),
-            Err(Lost::TooLate) => record.call_failed("timeout"),
-            Err(Lost::Refused(_)) => record.call_failed("request_body"),
-        }
-        let next = match ended {
-            Ok(response) => {
-                let failed = retry::is_unavailable(response.status().as_u16());
-                count(permit, upstream, failed);
-                tried.insert(number);
-                match spare {
-                    Some(spare) if failed && may_go_on(tried, record.attempts) => spare,
-                    _ => return Ok(response),
+        note(&ended, record);
+        let member = Arc::clone(picked.member());
+        let now = Instant::now();
+        picked.finish(now.into_std(), outcome, now.duration_since(began));
+        let (failure, next, answer) = match ended {
+            Ok(response) => match refusal(&response, outgoing.is_grpc) {
+                None => {
+                    target.budget.deposit(now.into_std());
+                    return Ok(response);
                 }
-            }
-            Err(Lost::Unsent(again)) if is_reused && stale < 4 => {
+                Some(failure) => (failure, spare, Ok(response)),
+            },
+            // A kept connection that was closed as we wrote says nothing about the instance.
+            Err(Lost::Unsent(again)) if is_reused && stale < MOST_STALE => {
                 stale += 1;
                 record.attempts -= 1;
-                drop(permit);
-                *again
+                upload = *again;
+                continue;
+            }
+            Err(Lost::Unsent(_)) if outgoing.end() <= now => {
+                return Err(Denial::timed_out(target.name(), outgoing.timeout));
             }
             Err(Lost::Unsent(again)) => {
-                // As over HTTP/1.1: a refusal is no reason to stay away for a minute.
-                if was_refused {
-                    drop(permit)
-                } else {
-                    count(permit, upstream, true)
-                }
-                tried.insert(number);
-                if !may_go_on(tried, record.attempts) {
-                    return Err(no_instance());
-                }
-                *again
+                let denial = Denial::no_instance(target.name(), &PickError::AllTried);
+                (Failure::Unsent, Some(*again), Err(denial))
             }
             Err(Lost::Broken) => {
-                count(permit, upstream, true);
-                tried.insert(number);
-                match spare {
-                    Some(spare) if may_go_on(tried, record.attempts) => spare,
-                    _ => {
-                        return Err(Denial::bad_upstream(
-                            name,
-                            "the connection broke before the answer",
-                        ));
-                    }
-                }
+                let why = "the connection broke before the answer";
+                (Failure::Lost, spare, Err(Denial::bad_upstream(target.name(), why)))
             }
             Err(Lost::Refused(denial)) => return Err(*denial),
             Err(Lost::TooLate) => {
-                if !outgoing.is_callers_timeout {
-                    count(permit, upstream, true);
+                let denial = Denial::timed_out(target.name(), outgoing.timeout);
+                if outgoing.deadline.is_none_or(|deadline| deadline <= now) {
+                    return Err(denial);
                 }
-                return Err(Denial::timed_out(name, outgoing.timeout));
+                (Failure::Lost, spare, Err(denial))
             }
         };
-        upload = next;
-        if record.attempts > 0 {
-            shared.metrics.retried();
+        let failed = Failed {
+            failure,
+            repeatable: outgoing.is_idempotent,
+            replayable: next.is_some(),
+            serves_retry: outgoing.attempt_before > 1,
+            left: outgoing.end().saturating_duration_since(now),
+        };
+        match (tries.decide(target, outgoing.key, &member, failed, now.into_std()), next) {
+            (Decision::Retry { after }, Some(next)) => {
+                shared.metrics.retried();
+                if !after.is_zero() {
+                    sleep(after).await;
+                }
+                upload = next;
+            }
+            (Decision::Stop(why), _) => {
+                shared.metrics.stopped(why);
+                record.note("regatta.retry.stopped", why.name());
+                return answer;
+            }
+            // The policy repeats nothing that cannot be replayed.
+            (Decision::Retry { .. }, None) => return answer,
         }
     }
 }
 
-fn count(permit: Permit, upstream: &Upstream, failed: bool) {
-    let now = Instant::now().into_std();
-    permit.record(now, if failed { Outcome::Failure } else { Outcome::Success });
-    if !failed {
-        upstream.budget.deposit(now);
+/// Says which attempt it is and under which span.
+fn mark(
+    headers: &mut http::HeaderMap,
+    outgoing: &Outgoing,
+    picked: &Picked<SocketAddr>,
+    record: &mut Record,
+) {
+    let attempt = outgoing.attempt_before.saturating_add(record.attempts - 1).min(9);
+    request::set_attempt(headers, attempt);
+    if record.attempts > 1 && !outgoing.is_grpc {
+        let left = outgoing.end().saturating_duration_since(Instant::now());
+        request::set_timeout(headers, left);
     }
+    if let Some(trace) = record.call(*picked.data(), picked.instance())
+        && let Ok(trace) = HeaderValue::from_bytes(&trace)
+    {
+        headers.insert("traceparent", trace);
+    }
+}
+
+async fn connect(
+    address: SocketAddr,
+    outgoing: &Outgoing,
+    deadline: Instant,
+) -> Result<Sender, Unconnected> {
+    let deadline = deadline.min(outgoing.deadline.unwrap_or(deadline));
+    match timeout_at(deadline, pool::connect(address, outgoing.is_grpc)).await {
+        Ok(Ok(sender)) => Ok(sender),
+        Ok(Err(_)) => Err(Unconnected::Refused),
+        Err(_) => Err(Unconnected::TooLate),
+    }
+}
+
+fn outcome(
+    ended: &Result<Response<Incoming>, Lost>,
+    outgoing: &Outgoing,
+    is_reused: bool,
+) -> Outcome {
+    match ended {
+        Ok(response) if refusal(response, outgoing.is_grpc).is_some() => Outcome::Failure,
+        Ok(_) => Outcome::Success,
+        Err(Lost::Unsent(_)) if is_reused => Outcome::Abandoned,
+        Err(Lost::Refused(_)) => Outcome::Abandoned,
+        // A caller with no patience must not open the breaker for all others.
+        Err(Lost::TooLate) if outgoing.is_callers_timeout && outgoing.end() <= Instant::now() => {
+            Outcome::Abandoned
+        }
+        Err(_) => Outcome::Failure,
+    }
+}
+
+fn note(ended: &Result<Response<Incoming>, Lost>, record: &mut Record) {
+    match ended {
+        Ok(response) => record.answered(response.status().as_u16(), Some(response.headers())),
+        Err(Lost::Unsent(_)) => record.call_failed("connect_failed"),
+        Err(Lost::Broken) => record.call_failed("connection_broken"),
+        Err(Lost::TooLate) => record.call_failed("timeout"),
+        Err(Lost::Refused(_)) => record.call_failed("request_body"),
+    }
+}
+
+/// What an answer says that cannot be the last word: the service cannot serve now.
+fn refusal(response: &Response<Incoming>, is_grpc: bool) -> Option<Failure> {
+    const UNAVAILABLE: &[u8] = b"14";
+    let headers = response.headers();
+    // A status in the head: no message was sent before it (gRPC's trailers-only).
+    let says = |status: &HeaderValue| status.as_bytes() == UNAVAILABLE;
+    let is_unavailable = retry::is_unavailable(response.status().as_u16())
+        || is_grpc && headers.get("grpc-status").is_some_and(says);
+    is_unavailable.then(|| {
+        let asked = headers.get(header::RETRY_AFTER);
+        let retry_after = asked.and_then(|it| retry::retry_after(it.as_bytes(), wall_clock()));
+        Failure::Refused { retry_after }
+    })
 }
 
 /// A copy to send again, of a request that may be and has no body.
@@ -205,6 +280,7 @@ async fn attempt(
     mut upload: Request<Upload>,
     outgoing: &Outgoing,
     address: SocketAddr,
+    try_end: Option<Instant>,
     rules: &Rules,
 ) -> Result<Response<Incoming>, Lost> {
     let query = outgoing.query.as_deref();
@@ -213,10 +289,11 @@ async fn attempt(
     let uri = request::target(&outgoing.path, query, host.filter(|_| many)).ok_or(Lost::Broken)?;
     *upload.uri_mut() = uri;
     *upload.version_mut() = if many { Version::HTTP_2 } else { Version::HTTP_11 };
-    if let (false, Some(host)) = (many, host)
-        && let Ok(host) = HeaderValue::from_str(host)
-    {
-        upload.headers_mut().insert(header::HOST, host);
+    if !many {
+        request::join_cookies(upload.headers_mut());
+        if let Some(Ok(host)) = host.map(HeaderValue::from_str) {
+            upload.headers_mut().insert(header::HOST, host);
+        }
     }
     let send = async {
         match sender {
@@ -235,14 +312,19 @@ async fn attempt(
         }
     };
     if let Some(deadline) = outgoing.deadline {
+        let deadline = try_end.map_or(deadline, |try_end| try_end.min(deadline));
         return timeout_at(deadline, send).await.unwrap_or(Err(Lost::TooLate));
     }
-    // The service gets its whole time once it has the whole body.
     let too_late = async {
-        outgoing.ended.notified().await;
-        tokio::time::sleep(outgoing.timeout).await;
+        tokio::select! {
+            // The service gets its whole time once it has the whole body.
+            () = outgoing.ended.notified() => sleep(outgoing.timeout).await,
+            // It does not take the body, or the client does not send it.
+            () = outgoing.moved.still_for(outgoing.idle + GRACE) => (),
+        }
     };
     tokio::select! {
+        biased;
         ended = send => ended,
         () = too_late => Err(Lost::TooLate),
     }

@@ -8,6 +8,7 @@ use http::header::HeaderValue;
 use http::{HeaderMap, Request, Response, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
+use regatta_resilience::concurrency::Ending;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -16,13 +17,14 @@ use super::body::{Download, Upload};
 use super::exchange::{Outgoing, exchange};
 use super::idle::Idle;
 use super::request::{self, Rewrite};
+use super::streams::Open;
 use crate::health;
 use crate::http1::Refusal;
 use crate::http1::target::is_authority;
-use crate::policy::{self, Rules, Verdict, decide, forwarded};
+use crate::policy::{self, Denial, Rules, Settled, Verdict, decide, forwarded};
 use crate::record::Record;
 use crate::shared::{Shared, wall_clock};
-use crate::upstream::retry;
+use crate::upstream::{Slot, retry};
 use crate::worker::activity::Activity;
 use crate::worker::random;
 
@@ -32,6 +34,17 @@ use crate::worker::random;
 ///
 /// Cancel safe: a dropped exchange is reset towards the upstream.
 pub(super) async fn serve(
+    request: Request<Incoming>,
+    peer: IpAddr,
+    open: Open,
+    shared: &Arc<Shared>,
+) -> Response<Download> {
+    let mut response = answer(request, peer, shared).await;
+    response.body_mut().holds(open);
+    response
+}
+
+async fn answer(
     request: Request<Incoming>,
     peer: IpAddr,
     shared: &Arc<Shared>,
@@ -58,6 +71,8 @@ pub(super) async fn serve(
         .and_then(|value| std::str::from_utf8(value).ok()?.parse::<u8>().ok())
         .unwrap_or(1)
         .max(1);
+    let has_idempotency_key = facts.has_idempotency_key;
+    let priority = policy::priority(facts.priority);
     let asked = policy::Request {
         method: method.as_str(),
         path: &path,
@@ -66,8 +81,15 @@ pub(super) async fn serve(
         now: started.into_std(),
         wall: wall_clock(),
     };
-    let mut plan = decide(&rules, &asked, random::next);
-    if let Some(refusal) = refused(&method, &host, &parts.headers, &body, &rules, plan.is_grpc) {
+    let mut settled = Settled::default();
+    let mut plan = loop {
+        let plan = decide(&rules, &asked, &settled, random::next);
+        let Verdict::Wait(wait) = plan.verdict else { break plan };
+        settled.rate = plan.rate;
+        wait.settle(shared, &rules, &mut settled).await;
+    };
+    let has_length = !matches!(plan.verdict, Verdict::Forward { is_grpc_route: true, .. });
+    if let Some(refusal) = refused(&method, &host, &parts.headers, &body, &rules, has_length) {
         plan.verdict = Verdict::Deny(Box::new(refusal.into()));
     }
     let record = Record::begin(shared, &mut plan, &asked, Version::HTTP_2, started);
@@ -79,16 +101,20 @@ pub(super) async fn serve(
         window,
         is_grpc: plan.is_grpc,
     };
-    let (upstream, path, allowance, caller) = match plan.verdict {
+    let (target, path, allowance, caller) = match plan.verdict {
         Verdict::Health(health) => {
             let (status, body) = health::answer(health, shared);
             return own(status, "application/json", &[], body, &stamp, record, shared);
         }
         Verdict::Deny(denial) => return deny(&denial, &stamp, record, shared),
-        Verdict::Forward { upstream, path, from, allowance, caller } => {
-            (upstream, path[from..].to_owned(), allowance, caller)
+        // Waiting was settled above.
+        Verdict::Wait(_) => return deny(&Denial::no_keys(), &stamp, record, shared),
+        Verdict::Forward { target, path, from, allowance, caller, .. } => {
+            (target, path[from..].to_owned(), allowance, caller)
         }
     };
+    let value = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
+    let key = target.key(&request::facts(&parts.headers), client, value);
     request::rewrite(
         &mut parts.headers,
         &Rewrite {
@@ -104,21 +130,7 @@ pub(super) async fn serve(
         },
     );
     let ended = Arc::new(Notify::new());
-    let most = (!stamp.is_grpc).then_some(rules.limits.body_bytes);
-    let outgoing = Outgoing {
-        is_idempotent: retry::is_idempotent(method.as_str()),
-        is_empty: body.is_end_stream(),
-        path,
-        query: parts.uri.query().map(str::to_owned),
-        host,
-        ended: Arc::clone(&ended),
-        timeout: allowance.timeout,
-        deadline: (allowance.is_callers || body.is_end_stream())
-            .then(|| started + allowance.timeout),
-        is_callers_timeout: allowance.is_callers,
-        attempt_before,
-        is_grpc: stamp.is_grpc,
-    };
+    let most = has_length.then_some(rules.limits.body_bytes);
     // A stream of calls may rest in one direction while the other moves; a plain body may not.
     let activity = Arc::new(Activity::new(started));
     let (idle, answers) = if stamp.is_grpc {
@@ -126,23 +138,55 @@ pub(super) async fn serve(
     } else {
         (rules.timeouts.body_idle, Arc::new(Activity::new(started)))
     };
+    let outgoing = Outgoing {
+        is_idempotent: retry::is_idempotent(method.as_str()) || has_idempotency_key,
+        is_empty: body.is_end_stream(),
+        path,
+        query: parts.uri.query().map(str::to_owned),
+        host,
+        key,
+        ended: Arc::clone(&ended),
+        started,
+        timeout: allowance.timeout,
+        deadline: (allowance.is_callers || body.is_end_stream())
+            .then(|| started + allowance.timeout),
+        is_callers_timeout: allowance.is_callers,
+        attempt_before,
+        is_grpc: stamp.is_grpc,
+        moved: Arc::clone(&activity),
+        idle,
+    };
     let upload_idle = Idle::new(activity, idle);
     let mut upload = Request::new(Upload::new(body, most, ended, upload_idle));
     *upload.method_mut() = method;
     *upload.headers_mut() = parts.headers;
     let mut record = record;
-    match exchange(upload, &outgoing, &upstream, &rules, shared, &mut record).await {
-        Err(denial) => deny(&denial, &stamp, record, shared),
+    let left = (started + allowance.timeout).saturating_duration_since(Instant::now());
+    let mut slot = match Slot::take(&target, priority, left).await {
+        Ok(slot) => slot,
+        Err(why) => {
+            shared.metrics.shed(&why);
+            record.note("regatta.shed", why.name());
+            return deny(&Denial::overloaded(target.name(), &why), &stamp, record, shared);
+        }
+    };
+    match exchange(upload, &outgoing, &target, &rules, shared, &mut record).await {
+        Err(denial) => {
+            let is_late = denial.status() == 504;
+            slot.learn(if is_late { Ending::Overloaded } else { Ending::Ignored });
+            deny(&denial, &stamp, record, shared)
+        }
         Ok(response) => {
+            let is_overloaded = retry::is_unavailable(response.status().as_u16());
+            slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
             let (mut head, body) = response.into_parts();
             head.version = Version::HTTP_2;
             strip(&mut head.headers);
             stamp_headers(&mut head.headers, &stamp, true);
             record.status = head.status.as_u16();
-            Response::from_parts(
-                head,
-                Download::upstream(body, Idle::new(answers, idle), record, shared),
-            )
+            let mut body = Download::upstream(body, Idle::new(answers, idle), idle, record, shared);
+            body.keeps(slot);
+            Response::from_parts(head, body)
         }
     }
 }
@@ -154,7 +198,7 @@ fn refused(
     headers: &HeaderMap,
     body: &Incoming,
     rules: &Rules,
-    is_grpc: bool,
+    has_length: bool,
 ) -> Option<Refusal> {
     if matches!(*method, http::Method::CONNECT | http::Method::TRACE) {
         return Some(Refusal::Method);
@@ -168,6 +212,6 @@ fn refused(
     let length = body.size_hint().exact().or_else(|| {
         headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok())
     });
-    (!is_grpc && length.is_some_and(|length| length > rules.limits.body_bytes))
+    (has_length && length.is_some_and(|length| length > rules.limits.body_bytes))
         .then_some(Refusal::BodyTooLong)
 }

@@ -9,4 +9,6 @@ mod forward;
 mod idle;
 pub(crate) mod pool;
 mod prefixed;
+mod reader;
 mod request;
+mod streams;

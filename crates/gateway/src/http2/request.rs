@@ -26,6 +26,8 @@ pub(super) fn facts(map: &HeaderMap) -> Headers<'_> {
         envoy_timeout: first(ENVOY_TIMEOUT),
         attempt: first("x-envoy-attempt-count"),
         has_forwarding: false,
+        priority: first("priority"),
+        has_idempotency_key: map.contains_key("idempotency-key"),
     }
 }
 
@@ -104,7 +106,26 @@ pub(super) fn rewrite(map: &mut HeaderMap, rewrite: &Rewrite<'_>) {
             set(map, GRPC_TIMEOUT.as_bytes(), format_grpc_timeout(rewrite.timeout).as_bytes());
         }
     } else {
-        set(map, ENVOY_TIMEOUT.as_bytes(), rewrite.timeout.as_millis().to_string().as_bytes());
+        set_timeout(map, rewrite.timeout);
+    }
+}
+
+/// Says how much time is left; not nothing, which would be no request at all.
+pub(super) fn set_timeout(map: &mut HeaderMap, left: Duration) {
+    set(map, ENVOY_TIMEOUT.as_bytes(), left.as_millis().max(1).to_string().as_bytes());
+}
+
+/// Makes one field of the cookies that HTTP/2 may split (RFC 9113, section 8.2.3): HTTP/1.1 knows
+/// one.
+pub(super) fn join_cookies(map: &mut HeaderMap) {
+    let mut all = map.get_all(header::COOKIE).iter();
+    if all.nth(1).is_none() {
+        return;
+    }
+    let values: Vec<&[u8]> =
+        map.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&values.join(&b"; "[..])) {
+        map.insert(header::COOKIE, joined);
     }
 }
 
@@ -181,6 +202,17 @@ mod tests {
         assert_eq!(get("accept"), Some("*/*"));
         assert_eq!(get("grpc-timeout"), Some("2000000u"));
         assert_eq!(get("x-request-id"), Some("r"));
+    }
+
+    #[test]
+    fn cookies_that_were_split_are_one_field_again() {
+        let mut map = HeaderMap::new();
+        for value in ["a=1", "b=2; c=3", "d=4"] {
+            map.append(header::COOKIE, HeaderValue::from_static(value));
+        }
+        join_cookies(&mut map);
+        let all: Vec<_> = map.get_all(header::COOKIE).iter().collect();
+        assert_eq!(all, ["a=1; b=2; c=3; d=4"]);
     }
 
     #[test]

@@ -8,11 +8,13 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::forward;
 use super::prefixed::Prefixed;
+use super::reader::StreamSpawner;
+use super::streams::Streams;
 use crate::shared::Shared;
-use crate::worker::Spawner;
 use crate::worker::buffer::Buffer;
 
 /// A connection without a frame for this long is asked whether it lives, and closed if it is not.
@@ -30,16 +32,20 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 ///
 /// Not cancel safe: dropping breaks the open streams.
 pub(crate) async fn serve(stream: TcpStream, read: Buffer, peer: IpAddr, shared: Arc<Shared>) {
-    let limits = shared.rules.load().limits;
+    let (limits, idle) = {
+        let rules = shared.rules.load();
+        (rules.limits, rules.timeouts.idle)
+    };
+    let streams = Arc::new(Streams::new(Instant::now()));
     let service = {
-        let shared = Arc::clone(&shared);
+        let (shared, streams) = (Arc::clone(&shared), Arc::clone(&streams));
         service_fn(move |request| {
-            let shared = Arc::clone(&shared);
-            async move { Ok::<_, Infallible>(forward::serve(request, peer, &shared).await) }
+            let (shared, open) = (Arc::clone(&shared), streams.open());
+            async move { Ok::<_, Infallible>(forward::serve(request, peer, open, &shared).await) }
         })
     };
     let io = TokioIo::new(Prefixed::new(read, stream));
-    let connection = hyper::server::conn::http2::Builder::new(Spawner)
+    let connection = hyper::server::conn::http2::Builder::new(StreamSpawner)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
@@ -51,7 +57,7 @@ pub(crate) async fn serve(stream: TcpStream, read: Buffer, peer: IpAddr, shared:
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = shared.drain.cancelled() => {
+        () = finish(&streams, idle, &shared) => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
@@ -62,5 +68,13 @@ pub(crate) async fn serve(stream: TcpStream, read: Buffer, peer: IpAddr, shared:
     if let Err(error) = ended {
         // A client that breaks off is an everyday event.
         tracing::debug!(%peer, error = %regatta_core::Chain(&error), "HTTP/2 connection ended");
+    }
+}
+
+/// Ends when the gateway drains, or when the client has had no stream open for long.
+async fn finish(streams: &Streams, idle: Duration, shared: &Shared) {
+    tokio::select! {
+        () = shared.drain.cancelled() => (),
+        () = streams.unused_for(idle) => (),
     }
 }

@@ -1,42 +1,34 @@
 //! Who calls, as a verified token says.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use regatta_auth::{Claims, Reason, Rejection, RequireRole, Verifier, VerifyingKey};
+use regatta_auth::{Claims, Reason, Rejection, RequireRole};
 
 use super::Denial;
 use crate::http1::Headers;
-use crate::{Auth, InvalidSettings};
+use crate::keys::KeyRing;
 
 /// Verifies tokens and turns refusals into answers.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
-    verifier: Verifier,
+    pub(crate) ring: Arc<KeyRing>,
 }
 
 /// A verified caller; its id and roles are visible ASCII and fit into header fields as they are.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(Claims);
 
-impl Authenticator {
-    /// # Errors
-    ///
-    /// [`InvalidSettings::BadAuth`] when the key is too short or a name is empty.
-    pub(crate) fn try_new(auth: &Auth) -> Result<Self, InvalidSettings> {
-        let bad = |error: &dyn std::error::Error| InvalidSettings::BadAuth {
-            reason: regatta_core::Chain(error).to_string(),
-        };
-        let key = VerifyingKey::hs256(&auth.secret).map_err(|error| bad(&error))?;
-        let mut builder = Verifier::builder().key(key);
-        if let Some(issuer) = &auth.issuer {
-            builder = builder.issuer(issuer.as_str());
-        }
-        if let Some(audience) = &auth.audience {
-            builder = builder.audience(audience.as_str());
-        }
-        Ok(Self { verifier: builder.build().map_err(|error| bad(&error))? })
-    }
+/// Why there is no caller.
+#[derive(Debug)]
+pub(crate) enum Unverified {
+    /// The answer to that.
+    Denied(Denial),
+    /// No key is known that could tell; the issuer may have new ones.
+    NeedsKeys(Denial),
+}
 
+impl Authenticator {
     /// The caller; none when no token is sent and none is asked for.
     ///
     /// # Errors
@@ -47,14 +39,26 @@ impl Authenticator {
         headers: &Headers<'_>,
         wall: SystemTime,
         required: bool,
-    ) -> Result<Option<Caller>, Denial> {
+    ) -> Result<Option<Caller>, Unverified> {
         let token = match bearer(headers) {
             Ok(token) => token,
             Err(Rejection::Missing) if !required => return Ok(None),
-            Err(rejection) => return Err(rejected(&rejection)),
+            Err(rejection) => return Err(Unverified::Denied(rejected(&rejection))),
         };
-        let claims = self.verifier.verify(token, wall).map_err(|rejection| rejected(&rejection))?;
-        Ok(Some(Caller(claims)))
+        let verifier = self.ring.verifier();
+        let Some(verifier) = verifier.as_deref() else {
+            return Err(Unverified::NeedsKeys(Denial::no_keys()));
+        };
+        match verifier.verify(token, wall) {
+            Ok(claims) => Ok(Some(Caller(claims))),
+            // Perhaps the issuer signs with a key that it has published since.
+            Err(rejection @ Rejection::Invalid(Reason::UnknownKey | Reason::Algorithm))
+                if self.ring.is_renewable() =>
+            {
+                Err(Unverified::NeedsKeys(rejected(&rejection)))
+            }
+            Err(rejection) => Err(Unverified::Denied(rejected(&rejection))),
+        }
     }
 }
 

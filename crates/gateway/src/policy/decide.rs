@@ -6,16 +6,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use regatta_core::{Code, Problem};
+use regatta_core::{Code, Problem, ServiceName};
 use regatta_resilience::rate_limit;
 
 use super::deadline::{Allowance, allowance};
 use super::ids::{RequestId, Trace};
-use super::rules::Rule;
-use super::{Caller, Denial, Rules};
+use super::rules::{Destination, Rule};
+use super::{Caller, Denial, Rules, Unverified};
 use crate::Access;
 use crate::http1::{Headers, target};
-use crate::upstream::Upstream;
+use crate::upstream::Target;
 
 /// What the rules look at.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,8 @@ pub(crate) struct Plan<'r> {
     pub(crate) rate: Option<rate_limit::Decision>,
     /// The rule, as metrics and logs name it; none for what no rule was asked about.
     pub(crate) route: Option<Arc<str>>,
+    /// The service that the path names, if it is offered.
+    pub(crate) service: Option<ServiceName>,
     pub(crate) verdict: Verdict<'r>,
 }
 
@@ -48,17 +50,58 @@ pub(crate) struct Plan<'r> {
 pub(crate) enum Verdict<'r> {
     /// Goes to a service.
     Forward {
-        upstream: Arc<Upstream>,
+        target: Arc<Target>,
         /// The canonical path; the service gets what begins at `from`.
         path: Cow<'r, str>,
         from: usize,
         allowance: Allowance,
         caller: Option<Caller>,
+        /// Whether it is a call of a listed gRPC service, whose stream has no length.
+        is_grpc_route: bool,
     },
     /// Is answered here: the gateway's own health.
     Health(Health),
     /// Is answered here with an error.
     Deny(Box<Denial>),
+    /// Is decided again once this is settled.
+    Wait(Wait),
+}
+
+/// What must be waited for before a request can be decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The count of this client's requests at all gateways.
+    Limit(Box<str>),
+    /// The issuer's keys: the token is of one that is not known.
+    Keys,
+    /// The findings of the gateway's own health.
+    Health,
+}
+
+/// What a request has waited for already; with it, deciding again counts nothing twice.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) rate: Option<rate_limit::Decision>,
+    pub(crate) keys: bool,
+    pub(crate) health: bool,
+}
+
+/// Why a request goes to no service.
+enum Halt {
+    Deny(Denial),
+    Wait(Wait),
+}
+
+impl From<Denial> for Halt {
+    fn from(denial: Denial) -> Self {
+        Self::Deny(denial)
+    }
+}
+
+impl From<crate::http1::Refusal> for Halt {
+    fn from(refusal: crate::http1::Refusal) -> Self {
+        Self::Deny(refusal.into())
+    }
 }
 
 /// The gateway's own health paths.
@@ -84,6 +127,7 @@ impl Health {
 pub(crate) fn decide<'r>(
     rules: &Rules,
     request: &Request<'r>,
+    settled: &Settled,
     mut random: impl FnMut() -> u64,
 ) -> Plan<'r> {
     let mut wide = || u128::from(random()) << 64 | u128::from(random());
@@ -92,57 +136,81 @@ pub(crate) fn decide<'r>(
         request_id: RequestId::echo_or_make(headers.request_id, &mut wide),
         trace: Trace::pass_or_make(headers.traceparent, || (wide(), wide() as u64)),
         is_grpc: headers.content_type.is_some_and(is_grpc),
-        rate: None,
+        rate: settled.rate,
         route: None,
+        service: None,
         verdict: Verdict::Health(Health::Live),
     };
-    plan.verdict =
-        verdict(rules, request, &mut plan).unwrap_or_else(|denial| Verdict::Deny(Box::new(denial)));
+    plan.verdict = match verdict(rules, request, settled, &mut plan) {
+        Ok(verdict) => verdict,
+        Err(Halt::Deny(denial)) => Verdict::Deny(Box::new(denial)),
+        Err(Halt::Wait(wait)) => Verdict::Wait(wait),
+    };
     plan
 }
 
 fn verdict<'r>(
     rules: &Rules,
     request: &Request<'r>,
+    settled: &Settled,
     plan: &mut Plan<'r>,
-) -> Result<Verdict<'r>, Denial> {
+) -> Result<Verdict<'r>, Halt> {
     let path = target::canonical(request.path)?;
     if let Some(health) = Health::of(&path) {
-        return if matches!(request.method, "GET" | "HEAD") {
-            Ok(Verdict::Health(health))
-        } else {
-            Err(only_get())
-        };
+        if !matches!(request.method, "GET" | "HEAD") {
+            return Err(only_get().into());
+        }
+        if health == Health::Whole && !settled.health {
+            return Err(Halt::Wait(Wait::Health));
+        }
+        return Ok(Verdict::Health(health));
     }
-    if let Some(limiter) = &rules.limiter {
-        let decision = limiter.check(&client_key(request), request.now);
-        plan.rate = Some(decision);
-        if !decision.allowed {
-            return Err(rate_limited(&decision, limiter.window()));
+    if let (Some(limiter), None) = (&rules.limiter, settled.rate) {
+        let client = client_key(request);
+        match limiter.check(&client, request.now) {
+            Some(decision) => plan.rate = Some(decision),
+            None => return Err(Halt::Wait(Wait::Limit(client.name().into()))),
         }
     }
-    let (upstream, from) = rules
-        .upstream(&path, plan.is_grpc)
-        .map_err(|()| Denial::no_service(path[1..].split('/').next().unwrap_or("")))?;
-    let (upstream, from) = (Arc::clone(upstream), from);
+    if let (Some(limiter), Some(decision)) = (&rules.limiter, &plan.rate)
+        && !decision.allowed
+    {
+        return Err(rate_limited(decision, limiter.window()).into());
+    }
+    let destination = rules.destination(&path, plan.is_grpc);
+    let Some(Destination { target, from, is_grpc: is_grpc_route }) = destination else {
+        return Err(Denial::no_service(path[1..].split('/').next().unwrap_or("")).into());
+    };
+    plan.service = Some(target.upstream.name.clone());
     let rule = rules.rule(request.method, &path);
     plan.route = Some(Arc::clone(&rule.name));
-    let caller = authorise(rules, rule, &request.headers, request.wall)?;
-    let time = rule.timeout.or(upstream.timeout).unwrap_or(rules.timeouts.request);
+    let caller = authorise(rules, rule, request, settled)?;
+    let time = rule.timeout.or(target.timeout).unwrap_or(rules.timeouts.request);
     let headers = &request.headers;
     let grpc_timeout = headers.grpc_timeout.filter(|_| plan.is_grpc);
     let allowance = allowance(time, grpc_timeout, headers.envoy_timeout);
     if allowance.timeout.is_zero() {
-        return Err(Denial::timed_out(upstream.name.as_str(), Duration::ZERO));
+        return Err(Denial::timed_out(target.name(), Duration::ZERO).into());
     }
-    Ok(Verdict::Forward { upstream, path, from, allowance, caller })
+    let target = Arc::clone(target);
+    Ok(Verdict::Forward { target, path, from, allowance, caller, is_grpc_route })
 }
 
 /// Who is counted: what `X-Client-ID` says, or the address (R19). The two never share a count.
 #[derive(Hash)]
-enum ClientKey<'r> {
+pub(crate) enum ClientKey<'r> {
     Named(&'r [u8]),
     Address(IpAddr),
+}
+
+impl ClientKey<'_> {
+    /// The client as other gateways know it too.
+    fn name(&self) -> String {
+        match self {
+            Self::Named(id) => format!("id:{}", String::from_utf8_lossy(id)),
+            Self::Address(address) => format!("ip:{address}"),
+        }
+    }
 }
 
 fn client_key<'r>(request: &Request<'r>) -> ClientKey<'r> {
@@ -155,14 +223,21 @@ fn client_key<'r>(request: &Request<'r>) -> ClientKey<'r> {
 fn authorise(
     rules: &Rules,
     rule: &Rule,
-    headers: &Headers<'_>,
-    wall: SystemTime,
-) -> Result<Option<Caller>, Denial> {
+    request: &Request<'_>,
+    settled: &Settled,
+) -> Result<Option<Caller>, Halt> {
     let Some(authenticator) = &rules.authenticator else { return Ok(None) };
     if rule.access == Access::None {
         return Ok(None);
     }
-    let caller = authenticator.verify(headers, wall, rule.access == Access::Required)?;
+    let required = rule.access == Access::Required;
+    let caller = match authenticator.verify(&request.headers, request.wall, required) {
+        Ok(caller) => caller,
+        Err(Unverified::NeedsKeys(_)) if !settled.keys => return Err(Halt::Wait(Wait::Keys)),
+        Err(Unverified::NeedsKeys(denial) | Unverified::Denied(denial)) => {
+            return Err(denial.into());
+        }
+    };
     if let (Some(caller), Some(roles)) = (&caller, &rule.roles) {
         caller.check(roles)?;
     }

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use regatta_core::{Code, Problem};
+use regatta_resilience::concurrency::Rejected;
+use regatta_traffic::cluster::PickError;
+
+use super::whole_seconds;
 
 /// An error answer of the gateway's own: a problem, and the header fields that belong to it.
 #[derive(Clone, Debug)]
@@ -55,13 +59,40 @@ impl Denial {
         .map(|problem| problem.with_code("unknown_service"))
     }
 
-    pub(crate) fn no_instance(service: &str) -> Self {
+    pub(crate) fn no_instance(service: &str, why: &PickError) -> Self {
+        let wait = why.retry_after().map_or(1, |wait| whole_seconds(wait).clamp(1, 3600));
         Self::new(Problem::of(
             Code::Unavailable,
             format!("`{service}` has no healthy instance now; try again"),
         ))
-        .map(|problem| problem.with_code("no_healthy_instance"))
-        .with("Retry-After", "1")
+        .map(|problem| problem.with_code("no_healthy_instance").with_member("reason", why.name()))
+        .with("Retry-After", wait.to_string())
+    }
+
+    pub(crate) fn overloaded(service: &str, why: &Rejected) -> Self {
+        let detail = format!("too many requests to `{service}` are in flight; try again");
+        Self::new(Problem::of(Code::Unavailable, detail))
+            .map(|problem| problem.with_code("overloaded").with_member("reason", why.name()))
+            .with("Retry-After", "1")
+    }
+
+    pub(crate) fn no_keys() -> Self {
+        let detail = "the keys of the issuer are not known yet; try again".into();
+        Self::new(Problem::of(Code::Unavailable, detail))
+            .map(|problem| problem.with_code("keys_unavailable"))
+            .with("Retry-After", "1")
+    }
+
+    pub(crate) fn head_too_slow() -> Self {
+        let detail = "the request's head did not come in time; send it without pauses".into();
+        Self::new(Problem::new(408, "head_too_slow", "Request timeout", detail))
+    }
+
+    pub(crate) fn too_many_connections() -> Self {
+        let detail = "all connections of this gateway are taken; try again".into();
+        Self::new(Problem::of(Code::Unavailable, detail))
+            .map(|problem| problem.with_code("too_many_connections"))
+            .with("Retry-After", "1")
     }
 
     pub(crate) fn body_too_slow() -> Self {

@@ -1,14 +1,18 @@
 //! What the gateway decides about a request, as rules without I/O.
 
+mod counter;
 pub(crate) mod deadline;
+pub(crate) use counter::Counter;
 mod denial;
 pub(crate) mod forwarded;
 pub(crate) mod ids;
 pub(crate) use denial::Denial;
 mod caller;
-pub(crate) use caller::{Authenticator, Caller};
+pub(crate) use caller::{Authenticator, Caller, Unverified};
+mod priority;
+pub(crate) use priority::priority;
 mod rules;
 pub(crate) use rules::Rules;
 mod decide;
-pub(crate) use decide::{Health, Plan, Request, Verdict, decide, whole_seconds};
+pub(crate) use decide::{Health, Plan, Request, Settled, Verdict, Wait, decide, whole_seconds};
 pub(crate) mod number;

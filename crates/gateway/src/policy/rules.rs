@@ -5,24 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_auth::RequireRole;
-use regatta_resilience::rate_limit::{self, SlidingWindow};
 use regatta_traffic::route::{Found, Table};
 
-use super::Authenticator;
-use crate::upstream::Upstream;
-use crate::{Access, InvalidSettings, Limits, Network, Resilience, Settings, Timeouts};
+use super::{Authenticator, Counter};
+use crate::keys::KeyRing;
+use crate::upstream::{Target, Upstream};
+use crate::{Access, InvalidSettings, Limits, Network, RateLimit, Settings, Timeouts};
 
 /// What requests are decided by.
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
-    pub(crate) resilience: Resilience,
     pub(crate) trusted: Vec<Network>,
-    pub(crate) limiter: Option<SlidingWindow>,
+    pub(crate) limiter: Option<Counter>,
     pub(crate) authenticator: Option<Authenticator>,
-    services: HashMap<Box<str>, Arc<Upstream>>,
-    grpc: HashMap<Box<str>, Arc<Upstream>>,
+    services: HashMap<Box<str>, Arc<Target>>,
+    grpc: HashMap<Box<str>, Arc<Target>>,
+    /// What the limiter was made of.
+    rate_limit: Option<RateLimit>,
     routes: Table<Rule>,
     default: Rule,
 }
@@ -39,7 +40,8 @@ pub(crate) struct Rule {
 }
 
 impl Rules {
-    /// Compiles the settings over the upstreams of their services, by name.
+    /// Compiles the settings over the upstreams of their services, by name. What the rules before
+    /// have counted and learnt goes on counting where its settings are the same.
     ///
     /// # Errors
     ///
@@ -47,6 +49,7 @@ impl Rules {
     pub(crate) fn compile(
         settings: &Settings,
         upstreams: &BTreeMap<String, Arc<Upstream>>,
+        before: Option<&Self>,
     ) -> Result<Self, InvalidSettings> {
         settings.validate()?;
         let mut routes = Table::builder();
@@ -66,17 +69,33 @@ impl Rules {
         let (mut services, mut grpc) = (HashMap::new(), HashMap::new());
         for service in &settings.services {
             let Some(upstream) = upstreams.get(service.name.as_str()) else { continue };
-            services.insert(service.name.as_str().into(), Arc::clone(upstream));
+            let known = before.and_then(|rules| rules.services.get(service.name.as_str()));
+            let upstream = Arc::clone(upstream);
+            let target = Target::new(upstream, service, settings, known.map(|known| &**known));
+            let target = Arc::new(target);
             for name in &service.grpc {
-                grpc.insert(name.as_str().into(), Arc::clone(upstream));
+                grpc.insert(name.as_str().into(), Arc::clone(&target));
             }
+            services.insert(service.name.as_str().into(), target);
         }
-        let limiter = settings.rate_limit.map(|limit| {
-            let limiter = rate_limit::Settings::new(limit.requests.get(), limit.window)
-                .with_max_bytes(limit.max_bytes);
-            SlidingWindow::try_new(limiter)
-                .map_err(|error| InvalidSettings::BadRateLimit { reason: error.to_string() })
-        });
+        let same_limit = before.filter(|rules| rules.rate_limit == settings.rate_limit);
+        let limiter = match settings.rate_limit {
+            None => None,
+            Some(limit) => {
+                let kept = same_limit.and_then(|rules| rules.limiter.as_ref());
+                Some(Counter::try_new(limit, settings.shared_limit.as_ref(), kept)?)
+            }
+        };
+        let known_ring = before.and_then(|rules| rules.authenticator.as_ref());
+        let authenticator = match &settings.auth {
+            None => None,
+            Some(auth) => Some(Authenticator {
+                ring: match known_ring.filter(|known| known.ring.serves(auth)) {
+                    Some(known) => Arc::clone(&known.ring),
+                    None => Arc::new(KeyRing::try_new(auth)?),
+                },
+            }),
+        };
         let default = Rule {
             name: "default".into(),
             access: settings.default_access,
@@ -86,10 +105,10 @@ impl Rules {
         Ok(Self {
             limits: settings.limits,
             timeouts: settings.timeouts,
-            resilience: settings.resilience,
             trusted: settings.trusted_hops.clone(),
-            limiter: limiter.transpose()?,
-            authenticator: settings.auth.as_ref().map(Authenticator::try_new).transpose()?,
+            limiter,
+            authenticator,
+            rate_limit: settings.rate_limit,
             services,
             grpc,
             routes: routes.build(),
@@ -107,19 +126,34 @@ impl Rules {
         if let Found::Rule(_, rule) = found { rule } else { &self.default }
     }
 
-    /// The service of a canonical path and the part of the path that it gets.
-    ///
-    /// `/user-service/users/1` is `/users/1` at `user-service`. A gRPC path of a listed gRPC service
-    /// needs no service in front and is passed on whole.
-    pub(crate) fn upstream(
-        &self,
-        path: &str,
-        is_grpc: bool,
-    ) -> Result<(&Arc<Upstream>, usize), ()> {
-        let first = path[1..].split('/').next().unwrap_or("");
-        if is_grpc && let Some(upstream) = self.grpc.get(first) {
-            return Ok((upstream, 0));
+    /// The service of a canonical path.
+    pub(crate) fn destination(&self, path: &str, is_grpc: bool) -> Option<Destination<'_>> {
+        let mut segments = path[1..].split('/');
+        let first = segments.next().unwrap_or("");
+        if is_grpc && let Some(target) = self.grpc.get(first) {
+            return Some(Destination { target, from: 0, is_grpc: true });
         }
-        self.services.get(first).map(|upstream| (upstream, first.len() + 1)).ok_or(())
+        let target = self.services.get(first)?;
+        let is_listed = |name: &str| target.grpc.iter().any(|listed| listed == name);
+        let is_grpc = is_grpc && segments.next().is_some_and(is_listed);
+        Some(Destination { target, from: first.len() + 1, is_grpc })
     }
+
+    /// The services, by name.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.services.values()
+    }
+}
+
+/// Where a path leads.
+///
+/// `/user-service/users/1` is `/users/1` at `user-service`. A gRPC path of a listed gRPC service
+/// needs no service in front and is passed on whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Destination<'t> {
+    pub(crate) target: &'t Arc<Target>,
+    /// Where the part of the path begins that the service gets.
+    pub(crate) from: usize,
+    /// Whether it is a call of a gRPC service that is listed, not only one that says so.
+    pub(crate) is_grpc: bool,
 }

@@ -1,53 +1,57 @@
-//! Changes of breakers, announced in the log and counted.
+//! Changes of a service's instances, announced in the log and counted.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
-use regatta_core::{InstanceId, ServiceName};
-use regatta_resilience::breaker::{Change, State};
+use regatta_core::ServiceName;
+use regatta_resilience::breaker::State;
+use regatta_traffic::cluster::{Event, What};
 
-/// How often the breakers of a service's instances went into each state.
+/// How often something changed about a service's instances.
 ///
 /// Counted by service, not by instance, so that instances which come and go make no series; the
 /// log names them.
 #[derive(Debug)]
-pub(crate) struct BreakerChanges {
+pub(crate) struct Changes {
     pub(crate) service: ServiceName,
-    opened: AtomicU64,
-    half_opened: AtomicU64,
-    closed: AtomicU64,
+    /// By kind and new state; changes are rare, so a lock is cheap.
+    counts: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }
 
-impl BreakerChanges {
+impl Changes {
     pub(crate) fn new(service: ServiceName) -> Self {
-        let none = AtomicU64::default;
-        Self { service, opened: none(), half_opened: none(), closed: none() }
+        let states = [State::Closed, State::HalfOpen, State::Open];
+        let counts = states.map(|state| (("breaker", state.name()), 0)).into();
+        Self { service, counts: Mutex::new(counts) }
     }
 
-    /// How often a breaker went into this state.
-    pub(crate) fn count(&self, to: State) -> u64 {
-        self.counter(to).load(Ordering::Relaxed)
+    /// Each kind and new state with how often it came.
+    pub(crate) fn counts(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn announce(&self, instance: &InstanceId, address: SocketAddr, change: Change) {
-        self.counter(change.to).fetch_add(1, Ordering::Relaxed);
-        let (service, instance) = (&self.service, instance.as_str());
-        let (from, to) = (change.from.name(), change.to.name());
-        match change.to {
-            State::Open => {
-                tracing::warn!(%service, %instance, %address, from, to, "circuit breaker opened");
+    pub(super) fn announce(&self, event: &Event<'_>) {
+        let service = &self.service;
+        let instance = event.instance.map_or("", |instance| instance.id.as_str());
+        let address = event.instance.map(|it| it.endpoint.to_string()).unwrap_or_default();
+        match &event.what {
+            What::Breaker(change) => {
+                let (from, to) = (change.from.name(), change.to.name());
+                self.count("breaker", to);
+                if change.to == State::Open {
+                    tracing::warn!(%service, instance, address, from, to, "circuit breaker opened");
+                } else {
+                    tracing::info!(%service, instance, address, from, to, "circuit breaker changed");
+                }
             }
-            State::HalfOpen | State::Closed => {
-                tracing::info!(%service, %instance, %address, from, to, "circuit breaker changed");
+            other => {
+                tracing::info!(%service, instance, address, change = ?other, "instance changed")
             }
         }
     }
 
-    fn counter(&self, state: State) -> &AtomicU64 {
-        match state {
-            State::Open => &self.opened,
-            State::HalfOpen => &self.half_opened,
-            State::Closed => &self.closed,
-        }
+    fn count(&self, kind: &'static str, to: &'static str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((kind, to)).or_default() += 1;
     }
 }

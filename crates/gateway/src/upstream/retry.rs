@@ -1,26 +1,10 @@
-//! What may be sent again (RFC 9110, section 9.2.2).
+//! What an answer, or none, says about sending a request again.
 
-/// How an attempt ended without an answer for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failed {
-    /// No byte of the request was sent.
-    Unsent,
-    /// The connection broke before a byte of the answer came.
-    NoAnswer,
-    /// The answer says that the upstream cannot serve now: 502, 503 or 504.
-    Unavailable,
-}
+use std::time::{Duration, SystemTime};
 
-/// Whether a request may be sent again; the budget is asked last, by the caller.
-///
-/// `is_replayable`: its body, if any, is still at hand, or untouched.
-pub(crate) fn may_retry(is_idempotent: bool, is_replayable: bool, failed: Failed) -> bool {
-    match failed {
-        Failed::Unsent => is_replayable,
-        Failed::NoAnswer | Failed::Unavailable => is_replayable && is_idempotent,
-    }
-}
+pub(crate) use regatta_resilience::retry::Failure;
 
+/// Whether doing it twice is as good as once (RFC 9110, section 9.2.2).
 pub(crate) fn is_idempotent(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE")
 }
@@ -30,26 +14,28 @@ pub(crate) fn is_unavailable(status: u16) -> bool {
     matches!(status, 502..=504)
 }
 
+/// How long `Retry-After` asks to wait, in seconds or until a date (RFC 9110, section 10.2.3).
+/// What cannot be read counts for nothing.
+pub(crate) fn retry_after(value: &[u8], wall: SystemTime) -> Option<Duration> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    Some(at.duration_since(wall).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_sent_may_be_sent_by_any_method() {
-        assert!(may_retry(is_idempotent("POST"), true, Failed::Unsent));
-        assert!(may_retry(is_idempotent("GET"), true, Failed::Unsent));
-        assert!(!may_retry(is_idempotent("POST"), false, Failed::Unsent));
-    }
-
-    #[test]
-    fn what_may_have_been_done_is_repeated_only_if_twice_is_as_good_as_once() {
-        for failed in [Failed::NoAnswer, Failed::Unavailable] {
-            assert!(may_retry(is_idempotent("GET"), true, failed));
-            assert!(may_retry(is_idempotent("PUT"), true, failed));
-            assert!(!may_retry(is_idempotent("POST"), true, failed));
-            assert!(!may_retry(is_idempotent("PATCH"), true, failed));
-            assert!(!may_retry(is_idempotent("PUT"), false, failed));
-            assert!(!may_retry(is_idempotent("BREW"), true, failed));
+    fn only_methods_that_are_safe_to_repeat_are_idempotent() {
+        for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"] {
+            assert!(is_idempotent(method), "{method}");
+        }
+        for method in ["POST", "PATCH", "BREW", "get"] {
+            assert!(!is_idempotent(method), "{method}");
         }
     }
 
@@ -57,5 +43,17 @@ mod tests {
     fn only_answers_of_a_server_that_cannot_serve_are_repeated() {
         let repeated: Vec<u16> = (100..600).filter(|status| is_unavailable(*status)).collect();
         assert_eq!(repeated, [502, 503, 504]);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let read = |text: &str| retry_after(text.as_bytes(), wall);
+        assert_eq!(read(" 120 "), Some(Duration::from_secs(120)));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:47 GMT"), Some(Duration::from_secs(10)));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:07 GMT"), Some(Duration::ZERO));
+        for text in ["soon", "-1", "", "1.5"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_core::Instance;
-use regatta_discovery::Watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Upstream;
@@ -21,10 +21,10 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Cancel safety
 ///
 /// Cancel safe: the upstream keeps what it has.
-pub(crate) async fn begin(upstream: &Upstream, watch: &Watch, timeout: Duration) {
-    let known = watch.current();
-    let set = if known.is_known() { known } else { watch.first(timeout).await };
-    upstream.replace(addresses(&set.instances).await);
+pub(crate) async fn begin(upstream: &Upstream, timeout: Duration) {
+    let known = upstream.watch.current();
+    let set = if known.is_known() { known } else { upstream.watch.first(timeout).await };
+    upstream.replace(addresses(&set.instances).await, Instant::now().into_std());
 }
 
 /// Keeps the upstream's instances as the registry last knew them, until the stop.
@@ -32,7 +32,8 @@ pub(crate) async fn begin(upstream: &Upstream, watch: &Watch, timeout: Duration)
 /// # Cancel safety
 ///
 /// Cancel safe: the upstream keeps the last set.
-pub(crate) async fn follow(upstream: Arc<Upstream>, mut watch: Watch, stop: CancellationToken) {
+pub(crate) async fn follow(upstream: Arc<Upstream>, stop: CancellationToken) {
+    let mut watch = upstream.watch.clone();
     let mut set = watch.current();
     loop {
         let has_names =
@@ -44,7 +45,7 @@ pub(crate) async fn follow(upstream: Arc<Upstream>, mut watch: Watch, stop: Canc
         }
         // A list of names of which none resolves says that the resolver is away.
         if seen > 0 || listed == 0 {
-            upstream.replace(found);
+            upstream.replace(found, Instant::now().into_std());
         }
         let again = async {
             if has_names {

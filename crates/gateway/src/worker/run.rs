@@ -128,9 +128,7 @@ fn connect(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
         None => {
             shared.metrics.connection_refused();
             // Whoever does not read this is closed all the same.
-            let answer = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
-                           Content-Length: 0\r\nConnection: close\r\n\r\n";
-            _ = stream.try_write(answer);
+            _ = stream.try_write(&http1::too_many_connections(peer, shared));
         }
     }
 }

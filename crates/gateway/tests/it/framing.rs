@@ -165,3 +165,20 @@ async fn a_body_cut_off_by_the_service_is_cut_off_for_the_client() {
         assert!(text.contains("half") && !text.contains("\r\n0\r\n"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_head_that_does_not_come_in_time_is_408_and_counted() {
+    let mut settings = settings();
+    settings.timeouts.header_read = std::time::Duration::from_millis(100);
+    let gateway = start(settings, &[]).await;
+    let mut wire = Wire::connect(gateway.addr).await;
+    wire.send("GET /a/x HTTP/1.1\r\nHost:").await;
+    let answer = wire.message().await.unwrap();
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (408, Some("head_too_slow")));
+    assert!(wire.rest().await.is_empty());
+    let counted = async {
+        let line = "http_response_status_code=\"408\"} 1";
+        while !get(gateway.admin, "/metrics").await.text().contains(line) {}
+    };
+    tokio::time::timeout(crate::support::LIMIT, counted).await.unwrap();
+}

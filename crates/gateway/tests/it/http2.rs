@@ -215,3 +215,95 @@ async fn a_body_that_stops_coming_is_given_up_in_either_direction() {
     let response = tokio::time::timeout(LIMIT, client.send_request(request)).await.unwrap();
     assert_eq!(response.unwrap().status(), 408);
 }
+
+#[tokio::test]
+async fn cookies_reach_an_http_1_service_in_one_field() {
+    let mut service = echo().await;
+    let gateway = start(settings(), &[service.addr]).await;
+    let mut client = client(gateway.addr).await;
+    let request = Request::get("http://shop/a/x").header("cookie", "a=1").header("cookie", "b=2");
+    let response = send(&mut client, request.body(Full::default()).unwrap()).await;
+    assert_eq!(response.status(), 200);
+    let seen = service.request().await;
+    let cookies: Vec<_> = seen.fields.iter().filter(|(name, _)| name == "cookie").collect();
+    assert_eq!(cookies, [&("cookie".to_owned(), "a=1; b=2".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_content_type_alone_lifts_no_limit_from_a_body() {
+    let service = grpc_service(Duration::ZERO).await;
+    let mut settings = settings();
+    settings.limits.body_bytes = 10;
+    settings.services[0].grpc = vec!["pkg.Greeter".into()];
+    let gateway = start(settings, &[service]).await;
+    let mut client = client(gateway.addr).await;
+    for (path, status) in
+        [("/pkg.Greeter/Hi", "0"), ("/a/pkg.Greeter/Hi", "0"), ("/a/up/load", "8")]
+    {
+        let request = grpc(path).body(Full::from("x".repeat(11))).unwrap();
+        let response = send(&mut client, request).await;
+        let (head, body) = response.into_parts();
+        let trailers = body.collect().await.unwrap().trailers().cloned().unwrap_or_default();
+        let found = head.headers.get("grpc-status").or(trailers.get("grpc-status")).unwrap();
+        assert_eq!(found, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_streams_is_closed_though_it_answers_pings() {
+    let mut settings = settings();
+    settings.timeouts.idle = Duration::from_millis(100);
+    let gateway = start(settings, &[]).await;
+    let stream = TcpStream::connect(gateway.addr).await.unwrap();
+    let io = TokioIo::new(stream);
+    let (_sender, connection) =
+        hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), io)
+            .await
+            .unwrap();
+    // The connection's task answers pings; it ends when the gateway says good-bye.
+    tokio::time::timeout(LIMIT, connection).await.expect("is closed").unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_a_stream_loses_it() {
+    let long = Box::leak(
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n{}", "x".repeat(4_000_000))
+            .into_boxed_str(),
+    );
+    let service = answering(long).await;
+    let mut settings = settings();
+    settings.timeouts.body_idle = Duration::from_millis(200);
+    let gateway = start(settings, &[service.addr]).await;
+    let mut client = client(gateway.addr).await;
+    let request = Request::get("http://shop/a/x").body(Full::default()).unwrap();
+    let response = send(&mut client, request).await;
+    // Nothing is read, so the window fills; the metrics tell when the gateway has given up.
+    let given_up = async {
+        loop {
+            let metrics = crate::support::get(gateway.admin, "/metrics").await.text();
+            let counted =
+                |line: &str| line.contains("_count{service=\"a\"") && line.ends_with(" 1");
+            if metrics.lines().any(counted) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, given_up).await.unwrap();
+    assert!(response.into_body().collect().await.is_err(), "the stream was reset");
+    let again = Request::get("http://shop/health/live").body(Full::default()).unwrap();
+    assert_eq!(send(&mut client, again).await.status(), 200, "the connection goes on");
+}
+
+#[tokio::test]
+async fn an_upload_that_the_service_does_not_take_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut settings = settings();
+    settings.timeouts.body_idle = Duration::from_millis(200);
+    settings.timeouts.request = Duration::from_millis(500);
+    let gateway = start(settings, &[address]).await;
+    let mut client = client(gateway.addr).await;
+    // The system accepts the connection and buffers some; nobody reads.
+    let request = Request::post("http://shop/a/x").body(Full::from("x".repeat(9 << 20))).unwrap();
+    assert_eq!(send(&mut client, request).await.status(), 504);
+}

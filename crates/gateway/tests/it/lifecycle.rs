@@ -47,6 +47,7 @@ async fn connections_over_the_limit_are_turned_away() {
             if let Some(answer) = wire.head().await
                 && answer.status == 503
             {
+                assert_eq!(answer.field("content-type"), Some("application/problem+json"));
                 return;
             }
         }

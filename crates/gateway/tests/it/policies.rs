@@ -177,7 +177,7 @@ async fn health_is_the_gateways_own_and_metrics_are_on_the_admin_listener() {
     for line in [
         "http_server_request_duration_seconds_count{service=\"a\",http_route=\"default\",\
          http_request_method=\"GET\",http_response_status_code=\"200\"} 1",
-        "http_server_request_duration_seconds_count{service=\"\",http_route=\"/a/users/*\",\
+        "http_server_request_duration_seconds_count{service=\"a\",http_route=\"/a/users/*\",\
          http_request_method=\"GET\",http_response_status_code=\"401\"} 1",
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");

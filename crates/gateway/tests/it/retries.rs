@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{
-    Message, Wire, answering, ask, echo, get, nobody, ok, settings, start, upstream,
+    Message, Wire, answering, ask, echo, get, get_with, nobody, ok, settings, start, upstream,
 };
 
 const DOWN: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown";
@@ -97,12 +97,61 @@ async fn a_breaker_keeps_requests_from_an_instance_that_fails() {
 }
 
 #[tokio::test]
-async fn without_another_instance_the_answer_is_passed_on() {
+async fn the_only_instance_is_asked_once_more_and_then_its_answer_is_passed_on() {
     let mut down = answering(DOWN).await;
     let gateway = start(settings(), &[down.addr]).await;
     let answer = get(gateway.addr, "/a/x").await;
     assert_eq!((answer.status, answer.text().as_str()), (503, "down"));
+    assert_eq!(down.unseen(), 2);
+}
+
+#[tokio::test]
+async fn a_service_that_asks_for_a_long_wait_is_not_asked_again() {
+    let busy = "HTTP/1.1 503 Busy\r\nRetry-After: 30\r\nContent-Length: 4\r\n\r\nbusy";
+    let mut down = answering(busy).await;
+    let gateway = start(settings(), &[down.addr]).await;
+    let answer = get(gateway.addr, "/a/x").await;
+    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("30")));
     assert_eq!(down.unseen(), 1);
+    let metrics = get(gateway.admin, "/metrics").await.text();
+    let line = "regatta_gateway_retries_stopped_total{reason=\"retry_after\"} 1";
+    assert!(metrics.lines().any(|own| own == line), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_post_with_an_idempotency_key_may_be_sent_twice() {
+    let (mut down, mut service) = (answering(DOWN).await, echo().await);
+    let gateway = start(settings(), &[down.addr, service.addr]).await;
+    let keyed = POST.replace("\r\n\r\n", "\r\nIdempotency-Key: k\r\n\r\n");
+    for _ in 0..2 {
+        assert_eq!(ask(gateway.addr, &keyed).await.status, 200);
+    }
+    assert!(down.unseen() >= 1);
+    assert_eq!(service.unseen(), 2);
+}
+
+#[tokio::test]
+async fn a_hop_that_serves_a_retry_does_not_retry() {
+    let mut down = answering(DOWN).await;
+    let mut settings = settings();
+    settings.trusted_hops = vec!["127.0.0.1".parse().unwrap()];
+    let gateway = start(settings, &[down.addr]).await;
+    let again = "x-envoy-attempt-count: 2\r\n";
+    assert_eq!(get_with(gateway.addr, "/a/x", again).await.status, 503);
+    assert_eq!(down.unseen(), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_takes_too_long_is_given_up_for_another_instance() {
+    let (mut slow, service) =
+        (upstream(Arc::new(|_, _: &Message| (Vec::new(), false))).await, echo().await);
+    let mut settings = settings();
+    settings.traffic.retry.try_timeout = Some(std::time::Duration::from_millis(50));
+    let gateway = start(settings, &[slow.addr, service.addr]).await;
+    for _ in 0..2 {
+        assert_eq!(get(gateway.addr, "/a/x").await.status, 200);
+    }
+    assert!(slow.unseen() >= 1);
 }
 
 #[tokio::test]
@@ -121,7 +170,8 @@ async fn retries_stay_within_the_budget() {
         services.push(service);
     }
     let mut settings = settings();
-    settings.resilience.failure_threshold = std::num::NonZeroU32::new(10_000).unwrap();
+    let cluster = &mut settings.traffic.cluster;
+    (cluster.breaker, cluster.service_breaker, cluster.outlier) = (None, None, None);
     let gateway = start(settings, &addresses).await;
     for _ in 0..100 {
         get(gateway.addr, "/a/x").await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use regatta_core::{Instance, Secret};
 use regatta_discovery::StaticRegistry;
 use regatta_gateway::{Auth, Gateway, Service, Settings};
+use regatta_traffic::balance::Strategy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -43,6 +44,8 @@ pub(crate) fn settings() -> Settings {
     settings.rate_limit = None;
     settings.services = vec![Service::new("a".parse().unwrap())];
     settings.timeouts.drain = Duration::from_secs(5);
+    // In turn, so that tests know who is asked.
+    settings.traffic.cluster.balance = Strategy::RoundRobin;
     settings
 }
 

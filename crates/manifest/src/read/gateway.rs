@@ -6,7 +6,10 @@ use std::num::NonZeroU16;
 use regatta_yaml::{Fields, Mark, Node, Problem};
 
 use super::scalars;
-use crate::{AccessLog, Auth, Gateway, Limits, PerClient, Requirement, Route, Timeouts};
+use super::traffic::traffic;
+use crate::{
+    AccessLog, Auth, Gateway, Keys, Limits, OnOutage, PerClient, Requirement, Route, Timeouts,
+};
 
 /// The gateway with the places of what is checked against the rest.
 #[derive(Default)]
@@ -58,6 +61,9 @@ pub(super) fn gateway(node: Option<&Node>, problems: &mut Vec<Problem>) -> Place
     if let Some(node) = fields.take("retries") {
         gateway.retries = scalars::number(node, "gateway.retries", (0, 3), problems);
     }
+    if let Some(node) = fields.take("traffic") {
+        gateway.traffic = traffic(node, "gateway.traffic", problems);
+    }
     if let Some(node) = fields.take("trusted_hops") {
         gateway.trusted_hops = scalars::items(node, "gateway.trusted_hops", problems, hop);
     }
@@ -98,10 +104,50 @@ fn auth(node: &Node, problems: &mut Vec<Problem>) -> Option<Auth> {
     let default = fields
         .take("default")
         .and_then(|node| scalars::choice(node, "gateway.auth.default", &REQUIREMENTS, problems));
+    let keys = fields.take("keys").and_then(|node| keys(node, problems));
+    let secret = fields
+        .take("secret")
+        .and_then(|node| scalars::boolean(node, "gateway.auth.secret", problems));
+    if secret == Some(false) && keys.is_none() {
+        let message = "gateway.auth: without the secret nothing verifies a token; write \
+                       `keys: { file: keys.json }` or `secret: true`";
+        problems.push(Problem::new(node.mark, message));
+    }
     fields.finish(problems);
+    let secret = secret.unwrap_or(keys.is_none());
     let default = default.unwrap_or(Requirement::Optional);
     // Without an issuer the manifest is refused anyway; rules shall not be blamed for that too.
-    Some(Auth { issuer: issuer.unwrap_or_default(), audience, default })
+    Some(Auth { issuer: issuer.unwrap_or_default(), audience, default, keys, secret })
+}
+
+/// Where the issuer's public keys are: a file or a URL.
+fn keys(node: &Node, problems: &mut Vec<Problem>) -> Option<Keys> {
+    let mut fields = Fields::of(node, "gateway.auth.keys", problems);
+    let file = fields.take("file");
+    let url = fields.take("url");
+    fields.finish(problems);
+    match (file, url) {
+        (Some(node), None) => {
+            let file = scalars::text(node, "gateway.auth.keys.file", problems)?;
+            Some(Keys::File(file.into()))
+        }
+        (None, Some(node)) => {
+            let name = "gateway.auth.keys.url";
+            let url = scalars::text(node, name, problems)?;
+            if url.starts_with("https://") || url.starts_with("http://") {
+                return Some(Keys::Url(url));
+            }
+            let message = format!("{name}: `{url}` is not a URL of HTTP; begin it with https://");
+            problems.push(Problem::new(node.mark, message));
+            None
+        }
+        _ => {
+            let message = "gateway.auth.keys: write one of { file: keys.json } and \
+                           { url: https://issuer/.well-known/jwks.json }";
+            problems.push(Problem::new(node.mark, message));
+            None
+        }
+    }
 }
 
 fn limits(node: &Node, problems: &mut Vec<Problem>) -> Limits {
@@ -114,6 +160,32 @@ fn limits(node: &Node, problems: &mut Vec<Problem>) -> Limits {
             _ => scalars::parsed(node, name, "a rate such as 60/min", problems)
                 .map(PerClient::AtMost),
         };
+    }
+    if let Some(node) = fields.take("burst") {
+        let name = "gateway.limits.burst";
+        limits.burst = scalars::number(node, name, (1, 1_000_000), problems);
+        if let (Some(burst), Some(PerClient::AtMost(rate))) = (limits.burst, limits.per_client)
+            && burst > rate.count.get()
+        {
+            let message = format!(
+                "{name}: `{burst}` is more than per_client allows; use 1 to {}",
+                rate.count
+            );
+            problems.push(Problem::new(node.mark, message));
+        }
+    }
+    if let Some(node) = fields.take("url") {
+        limits.url = redis(node, "gateway.limits.url", problems);
+    }
+    if let Some(node) = fields.take("on_outage") {
+        let choices =
+            [("admit", OnOutage::Admit), ("refuse", OnOutage::Refuse), ("count", OnOutage::Count)];
+        limits.on_outage = scalars::choice(node, "gateway.limits.on_outage", &choices, problems);
+        if limits.url.is_none() {
+            let message = "gateway.limits.on_outage: nothing is shared; write `url: redis://HOST` \
+                           or remove it";
+            problems.push(Problem::new(node.mark, message));
+        }
     }
     for (key, place, most) in [
         ("connections", &mut limits.connections, 1_000_000),
@@ -136,6 +208,16 @@ fn limits(node: &Node, problems: &mut Vec<Problem>) -> Limits {
     }
     fields.finish(problems);
     limits
+}
+
+fn redis(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<String> {
+    let url = scalars::text(node, name, problems)?;
+    if url.starts_with("redis://") || url.starts_with("rediss://") {
+        return Some(url);
+    }
+    let message = format!("{name}: `{url}` is not a URL of Redis; write redis://HOST[:PORT]");
+    problems.push(Problem::new(node.mark, message));
+    None
 }
 
 fn timeouts(node: &Node, problems: &mut Vec<Problem>) -> Timeouts {

@@ -3,6 +3,7 @@
 mod gateway;
 mod scalars;
 mod service;
+mod traffic;
 
 use std::net::SocketAddr;
 

@@ -6,6 +6,7 @@ use regatta_core::ServiceName;
 use regatta_yaml::{Fields, Key, Mark, Node, Problem, Scalar, Value};
 
 use super::scalars;
+use super::traffic::traffic;
 use crate::{Health, Run, Service, Version};
 
 /// A service with the places of what is checked against other services.
@@ -127,10 +128,11 @@ fn service(
     let timeout_name = fields.name("timeout");
     let timeout =
         fields.take("timeout").and_then(|node| scalars::duration(node, &timeout_name, problems));
+    let traffic_name = fields.name("traffic");
+    let traffic = fields.take("traffic").map(|node| traffic(node, &traffic_name, problems));
     let register_name = fields.name("register");
-    let register = fields
-        .take("register")
-        .and_then(|node| scalars::boolean(node, &register_name, problems));
+    let register =
+        fields.take("register").and_then(|node| scalars::boolean(node, &register_name, problems));
     let health_name = fields.name("health");
     let health = fields.take("health").and_then(|node| health(node, &health_name, problems));
     fields.finish(problems);
@@ -149,6 +151,7 @@ fn service(
         port: port.and_then(NonZeroU16::new),
         grpc: grpc.iter().map(|(name, _)| name.clone()).collect(),
         timeout,
+        traffic: traffic.unwrap_or_default(),
         register,
         health: health.unwrap_or(if register { Health::Tcp } else { Health::of_chassis() }),
     };

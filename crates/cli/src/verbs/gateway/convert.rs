@@ -1,31 +1,36 @@
 //! The manifest's gateway as the gateway's settings.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use regatta_core::Secret;
 use regatta_gateway::{
-    Access, AccessLog, Auth, Limits, RateLimit, Route, Service, Settings, Timeouts,
+    Access, AccessLog, Auth, Keys, Limits, OnOutage, RateLimit, Route, Service, Settings, Timeouts,
 };
 use regatta_manifest::{Manifest, PerClient, Requirement};
+use regatta_resilience::rate_limit::Algorithm;
 
+use super::traffic::traffic;
 use crate::failure::Failure;
 
 /// Converts; what the manifest leaves open stays the gateway's default.
-pub(super) fn settings(manifest: &Manifest, secret: Option<Secret>) -> Result<Settings, Failure> {
+pub(super) fn settings(
+    manifest: &Manifest,
+    folder: &Path,
+    secret: Option<Secret>,
+) -> Result<Settings, Failure> {
     let from = &manifest.gateway;
     let mut to = Settings::default();
     to.listen = from.listen;
     to.admin = from.admin;
     to.workers = from.workers.map(NonZeroUsize::from);
-    to.services = manifest.services.iter().map(service).collect();
+    let shared = shared_traffic(from);
+    to.traffic = traffic(&shared)?;
+    let services = manifest.services.iter().map(|it| service(it, &shared));
+    to.services = services.collect::<Result<_, _>>()?;
     to.routes = from.routes.iter().map(route).collect();
     if let Some(auth) = &from.auth {
-        let missing = "the gateway verifies tokens and has no secret; set AUTH__SECRET to 32 bytes \
-                       or more (`regatta up` does)";
-        let mut own = Auth::new(secret.ok_or_else(|| Failure::usage(missing))?);
-        own.issuer = Some(auth.issuer.clone());
-        own.audience = auth.audience.clone();
-        to.auth = Some(own);
+        to.auth = Some(self::auth(auth, folder, secret)?);
         to.default_access = access(auth.default);
     }
     to.rate_limit = match from.limits.per_client {
@@ -37,10 +42,15 @@ pub(super) fn settings(manifest: &Manifest, secret: Option<Secret>) -> Result<Se
             Some(limit)
         }
     };
+    if let Some(limit) = &mut to.rate_limit {
+        if let Some(burst) = from.limits.burst {
+            limit.algorithm = Algorithm::Gcra { burst };
+        }
+        set(from.limits.on_outage.map(on_outage), &mut limit.on_outage);
+    }
     to.trusted_hops = from.trusted_hops.iter().map(|hop| hop.parse()).collect::<Result<_, _>>()?;
     limits(&from.limits, &mut to.limits)?;
     timeouts(&from.timeouts, &mut to.timeouts);
-    to.resilience.retries = from.retries.unwrap_or(to.resilience.retries);
     to.access_log = match from.access_log {
         regatta_manifest::AccessLog::Off => AccessLog::Off,
         regatta_manifest::AccessLog::Json => AccessLog::Json,
@@ -49,12 +59,54 @@ pub(super) fn settings(manifest: &Manifest, secret: Option<Secret>) -> Result<Se
     Ok(to)
 }
 
-fn service(from: &regatta_manifest::Service) -> Service {
+fn auth(
+    from: &regatta_manifest::Auth,
+    folder: &Path,
+    secret: Option<Secret>,
+) -> Result<Auth, Failure> {
+    let keys = from.keys.as_ref().map(|keys| match keys {
+        regatta_manifest::Keys::File(path) => Keys::File(folder.join(path)),
+        regatta_manifest::Keys::Url(url) => Keys::Url(url.clone()),
+    });
+    let missing = "the gateway verifies tokens and has no secret; set AUTH__SECRET to 32 bytes or \
+                   more (`regatta up` does)";
+    let secret = match from.secret {
+        true => Some(secret.ok_or_else(|| Failure::usage(missing))?),
+        false => None,
+    };
+    let mut to = match (secret, keys) {
+        (Some(secret), keys) => {
+            let mut to = Auth::new(secret);
+            to.keys = keys;
+            to
+        }
+        (None, Some(keys)) => Auth::with_keys(keys),
+        (None, None) => return Err(Failure::usage(missing)),
+    };
+    to.issuer = Some(from.issuer.clone());
+    to.audience = from.audience.clone();
+    Ok(to)
+}
+
+/// The rules that all services share.
+fn shared_traffic(from: &regatta_manifest::Gateway) -> regatta_manifest::Traffic {
+    let mut shared = from.traffic.clone();
+    shared.retries = shared.retries.or(from.retries);
+    shared
+}
+
+fn service(
+    from: &regatta_manifest::Service,
+    shared: &regatta_manifest::Traffic,
+) -> Result<Service, Failure> {
     let mut to = Service::new(from.name.clone());
     to.versions = from.versions.iter().map(|v| (v.label.clone(), v.weight)).collect();
     to.grpc = from.grpc.clone();
     to.timeout = from.timeout;
-    to
+    if from.traffic != regatta_manifest::Traffic::default() {
+        to.traffic = Some(traffic(&from.traffic.or(shared))?);
+    }
+    Ok(to)
 }
 
 fn route(from: &regatta_manifest::Route) -> Route {
@@ -64,6 +116,14 @@ fn route(from: &regatta_manifest::Route) -> Route {
     to.roles = from.roles.clone();
     to.timeout = from.timeout;
     to
+}
+
+fn on_outage(from: regatta_manifest::OnOutage) -> OnOutage {
+    match from {
+        regatta_manifest::OnOutage::Admit => OnOutage::Admit,
+        regatta_manifest::OnOutage::Refuse => OnOutage::Refuse,
+        regatta_manifest::OnOutage::Count => OnOutage::Count,
+    }
 }
 
 fn access(from: Requirement) -> Access {
@@ -101,7 +161,7 @@ fn timeouts(from: &regatta_manifest::Timeouts, to: &mut Timeouts) {
     set(from.tunnel_idle, &mut to.tunnel_idle);
 }
 
-fn set<T>(from: Option<T>, to: &mut T) {
+pub(super) fn set<T>(from: Option<T>, to: &mut T) {
     if let Some(value) = from {
         *to = value;
     }
@@ -150,7 +210,7 @@ gateway:
         assert_eq!((limit.requests.get(), limit.window), (7, Duration::from_secs(1)));
         assert_eq!((to.limits.headers, to.limits.body_bytes), (50, 1024));
         assert_eq!(to.timeouts.connect, Duration::from_secs(2));
-        assert_eq!((to.resilience.retries, to.access_log), (0, AccessLog::Json));
+        assert_eq!((to.traffic.retry.retries, to.access_log), (0, AccessLog::Json));
         assert!(to.trusted_hops[0].contains("10.1.1.1".parse().unwrap()));
         assert_eq!((to.routes[0].access, &*to.routes[0].methods[0]), (Access::None, "POST"));
         assert_eq!((to.routes[1].access, &*to.routes[1].roles[0]), (Access::Required, "admin"));
@@ -177,11 +237,24 @@ gateway:
     #[test]
     fn a_gateway_that_verifies_tokens_needs_a_secret() {
         let manifest = Manifest::parse(SHOP, "regatta.yaml").unwrap();
-        assert!(settings(&manifest, None).is_err());
+        assert!(settings(&manifest, Path::new("/etc"), None).is_err());
+    }
+
+    #[test]
+    fn an_issuers_keys_stand_for_the_secret_unless_both_are_wanted() {
+        let keyed = |auth: &str| SHOP.replace("issuer: dev, audience: shop", auth);
+        let text = keyed("issuer: idp, keys: { file: keys.json }");
+        let auth = converted(&text, Some("x".repeat(40))).auth.unwrap();
+        assert_eq!(auth.keys, Some(Keys::File("/etc/keys.json".into())));
+        assert!(auth.secret.is_none(), "a secret of the environment verifies nothing unasked");
+        let text = keyed("issuer: idp, secret: true, keys: { url: https://idp/keys }");
+        let auth = converted(&text, Some("x".repeat(40))).auth.unwrap();
+        assert_eq!(auth.keys, Some(Keys::Url("https://idp/keys".into())));
+        assert!(auth.secret.is_some());
     }
 
     fn converted(text: &str, secret: Option<String>) -> Settings {
         let manifest = Manifest::parse(text, "regatta.yaml").unwrap();
-        settings(&manifest, secret.map(Secret::new)).unwrap()
+        settings(&manifest, Path::new("/etc"), secret.map(Secret::new)).unwrap()
     }
 }

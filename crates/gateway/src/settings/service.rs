@@ -1,0 +1,69 @@
+//! Services offered and rules on their paths.
+
+use std::time::Duration;
+
+use regatta_core::ServiceName;
+
+use super::Traffic;
+
+/// A service offered under `/{name}`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Service {
+    /// The name in the path and in the registry.
+    pub name: ServiceName,
+    /// Share of the traffic of each version subset, such as `v1: 90, v2: 10`. Empty: all instances
+    /// alike. A subset without instances gives its share to the others.
+    pub versions: Vec<(String, u32)>,
+    /// Full names of its gRPC services, such as `userservice.UserService`; calls to
+    /// `/userservice.UserService/GetUser` go to it without the service's name in front.
+    pub grpc: Vec<String>,
+    /// Time for a whole exchange. Default none: [`crate::Timeouts::request`] holds.
+    pub timeout: Option<Duration>,
+    /// How requests are sent to its instances. Default none: [`crate::Settings::traffic`] holds.
+    pub traffic: Option<Traffic>,
+}
+
+impl Service {
+    /// A service without subsets, gRPC names, timeout or traffic rules of its own.
+    pub fn new(name: ServiceName) -> Self {
+        Self { name, versions: Vec::new(), grpc: Vec::new(), timeout: None, traffic: None }
+    }
+}
+
+/// A rule on paths.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Route {
+    /// The path as the client sends it, the service's name included. `*` stands for one segment,
+    /// `**` at the end for any rest, the empty one too: `/user-service/admin/**`.
+    pub path: String,
+    /// Methods it holds for; empty for all. A path that matches only with another method is no
+    /// match.
+    pub methods: Vec<String>,
+    /// What it asks of the caller. Default [`Access::Required`].
+    pub access: Access,
+    /// Roles of which the caller needs one; empty for any. Needs `access: required`.
+    pub roles: Vec<String>,
+    /// Time for a whole exchange. Default none: the service's holds.
+    pub timeout: Option<Duration>,
+}
+
+impl Route {
+    /// A rule that asks for a valid token, with any role and method.
+    pub fn new(path: impl Into<String>) -> Self {
+        let (methods, roles) = (Vec::new(), Vec::new());
+        Self { path: path.into(), methods, access: Access::Required, roles, timeout: None }
+    }
+}
+
+/// What a path asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing; a token is passed on unread.
+    None,
+    /// A token that is sent must be valid; none needs to be sent.
+    Optional,
+    /// A valid token.
+    Required,
+}
