@@ -24,6 +24,9 @@ const NEEDS: &[Need] = &[
         package: "postgresql",
     },
     Need { program: "curl", folders: &[], package: "curl" },
+    Need { program: "redis-server", folders: &[], package: "redis-server" },
+    Need { program: "etcd", folders: &[], package: "etcd-server" },
+    Need { program: "etcdctl", folders: &[], package: "etcd-client" },
 ];
 
 /// What the gateway's bench compares with.

@@ -27,3 +27,9 @@ pub use process::Process;
 
 mod postgres;
 pub use postgres::{Postgres, PostgresError};
+
+mod redis;
+pub use redis::{Redis, RedisError};
+
+mod etcd;
+pub use etcd::{Etcd, EtcdError, etcdctl};
