@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta_core::{Instance, InstanceId, ServiceName};
+use regatta_core::{Endpoint, Instance, InstanceId, ServiceName};
 use tokio::net::TcpListener;
 
 use crate::{Check, Discover, Freshness, InstanceSet, Register, Registration, Watch};
@@ -37,6 +37,49 @@ pub async fn all(discover: Arc<dyn Discover>, register: Arc<dyn Register>) {
     any_id_can_be_registered_and_removed(&*discover, &*register).await;
     a_registration_is_recognised_only_as_it_is(&*register).await;
     a_check_decides_whether_an_instance_is_given_out(&*discover, &*register).await;
+}
+
+/// Puts instances into a registry by other means than [`Register`], for backends that only find.
+#[async_trait::async_trait]
+pub trait Populate: Send + Sync {
+    /// Adds an instance that listens here: `127.0.0.<something>:4001`.
+    async fn put(&self, service: &ServiceName, endpoint: &Endpoint);
+
+    /// Removes it.
+    async fn remove(&self, service: &ServiceName, endpoint: &Endpoint);
+}
+
+/// Runs the checks of a backend that only finds.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: instances may be left behind.
+pub async fn finding(discover: &dyn Discover, populate: &dyn Populate) {
+    an_unknown_service_has_no_instances_and_that_is_known(discover).await;
+    let service = name("conformance-found");
+    let [one, two] = [1, 2].map(|n| Endpoint::try_new(&format!("127.0.0.{n}"), 4001).unwrap());
+    let has = |set: &InstanceSet, wanted: &[&Endpoint]| {
+        let found: Vec<_> = set.instances.iter().map(|instance| &instance.endpoint).collect();
+        set.freshness == Freshness::Fresh && found == wanted
+    };
+    populate.put(&service, &two).await;
+    let mut early = discover.watch(&service);
+    let first = until(&mut early, |set| has(set, &[&two])).await;
+    assert!(first.instances.iter().all(|instance| instance.service == service));
+    populate.put(&service, &one).await;
+    let second = until(&mut early, |set| has(set, &[&one, &two])).await;
+    assert!(second.generation > first.generation);
+    let (mut clone, mut late) = (early.clone(), discover.watch(&service));
+    populate.remove(&service, &two).await;
+    for watch in [&mut early, &mut clone, &mut late] {
+        until(watch, |set| has(set, &[&one])).await;
+    }
+    populate.remove(&service, &one).await;
+    until(&mut early, |set| has(set, &[])).await;
 }
 
 /// A service that nobody registered is known to have no instance.

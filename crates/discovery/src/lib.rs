@@ -19,6 +19,9 @@
 //! | [`MemoryRegistry`] | here | tests, several services in one process |
 //! | [`StaticRegistry`] | here | fixed addresses, no registry |
 //! | `ConsulRegistry` | `regatta-discovery-consul` | Regatta's control plane, HashiCorp Consul |
+//! | `DnsRegistry` | `regatta-discovery-dns` | Kubernetes, Consul's DNS, any zone |
+//!
+//! [`Scheme`] says which of them a URL means.
 //!
 //! | feature | effect | default |
 //! |---|---|---|
@@ -43,6 +46,12 @@ pub use register::{Check, Probe, Register, RegisterError, Registration};
 
 mod registrar;
 pub use registrar::{InvalidSettings, Registrar, RegistrarHandle, RegistrarSettings, Standing};
+
+mod polls;
+pub use polls::Polls;
+
+mod scheme;
+pub use scheme::{Scheme, UnknownScheme};
 
 mod memory;
 pub use memory::MemoryRegistry;

@@ -37,6 +37,12 @@ impl MemoryRegistry {
         Self::default()
     }
 
+    /// The one registry that all of this process share, as `memory:` means it.
+    pub fn of_process() -> Self {
+        static SHARED: std::sync::OnceLock<MemoryRegistry> = std::sync::OnceLock::new();
+        SHARED.get_or_init(Self::new).clone()
+    }
+
     /// Makes every call fail and every set stale, or ends that.
     pub fn set_away(&self, away: bool) {
         let mut shared = self.lock();
