@@ -1,65 +1,136 @@
 //! What one choice costs: an instance among many, a route among many.
 //!
-//! Load: a call at a time, every instance usable. Flat means that the figure for 10,000 instances
+//! Load: a call at a time that ends at once, every instance usable, breakers and ejection on; a
+//! figure is for a pick and the report of its end. Flat means that the figure for 10,000 instances
 //! is that for 10.
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use regatta_core::{Endpoint, Instance, ServiceName};
-use regatta_traffic::balance::{Balancer, Strategy};
+use regatta_traffic::balance::Strategy;
+use regatta_traffic::cluster::{Cluster, Hints, Outcome, Policies, Tried};
 use regatta_traffic::route::{Table, canonical};
 
+const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn picks(c: &mut Criterion) {
-    for strategy in [Strategy::RoundRobin, Strategy::Random, Strategy::Weighted] {
-        let mut group = c.benchmark_group(format!("pick {strategy}"));
-        for count in [10_usize, 100, 1_000, 10_000] {
-            let balancer = Balancer::new(strategy, instances(count), 0);
-            let mut random = 1_u64;
-            group.bench_function(BenchmarkId::from_parameter(count), |b| {
+    let strategies = [
+        Strategy::P2c,
+        Strategy::RoundRobin,
+        Strategy::Random,
+        Strategy::Weighted,
+        Strategy::ConsistentHash,
+    ];
+    for strategy in strategies {
+        for count in COUNTS {
+            let mut group = c.benchmark_group(format!("pick {strategy} of {count}"));
+            let (cluster, start) = (cluster(strategy, count), now());
+            let mut calls = 0_u64;
+            group.bench_function("ours", |b| {
                 b.iter(|| {
-                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    balancer.pick(random, |_| true)
+                    calls += 1;
+                    call(&cluster, start + Duration::from_micros(calls), calls);
                 });
             });
+            group.finish();
         }
+    }
+}
+
+/// Half of the instances are out: the cost of finding one that is not.
+fn picks_around_the_dead(c: &mut Criterion) {
+    for count in COUNTS {
+        let (cluster, start) = (cluster(Strategy::P2c, count), now());
+        for member in cluster.members().iter().step_by(2) {
+            let id = &member.instance().id;
+            let control = regatta_traffic::cluster::Override::ForcedOpen;
+            cluster.override_breaker(start, Some(id), control).expect("the instance is there");
+        }
+        let mut group = c.benchmark_group(format!("pick p2c of {count}, half of them out"));
+        let mut calls = 0_u64;
+        group.bench_function("ours", |b| {
+            b.iter(|| {
+                calls += 1;
+                call(&cluster, start + Duration::from_micros(calls), calls);
+            });
+        });
         group.finish();
     }
-    let balancer = Balancer::new(Strategy::RoundRobin, instances(10_000), 0);
-    c.bench_function("pick round_robin, every second one unusable", |b| {
-        b.iter(|| balancer.pick(7, |number| number % 2 == 0));
-    });
+}
+
+/// What a change of members costs, which no call waits for.
+fn replacements(c: &mut Criterion) {
+    for (strategy, count) in
+        [(Strategy::P2c, 100), (Strategy::P2c, 10_000), (Strategy::ConsistentHash, 10_000)]
+    {
+        let mut group = c.benchmark_group(format!("replace under {strategy}, {count} instances"));
+        let (cluster, start) = (cluster(strategy, count), now());
+        let (all, mut less) = (instances(count), instances(count));
+        less.pop();
+        group.sample_size(10);
+        group.bench_function("ours", |b| {
+            b.iter(|| {
+                cluster.replace(start, less.clone(), |_| ());
+                cluster.replace(start, all.clone(), |_| ());
+            });
+        });
+        group.finish();
+    }
+}
+
+fn call(cluster: &Cluster<()>, now: Instant, random: u64) {
+    let hints = Hints::default().with_key(random.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let picked = cluster.pick(now, random, &Tried::default(), &hints);
+    let picked = black_box(picked.expect("half of the instances can be used"));
+    picked.finish(now, Outcome::Success, Duration::from_millis(1));
 }
 
 fn routes(c: &mut Criterion) {
-    let mut group = c.benchmark_group("route");
     for count in [5_usize, 50] {
+        let mut group = c.benchmark_group(format!("route, last of {count}"));
         let builder = (0..count).fold(Table::builder(), |builder, number| {
             let pattern = format!("/service-{number}/users/{{id}}/**");
             builder.try_rule(["GET", "POST"], &pattern, number).expect("the pattern is valid")
         });
         let table = builder.build();
         let path = format!("/service-{}/users/42/orders", count - 1);
-        group.bench_function(BenchmarkId::new("last of", count), |b| {
-            b.iter(|| black_box(table.find("POST", &path)));
-        });
+        group.bench_function("ours", |b| b.iter(|| black_box(table.find("POST", &path))));
+        group.finish();
     }
-    group.bench_function("canonical, plain", |b| {
+    let mut group = c.benchmark_group("canonical path, plain");
+    group.bench_function("ours", |b| {
         b.iter(|| canonical(black_box("/service-4/users/42/orders")).is_ok());
     });
     group.finish();
 }
 
-fn instances(count: usize) -> Arc<[Instance]> {
-    let name = ServiceName::try_new("user-service").expect("the name is valid");
+fn cluster(strategy: Strategy, count: usize) -> Cluster<()> {
+    let mut policies = Policies::default();
+    policies.balance = strategy;
+    let cluster = Cluster::try_new(name(), policies, now(), 1).expect("the policies are valid");
+    cluster.replace(now(), instances(count), |_| ());
+    cluster
+}
+
+fn instances(count: usize) -> Vec<Instance> {
     let instance = |number: usize| {
-        let port = 1 + (number % 60_000) as u16;
-        let endpoint = Endpoint::try_new("127.0.0.1", port).expect("the port is not 0");
-        Instance::new(name.clone(), endpoint).with_weight(1 + (number % 7) as u32)
+        let host = format!("10.0.{}.{}", number / 250, number % 250);
+        let endpoint = Endpoint::try_new(&host, 8080).expect("an address and a port");
+        Instance::new(name(), endpoint).with_weight(1 + (number % 7) as u32)
     };
     (0..count).map(instance).collect()
 }
 
-criterion_group!(benches, picks, routes);
+fn name() -> ServiceName {
+    ServiceName::try_new("user-service").expect("the name is valid")
+}
+
+criterion_group!(benches, picks, picks_around_the_dead, replacements, routes);
 criterion_main!(benches);

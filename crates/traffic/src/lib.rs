@@ -1,23 +1,20 @@
-//! Traffic rules: which route, which subset, which instance.
+//! Traffic rules: which route, which version, which instance.
 //!
 //! Pure decisions over immutable snapshots, shared by the client and the gateway: a
-//! [`route::Table`] finds the first rule that matches a method and a path, a [`subset::Split`]
-//! shares calls between versions by weight, and a [`balance::Balancer`] picks an instance without a
-//! lock.
+//! [`route::Table`] finds the first rule that matches a method and a path, and a
+//! [`cluster::Cluster`] holds what is known of a service's instances and picks one for a call
+//! without a lock, by one of the [`balance::Strategy`]s and the versions' [`subset::Weights`].
 //!
 //! ```
-//! use regatta_core::{Endpoint, Instance};
-//! use regatta_traffic::balance::{Balancer, Strategy};
+//! use regatta_traffic::route::{Found, Table};
 //!
-//! let endpoint: Endpoint = "127.0.0.1:8080".parse()?;
-//! let instances = vec![Instance::new("user-service".parse()?, endpoint)];
-//! let balancer = Balancer::new(Strategy::RoundRobin, instances.into(), 0);
-//! let picked = balancer.pick(0, |_| true)?;
-//! assert_eq!(balancer.instances()[picked].endpoint.port(), 8080);
+//! let table = Table::builder().try_rule(["GET"], "/users/{id}", "one user")?.build();
+//! assert!(matches!(table.find("GET", "/users/42"), Found::Rule(_, &"one user")));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It opens no connection and watches nothing; whoever holds a snapshot swaps it.
+//! It opens no connection, has no clock and watches nothing; whoever holds a cluster hands it each
+//! new set of instances.
 
 pub mod balance;
 pub mod cluster;

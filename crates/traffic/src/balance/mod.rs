@@ -1,4 +1,4 @@
-//! Which instance takes the next call.
+//! How instances share the calls: strategies, turns by weight, owners of keys.
 
 mod strategy;
 pub use strategy::{Strategy, UnknownStrategy};
@@ -12,6 +12,3 @@ pub(crate) use ring::Ring;
 
 mod schedule;
 pub use schedule::Schedule;
-
-mod balancer;
-pub use balancer::{Balancer, NoInstance};

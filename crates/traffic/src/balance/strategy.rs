@@ -1,25 +1,25 @@
-//! How instances take turns.
+//! How instances share the calls.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-/// How instances take turns (R17).
+/// How instances share the calls (R17).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Strategy {
-    /// One after the other; weights do not count. The default.
+    /// The better of two drawn by weight: the one with the lower product of expected latency and
+    /// calls in flight. Leaves slow and loaded instances by itself, and needs no coordination
+    /// between callers (Mitzenmacher, "The Power of Two Choices", 2001). The default.
     #[default]
+    P2c,
+    /// One after the other; weights do not count.
     RoundRobin,
     /// Any, each as likely; weights do not count.
     Random,
     /// In turn, each as often as its weight says.
     Weighted,
-    /// The better of two drawn by weight: the one with the lower product of expected latency and
-    /// calls in flight. Leaves slow and loaded instances by itself, and needs no coordination
-    /// between callers (Mitzenmacher, "The Power of Two Choices", 2001).
-    P2c,
     /// The one that owns the call's key, or the next of its order that is not over the bound of
     /// its load; calls without a key go as with [`Strategy::P2c`].
     ConsistentHash,

@@ -125,3 +125,128 @@ fn micros(word: u64) -> f32 {
 fn millis(word: u64) -> u32 {
     word as u32
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    fn near(load: &Load, now_millis: u32, micros: f32) -> bool {
+        load.micros(now_millis).is_some_and(|held| (held - micros).abs() < micros / 100.0)
+    }
+
+    #[test]
+    fn jumps_to_a_peak_and_comes_down_slowly() {
+        let load = Load::new();
+        assert_eq!(load.micros(5), None);
+        load.observe(5, MILLI, false);
+        assert!(near(&load, 5, 1_000.0));
+        load.observe(5, 50 * MILLI, false);
+        assert!(near(&load, 5, 50_000.0));
+        load.observe(1_005, MILLI, false);
+        // A tenth of the decay time: e^-0.1 of the peak and the rest of the sample.
+        assert!(near(&load, 1_005, 50_000.0 * 0.9048 + 1_000.0 * 0.0952));
+    }
+
+    #[test]
+    fn decays_without_samples_until_nothing_is_known() {
+        let load = Load::new();
+        load.observe(0, 10 * MILLI, false);
+        assert!(near(&load, 10_000, 3_679.0));
+        assert_eq!(load.micros(200_000), None);
+        load.observe(200_000, MILLI, false);
+        assert!(near(&load, 200_000, 1_000.0));
+    }
+
+    #[test]
+    fn a_failure_is_at_least_twice_as_slow_as_what_was_expected() {
+        let load = Load::new();
+        load.observe(0, 10 * MILLI, false);
+        load.observe(0, MILLI, true);
+        assert!(near(&load, 0, 20_000.0));
+        load.observe(0, 90 * MILLI, true);
+        assert!(near(&load, 0, 90_000.0));
+        (0..99).for_each(|_| load.observe(0, MILLI, true));
+        assert!(near(&load, 0, MOST));
+    }
+
+    #[test]
+    fn samples_below_the_estimate_count_once_a_millisecond() {
+        let load = Load::new();
+        load.observe(0, 10 * MILLI, false);
+        let before = load.micros(0);
+        (0..1_000).for_each(|_| load.observe(0, MILLI, false));
+        assert_eq!(load.micros(0), before);
+    }
+
+    #[test]
+    fn a_clock_that_reads_a_little_less_and_one_that_wraps_do_no_harm() {
+        let load = Load::new();
+        load.observe(u32::MAX, 10 * MILLI, false);
+        assert!(near(&load, u32::MAX - 5, 10_000.0));
+        load.observe(u32::MAX - 5, MILLI, false);
+        assert!(near(&load, u32::MAX, 10_000.0));
+        assert!(near(&load, 9_999, 3_679.0));
+    }
+
+    proptest! {
+        #[test]
+        fn the_estimate_is_never_above_the_worst_sample_nor_kept_from_a_peak(
+            samples in prop::collection::vec((0_u32..100_000, 1_u32..1_000_000), 1..50),
+        ) {
+            let (load, mut now, mut worst) = (Load::new(), 0, 0.0_f32);
+            for (wait, micros) in samples {
+                now += wait;
+                worst = worst.max(micros as f32);
+                load.observe(now, Duration::from_micros(micros.into()), false);
+                let held = load.micros(now).unwrap();
+                prop_assert!(held <= worst * 1.001);
+                prop_assert!(held >= micros as f32 * 0.999 || wait == 0);
+            }
+        }
+    }
+}
+
+// `RUSTFLAGS="--cfg loom" cargo test -p regatta-traffic --lib loom`
+#[cfg(all(test, loom))]
+mod loom_tests {
+    //! Every interleaving of two threads.
+
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_peak_is_never_lost_to_another_threads_sample() {
+        loom::model(|| {
+            let load = Arc::new(Load::new());
+            load.observe(0, Duration::from_millis(5), false);
+            let other = Arc::clone(&load);
+            let thread = thread::spawn(move || other.observe(1, Duration::from_millis(1), false));
+            load.observe(1, Duration::from_millis(50), false);
+            thread.join().unwrap();
+            assert!(load.micros(1).unwrap() > 49_000.0);
+        });
+    }
+
+    #[test]
+    fn calls_in_flight_come_back_to_none() {
+        loom::model(|| {
+            let load = Arc::new(Load::new());
+            let other = Arc::clone(&load);
+            let thread = thread::spawn(move || {
+                other.begin();
+                other.end();
+            });
+            load.begin();
+            assert!(load.in_flight() >= 1);
+            load.end();
+            thread.join().unwrap();
+            assert_eq!(load.in_flight(), 0);
+        });
+    }
+}
