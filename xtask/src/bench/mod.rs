@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: speed, as ratios against named peers in the same run.
 
+mod resilience;
 mod startup;
 
 use anyhow::Result;
@@ -27,8 +28,8 @@ enum What {
     Chassis,
     /// The reference system: time to the first answer, memory at rest.
     Startup,
-    /// The cost of single decisions: breaker, limiter, balancer.
-    Decisions,
+    /// The cost of single decisions: breaker, limiter, retry, balancer; Redis limits; instructions.
+    Resilience,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -54,9 +55,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         What::Chassis => bench("regatta", "chassis"),
         What::Startup => startup::run(matches!(arguments.format, Format::Json)),
-        What::Decisions => {
-            let criterion = ["bench", "--quiet", "-p", "regatta-resilience", "-p"];
-            command("cargo", &[&criterion[..], &["regatta-traffic", "--benches"]].concat())
-        }
+        What::Resilience => resilience::run(matches!(arguments.format, Format::Json)),
     }
 }
