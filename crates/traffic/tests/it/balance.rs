@@ -191,6 +191,8 @@ fn strategies() -> impl proptest::strategy::Strategy<Value = Strategy> {
 }
 
 proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+
     #[test]
     fn weights_are_met_within_the_binomial_bound(
         weights in prop::collection::vec(0_u32..20, 1..10), seed: u64,

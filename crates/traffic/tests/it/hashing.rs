@@ -85,6 +85,8 @@ fn a_caller_with_a_key_stays_with_its_version() {
 }
 
 proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+
     #[test]
     fn a_change_of_members_moves_about_one_key_in_n(count in 2_u16..30, more: bool) {
         let mut fleet = Fleet::new(hashed(), instances(count));

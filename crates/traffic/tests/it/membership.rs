@@ -126,6 +126,8 @@ fn threads_that_fail_and_probe_leave_a_view_that_adds_up() {
 }
 
 proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+
     #[test]
     fn a_removed_instance_is_never_picked(
         strategy in prop::sample::select(vec![
