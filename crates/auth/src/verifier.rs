@@ -24,7 +24,7 @@ struct Rules {
     issuers: Vec<String>,
     audiences: Vec<String>,
     leeway: u64,
-    cache: Option<Cache>,
+    cache: Cache,
 }
 
 /// A verifier's settings do not fit together.
@@ -119,9 +119,7 @@ impl Builder {
                 return Err(InvalidVerifier::Empty(name));
             }
         }
-        // An HMAC is checked faster than a table is asked.
-        let is_slow = keys.iter().any(|key| key.algorithm().is_asymmetric());
-        let cache = is_slow.then(Cache::new);
+        let cache = Cache::new();
         let leeway = leeway.as_secs();
         Ok(Verifier(Arc::new(Rules { keys, issuers, audiences, leeway, cache })))
     }
@@ -149,7 +147,7 @@ impl Verifier {
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, Rejection> {
         let rules = &*self.0;
         let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let claims = match rules.remembered(token) {
+        let claims = match rules.cache.get(token) {
             Some(claims) => claims,
             None => rules.read(token)?,
         };
@@ -164,32 +162,26 @@ impl Verifier {
 }
 
 impl Rules {
-    fn remembered(&self, token: &str) -> Option<Claims> {
-        self.cache.as_ref()?.get(token)
-    }
-
     /// The claims of a token whose signature, issuer and audience are right.
     fn read(&self, token: &str) -> Result<Claims, Reason> {
         let parts = token::split(token)?;
         let header = token::header(parts.header)?;
         let signature = token::decode(parts.signature)?;
-        let key = self.verifying_key(&header, parts.signed.as_bytes(), &signature)?;
+        self.verify_signature(&header, parts.signed.as_bytes(), &signature)?;
         let payload = token::payload(parts.payload)?;
         self.check_names(&payload)?;
         let claims = Claims::new(payload.said);
-        if let Some(cache) = self.cache.as_ref().filter(|_| key.algorithm().is_asymmetric()) {
-            cache.put(token, &claims);
-        }
+        self.cache.put(token, &claims);
         Ok(claims)
     }
 
-    /// The key that verifies the signature, out of those that the header allows.
-    fn verifying_key(
+    /// Checks the signature by one of the keys that the header allows.
+    fn verify_signature(
         &self,
         header: &Header,
         signed: &[u8],
         signature: &[u8],
-    ) -> Result<&VerifyingKey, Reason> {
+    ) -> Result<(), Reason> {
         let may_be_meant = |key: &&VerifyingKey| match (key.id(), header.key_id.as_deref()) {
             // The key's algorithm decides; that the token names it too only lets it apply.
             _ if key.algorithm() != header.algorithm => false,
@@ -201,7 +193,8 @@ impl Rules {
             let is_known = self.keys.iter().any(|key| key.algorithm() == header.algorithm);
             return Err(if is_known { Reason::UnknownKey } else { Reason::Algorithm });
         }
-        candidates.find(|key| key.verifies(signed, signature)).ok_or(Reason::Signature)
+        let is_good = candidates.any(|key| key.verifies(signed, signature));
+        if is_good { Ok(()) } else { Err(Reason::Signature) }
     }
 
     fn check_names(&self, payload: &Payload) -> Result<(), Reason> {

@@ -45,6 +45,21 @@ impl Context {
         CURRENT.with_borrow(|current| look(current.as_deref()))
     }
 
+    /// Runs something at once with the context in `slot` as the current one, which is in `slot`
+    /// again afterwards; a future that is polled so needs no handle of its own.
+    pub fn enter<T>(slot: &mut Option<Arc<Self>>, work: impl FnOnce() -> T) -> T {
+        /// Puts the outer context back, also when the work panics.
+        struct Restore<'a>(&'a mut Option<Arc<Context>>);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
+            }
+        }
+        CURRENT.with_borrow_mut(|current| std::mem::swap(current, slot));
+        let _restore = Restore(slot);
+        work()
+    }
+
     /// Runs the future with this context as the current one, in place of any outer one.
     ///
     /// # Cancel safety
@@ -70,19 +85,8 @@ impl<F: Future> Future for InContext<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
-        /// Puts the outer context back, also when the future panics.
-        struct Restore<'a> {
-            slot: &'a mut Option<Arc<Context>>,
-        }
-        impl Drop for Restore<'_> {
-            fn drop(&mut self) {
-                CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.slot));
-            }
-        }
         let this = self.project();
-        CURRENT.with_borrow_mut(|current| std::mem::swap(current, this.context));
-        let _restore = Restore { slot: this.context };
-        this.future.poll(cx)
+        Context::enter(this.context, || this.future.poll(cx))
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Reload {
     every: Duration,
     client: Client,
     door: Door,
+    /// Of the instance as it was registered.
+    zone: Option<String>,
     handle: Handle,
 }
 
@@ -69,6 +71,7 @@ impl Reload {
             every: service.settings.reload.reload_every,
             client: service.client.clone(),
             door: service.door.clone(),
+            zone: service.settings.service.zone.clone(),
             handle: Handle(Arc::new(Mutex::new(state))),
             source,
         }
@@ -144,7 +147,8 @@ impl Reload {
 
     /// All of it or, when some of it does not validate, nothing.
     fn reconfigure(&self, settings: &Settings) -> Result<(), String> {
-        let (policies, shed) = (settings.client.policies(), settings.shed.concurrency());
+        let policies = settings.client.policies(self.zone.as_deref());
+        let shed = settings.shed.concurrency();
         policies.validate().map_err(|error| Chain(&error).to_string())?;
         shed.validate().map_err(|error| Chain(&error).to_string())?;
         self.client.reconfigure(policies).map_err(|error| Chain(&error).to_string())?;

@@ -123,7 +123,8 @@ impl Service {
             Some(registry) => registry,
             None => Registry::open(&settings.registry)?,
         };
-        let client = Client::try_new(registry.discover.clone(), settings.client.policies());
+        let policies = settings.client.policies(settings.service.zone.as_deref());
+        let client = Client::try_new(registry.discover.clone(), policies);
         let client = client.map_err(Error::Client)?;
         let door = Door::try_new(settings.shed.concurrency()).map_err(Error::Shed)?;
         let rate = settings.rate_limit.limiter().map_err(Error::RateLimit)?;

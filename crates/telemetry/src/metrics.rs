@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{BoundHistogram, BoundUpDownCounter, Histogram, Meter, UpDownCounter};
+use opentelemetry::metrics::{BoundHistogram, Histogram, Meter};
 
 use crate::status::{MethodName, Outcome};
 
@@ -31,9 +32,45 @@ pub(crate) struct Instruments {
     pub(crate) http_client: Series<MethodName>,
     pub(crate) rpc_client: Series<()>,
     pub(crate) queries: Series<(&'static str, &'static str)>,
-    active: UpDownCounter<i64>,
-    /// A handful of methods: a scan costs less than a hash.
-    active_by_method: RwLock<Vec<(MethodName, BoundUpDownCounter<i64>)>>,
+    active: Arc<Active>,
+}
+
+/// Requests in flight, by method. Read when metrics are collected, so that a request pays for no
+/// more than two additions. Nothing else hangs on the numbers, so their order does not matter.
+#[derive(Debug, Default)]
+struct Active {
+    counts: [AtomicI64; MethodName::COUNT],
+    /// Methods that were ever used; the others are not shown.
+    used: AtomicU32,
+}
+
+impl Active {
+    fn add(&self, method: MethodName, difference: i64) {
+        self.counts[method.index()].fetch_add(difference, Relaxed);
+        let bit = 1 << method.index();
+        if self.used.load(Relaxed) & bit == 0 {
+            self.used.fetch_or(bit, Relaxed);
+        }
+    }
+
+    fn observe(self: &Arc<Self>, meter: &Meter) {
+        let active = Arc::clone(self);
+        meter
+            .i64_observable_up_down_counter("http.server.active_requests")
+            .with_description("Number of active HTTP server requests.")
+            .with_unit("{request}")
+            .with_callback(move |counter| {
+                let used = active.used.load(Relaxed);
+                for method in MethodName::all().filter(|it| used & 1 << it.index() != 0) {
+                    let attributes = [
+                        KeyValue::new("http.request.method", method.name()),
+                        KeyValue::new("url.scheme", "http"),
+                    ];
+                    counter.observe(active.counts[method.index()].load(Relaxed), &attributes);
+                }
+            })
+            .build();
+    }
 }
 
 /// One duration histogram: by subject (route, peer, table), then by a small key and the outcome.
@@ -59,6 +96,8 @@ impl Instruments {
             let boundaries = REQUEST_BUCKETS.to_vec();
             Series::new(duration(meter, name, description, boundaries))
         };
+        let active = Arc::new(Active::default());
+        active.observe(meter);
         let queries = duration(
             meter,
             "db.client.operation.duration",
@@ -89,31 +128,13 @@ impl Instruments {
                 REQUEST_BUCKETS.to_vec(),
             )),
             queries: Series::new(queries),
-            active: meter
-                .i64_up_down_counter("http.server.active_requests")
-                .with_description("Number of active HTTP server requests.")
-                .with_unit("{request}")
-                .build(),
-            active_by_method: RwLock::default(),
+            active,
         }
     }
 
     /// Adds to the requests in flight.
     pub(crate) fn add_active(&self, method: MethodName, difference: i64) {
-        let by_method = self.active_by_method.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, active)) = by_method.iter().find(|(name, _)| *name == method) {
-            return active.add(difference);
-        }
-        drop(by_method);
-        let mut by_method = self.active_by_method.write().unwrap_or_else(PoisonError::into_inner);
-        let bound = self.active.bind(&[
-            KeyValue::new("http.request.method", method.name()),
-            KeyValue::new("url.scheme", "http"),
-        ]);
-        bound.add(difference);
-        if by_method.iter().all(|(name, _)| *name != method) {
-            by_method.push((method, bound));
-        }
+        self.active.add(method, difference);
     }
 }
 

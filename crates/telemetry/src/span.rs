@@ -166,18 +166,23 @@ impl<F: Future> Future for Scoped<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
-        /// Puts the outer span back, also when the future panics.
-        struct Restore<'a>(&'a mut Option<Current>);
-        impl Drop for Restore<'_> {
-            fn drop(&mut self) {
-                CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
-            }
-        }
         let this = self.project();
-        CURRENT.with_borrow_mut(|current| std::mem::swap(current, this.current));
-        let _restore = Restore(this.current);
-        this.future.poll(cx)
+        enter(this.current, || this.future.poll(cx))
     }
+}
+
+/// Runs something at once with what is in `slot` as the current span and telemetry.
+pub(crate) fn enter<T>(slot: &mut Option<Current>, work: impl FnOnce() -> T) -> T {
+    /// Puts the outer span back, also when the work panics.
+    struct Restore<'a>(&'a mut Option<Current>);
+    impl Drop for Restore<'_> {
+        fn drop(&mut self) {
+            CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
+        }
+    }
+    CURRENT.with_borrow_mut(|current| std::mem::swap(current, slot));
+    let _restore = Restore(slot);
+    work()
 }
 
 /// The output of a future that never waits.

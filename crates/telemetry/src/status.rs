@@ -5,27 +5,44 @@ use opentelemetry::KeyValue;
 
 /// A method as metrics count it: the well-known ones, and one name for all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct MethodName(&'static str);
+pub(crate) struct MethodName(u8);
 
 impl MethodName {
+    /// The names, the one for all others last.
+    const NAMES: [&str; 10] = [
+        "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "_OTHER",
+    ];
+
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::NAMES.len();
+
     pub(crate) fn of(method: &Method) -> Self {
         Self(match *method {
-            Method::GET => "GET",
-            Method::POST => "POST",
-            Method::PUT => "PUT",
-            Method::DELETE => "DELETE",
-            Method::PATCH => "PATCH",
-            Method::HEAD => "HEAD",
-            Method::OPTIONS => "OPTIONS",
-            Method::CONNECT => "CONNECT",
-            Method::TRACE => "TRACE",
+            Method::GET => 0,
+            Method::POST => 1,
+            Method::PUT => 2,
+            Method::DELETE => 3,
+            Method::PATCH => 4,
+            Method::HEAD => 5,
+            Method::OPTIONS => 6,
+            Method::CONNECT => 7,
+            Method::TRACE => 8,
             // Any text is a method, and each would make series of its own.
-            _ => "_OTHER",
+            _ => 9,
         })
     }
 
     pub(crate) fn name(self) -> &'static str {
-        self.0
+        Self::NAMES[self.index()]
+    }
+
+    /// Its place among all of them.
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..Self::NAMES.len() as u8).map(Self)
     }
 }
 

@@ -102,6 +102,20 @@ async fn it_registers_with_its_real_port_and_a_check_and_deregisters_at_its_end(
     assert!(registry.registrations().is_empty());
 }
 
+#[tokio::test]
+async fn told_that_somebody_else_registers_it_it_does_not() {
+    let registry = MemoryRegistry::new();
+    let yaml = "registry: {register: false}\nserver: {linger: 0s}";
+    let config = regatta::Config::builder().yaml("config.yaml", yaml).build().unwrap();
+    let service = regatta::Service::builder("test-service").config(config).quiet();
+    let service = service.registry(registry.clone()).build().await.unwrap();
+    let service = Running::start(service).await.unwrap();
+    let health = service.get("/health").await.json();
+    assert!(health["dependencies"]["registry"].is_null(), "{health}");
+    assert!(registry.registrations().is_empty());
+    service.stop().await;
+}
+
 /// The database is away at the start; when it comes, it has a schema that does not fit.
 #[tokio::test]
 async fn a_schema_that_cannot_be_brought_up_to_date_keeps_it_unready_and_says_why() {

@@ -13,7 +13,7 @@ use regatta_core::{Context, Deadline};
 use super::Route;
 use crate::metrics::OTHER;
 use crate::propagation::{self, REQUEST_ID};
-use crate::span::{self, Current, Recording, Scoped};
+use crate::span::{self, Current, Recording};
 use crate::status::{self, MethodName, Outcome};
 use crate::{Telemetry, clock, ids};
 
@@ -50,6 +50,12 @@ enum Name {
 impl Exchange {
     /// Reads the head of a request and starts its span.
     pub fn begin(telemetry: &Telemetry, head: Head<'_>) -> Self {
+        Self::begin_within(telemetry, head, None)
+    }
+
+    /// The same, for a request that must be over `timeout` from now; a caller's earlier deadline
+    /// stays.
+    pub fn begin_within(telemetry: &Telemetry, head: Head<'_>, timeout: Option<Duration>) -> Self {
         let started = clock::now();
         let caller = propagation::extract(head.headers, started);
         let trace = ids::next(caller.trace.as_ref(), telemetry.sample_ratio());
@@ -73,7 +79,10 @@ impl Exchange {
         let mut context = Context::default();
         context.trace = Some(trace);
         context.request_id = Some(request_id);
-        context.deadline = caller.deadline;
+        context.deadline = match timeout {
+            Some(timeout) => Some(Deadline::after(started, timeout).earlier(caller.deadline)),
+            None => caller.deadline,
+        };
         context.serves_retry = caller.serves_retry;
         context.baggage = caller.baggage;
         let name = if is_grpc && status::split_rpc(head.uri.path()).is_some() {
@@ -93,14 +102,6 @@ impl Exchange {
             outcome: Outcome::failed("cancelled"),
             is_over: false,
         }
-    }
-
-    /// The same request, which must be over `timeout` from now; a caller's earlier deadline stays.
-    pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        let context = Arc::make_mut(&mut self.context);
-        let deadline = Deadline::after(self.started, timeout).earlier(context.deadline);
-        context.deadline = Some(deadline);
-        self
     }
 
     /// What handlers and outgoing calls read; scope the serving future with it.
@@ -157,12 +158,6 @@ impl Exchange {
     /// Ends it: the response has gone out.
     pub fn end(mut self) {
         self.finish();
-    }
-
-    /// Runs something at once in the request's context and span.
-    pub(crate) fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
-        let scoped = Scoped::new(self.current(), async { work() });
-        span::now(Arc::clone(&self.context).scope(scoped))
     }
 
     pub(crate) fn current(&self) -> Current {

@@ -1,17 +1,18 @@
 //! The tower shell around an [`Exchange`].
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use http_body::Body;
 use pin_project_lite::pin_project;
-use regatta_core::InContext;
+use regatta_core::Context;
 use tower_service::Service;
 
 use super::{Exchange, Head, Observed, matched};
 use crate::Telemetry;
-use crate::span::Scoped;
+use crate::span::{self, Current};
 
 /// A service whose requests have a context, a span and a measurement.
 ///
@@ -46,18 +47,32 @@ where
     }
 
     fn call(&mut self, request: http::Request<RequestBody>) -> Self::Future {
-        let mut exchange = Exchange::begin(&self.telemetry, Head::from(&request));
-        if let Some(timeout) = self.timeout {
-            exchange = exchange.with_timeout(timeout);
-        }
+        let exchange = Exchange::begin_within(&self.telemetry, Head::from(&request), self.timeout);
         // Futures and bodies are moved a dozen times on their way; this is the larger part of them.
         let exchange = Box::new(exchange);
         let is_head = request.method() == http::Method::HEAD;
+        let mut scope = Scope {
+            context: Some(exchange.context().clone()),
+            current: Some(exchange.current()),
+        };
         // Layers further in may answer, log or call out as soon as they are called.
         let inner = &mut self.inner;
-        let future = exchange.enter(|| inner.call(request));
-        let future = exchange.context().clone().scope(Scoped::new(exchange.current(), future));
-        ServeFuture { exchange: Some(exchange), is_head, future }
+        let future = scope.enter(|| inner.call(request));
+        ServeFuture { exchange: Some(exchange), is_head, scope, future }
+    }
+}
+
+/// What is current while a request is served.
+#[derive(Debug)]
+struct Scope {
+    context: Option<Arc<Context>>,
+    current: Option<Current>,
+}
+
+impl Scope {
+    fn enter<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let current = &mut self.current;
+        Context::enter(&mut self.context, || span::enter(current, work))
     }
 }
 
@@ -69,8 +84,9 @@ pin_project! {
         // Dropped before the inner future would be; a panic in there is seen by its drop.
         exchange: Option<Box<Exchange>>,
         is_head: bool,
+        scope: Scope,
         #[pin]
-        future: InContext<Scoped<F>>,
+        future: F,
     }
 }
 
@@ -83,7 +99,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let polled = this.future.poll(cx);
+        let future = this.future;
+        let polled = this.scope.enter(|| future.poll(cx));
         // Also while it waits: the next request on this thread must not find it.
         if let (Some(path), Some(exchange)) = (matched::take(), this.exchange.as_mut()) {
             exchange.set_matched(path);

@@ -5,20 +5,23 @@ use std::sync::Arc;
 use regatta_client::{Options, Policies};
 use regatta_resilience::breaker::{self, SlowCalls};
 use regatta_resilience::retry::Backoff;
+use regatta_resilience::{concurrency, hedge, outlier};
 use regatta_traffic::balance;
 
 use super::{ClientSettings, ServiceCallSettings, Strategy};
 
 impl ClientSettings {
     /// The policies of all services, and of those with settings of their own.
-    pub(crate) fn policies(&self) -> Policies {
-        let policies = Policies::new(self.options());
+    ///
+    /// `zone` is where this process runs, if it is known.
+    pub(crate) fn policies(&self, zone: Option<&str>) -> Policies {
+        let policies = Policies::new(self.options(zone));
         self.services.0.iter().fold(policies, |policies, (name, own)| {
-            policies.with_service(name.clone(), own.options(self))
+            policies.with_service(name.clone(), own.options(self, zone))
         })
     }
 
-    fn options(&self) -> Options {
+    fn options(&self, zone: Option<&str>) -> Options {
         let mut options = Options::default();
         options.timeout = self.timeout;
         options.try_timeout = self.try_timeout;
@@ -32,18 +35,50 @@ impl ClientSettings {
         }
         options.retry_percent = self.retry_percent;
         options.retries_per_second = self.retries_per_second;
+        options.hedge = (self.hedge_percentile > 0)
+            .then(|| hedge::Settings::default().with_percentile(self.hedge_percentile));
+        options.concurrency = (self.max_in_flight > 0).then(|| {
+            let settings = concurrency::Settings::new(self.max_in_flight);
+            settings.with_queue(self.queue, self.queue_timeout)
+        });
         options.cluster.balance = match self.strategy {
+            Strategy::P2c => balance::Strategy::P2c,
+            Strategy::ConsistentHash => balance::Strategy::ConsistentHash,
             Strategy::RoundRobin => balance::Strategy::RoundRobin,
             Strategy::Random => balance::Strategy::Random,
             Strategy::Weighted => balance::Strategy::Weighted,
         };
+        options.cluster.hash_load_percent =
+            (self.hash_load_percent > 0).then_some(self.hash_load_percent);
+        options.cluster.zone = zone.filter(|_| self.prefer_zone).map(str::to_owned);
+        options.cluster.slow_start.window = self.slow_start;
         options.cluster.breaker = Some(self.breaker());
+        options.cluster.service_breaker = match self.service_failure_percent {
+            0 => None,
+            percent => options.cluster.service_breaker.take().map(|breaker| {
+                breaker.with_failure_percent(Some(percent))
+            }),
+        };
+        options.cluster.outlier = Some(self.outlier());
         options.idle_timeout = self.idle_timeout;
         options.max_idle = self.max_idle;
         options.max_http2 = self.max_http2;
         options.max_body_bytes = self.max_body_bytes.as_usize();
         options.replay_bytes = self.replay_bytes.as_usize();
         options
+    }
+
+    fn outlier(&self) -> outlier::Settings {
+        let mut outlier = outlier::Settings::default();
+        outlier.consecutive_failures = self.outlier_failures;
+        outlier.interval = self.outlier_interval;
+        outlier.base_ejection = self.ejection_time;
+        outlier.max_ejected_percent = self.max_ejected_percent;
+        outlier.panic_percent = self.panic_percent;
+        if !self.outlier_success_rate {
+            outlier.success_rate = None;
+        }
+        outlier
     }
 
     fn breaker(&self) -> breaker::Settings {
@@ -59,8 +94,8 @@ impl ClientSettings {
 }
 
 impl ServiceCallSettings {
-    fn options(&self, all: &ClientSettings) -> Options {
-        let mut options = all.with(self).options();
+    fn options(&self, all: &ClientSettings, zone: Option<&str>) -> Options {
+        let mut options = all.with(self).options(zone);
         if let Some(versions) = &self.versions {
             options.cluster.subsets = Arc::new(versions.clone());
         }
@@ -81,7 +116,7 @@ mod tests {
         let variables = variables.iter().map(|(name, text)| ((*name).into(), (*text).into()));
         let config = Config::builder().yaml("c.yaml", yaml).environment(variables).build().unwrap();
         let settings = config.load::<ClientSettings>().map_err(|error| error.to_string())?;
-        Ok(settings.policies())
+        Ok(settings.policies(None))
     }
 
     fn users() -> ServiceName {
@@ -90,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_client() {
-        let ours = format!("{:?}", ClientSettings::default().policies().default);
+        let ours = format!("{:?}", ClientSettings::default().policies(None).default);
         assert_eq!(ours, format!("{:?}", Options::default()));
     }
 
@@ -143,8 +178,35 @@ mod tests {
         assert_eq!(breaker.failure_percent, None);
         let slow = SlowCalls { at_least: Duration::from_secs(2), percent: 70 };
         assert_eq!(breaker.slow, Some(slow));
-        let default = ClientSettings::default().policies().default.cluster.breaker.unwrap();
+        let default = ClientSettings::default().policies(None).default.cluster.breaker.unwrap();
         assert_eq!(default.slow, None);
+    }
+
+    #[test]
+    fn every_policy_can_be_switched_off() {
+        let yaml = "client: {max_in_flight: 0, hash_load_percent: 0, service_failure_percent: 0, \
+                    prefer_zone: false, slow_start: 0s, outlier_success_rate: false}";
+        let config = Config::builder().yaml("c.yaml", yaml).build().unwrap();
+        let policies = config.load::<ClientSettings>().unwrap().policies(Some("north"));
+        assert_eq!(policies.validate(), Ok(()));
+        let Options { concurrency, hedge, cluster, .. } = policies.default;
+        assert!(concurrency.is_none() && hedge.is_none() && cluster.hash_load_percent.is_none());
+        assert!(cluster.service_breaker.is_none() && cluster.zone.is_none());
+        assert!(cluster.slow_start.window.is_zero());
+        assert!(cluster.outlier.unwrap().success_rate.is_none());
+    }
+
+    #[test]
+    fn the_zone_of_this_service_is_preferred_unless_the_operator_says_otherwise() {
+        let settings = ClientSettings::default();
+        let zone = settings.policies(Some("north")).default.cluster.zone;
+        assert_eq!(zone.as_deref(), Some("north"));
+    }
+
+    #[test]
+    fn a_policy_that_the_client_refuses_is_found_at_the_start() {
+        let policies = policies("client: {hedge_percentile: 7}", &[]).unwrap();
+        assert!(policies.validate().is_err());
     }
 
     #[test]

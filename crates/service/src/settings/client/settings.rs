@@ -98,8 +98,24 @@ call_settings! {
     retry_percent: u32 = 20, range ..=100;
     /// Retries of a service's calls per second beyond that.
     retries_per_second: u32 = 3, range ..=1000;
+    /// A read that takes longer than this share of calls, in percent, is sent to a second instance
+    /// too; 0 sends none, else 50 to 99.
+    hedge_percentile: u32 = 0, range ..=99;
+    /// Calls of a service in flight at a time; 0 sets no limit.
+    max_in_flight: u32 = 1024, range ..=1_000_000;
+    /// Calls that may wait for one of these to end.
+    queue: u32 = 256, range ..=1_000_000;
+    /// Longest wait.
+    queue_timeout: Duration = Duration::from_millis(250), range ..=Duration::from_secs(60);
     /// How instances take turns.
     strategy: Strategy = Strategy::default();
+    /// How far an instance may be over its fair share under consistent_hash, in percent of it; 0
+    /// sets no bound.
+    hash_load_percent: u32 = 125, range ..=10_000;
+    /// Whether instances in this service's own zone (service.zone) come first.
+    prefer_zone: bool = true;
+    /// Time in which a new instance comes to its full share; 0 gives it at once.
+    slow_start: Duration = Duration::from_secs(30), range ..=Duration::from_secs(3600);
     /// Failures in a row after which an instance is left alone; 4294967295 switches the rule off.
     failure_threshold: u32 = 5, range 1..;
     /// How long it is left alone before it is tried again.
@@ -117,6 +133,23 @@ call_settings! {
     slow_call: Duration = Duration::ZERO;
     /// Share of slow calls after which an instance is left alone, in percent.
     slow_percent: u32 = 80, range 1..=100;
+    /// Failures in a row after which an instance is ejected from among its peers; 4294967295
+    /// switches the rule off.
+    outlier_failures: u32 = 5, range 1..;
+    /// Whether an instance is ejected too whose success rate is far below its peers'.
+    outlier_success_rate: bool = true;
+    /// Time between two looks at the success rates.
+    outlier_interval: Duration = Duration::from_secs(10),
+        range Duration::from_millis(100)..=Duration::from_secs(3600);
+    /// Time of the first ejection; the n-th takes n times as long, up to 300 s.
+    ejection_time: Duration = Duration::from_secs(30), range POSITIVE..=Duration::from_secs(300);
+    /// The largest share of instances that are ejected at a time, in percent; one may always be.
+    max_ejected_percent: u32 = 10, range ..=100;
+    /// When fewer than this share of instances is usable, all are used again, in percent.
+    panic_percent: u32 = 50, range ..=100;
+    /// Share of failures of a service's calls, all instances together, after which it is left
+    /// alone for 5 s, in percent; 0 switches it off.
+    service_failure_percent: u32 = 90, range ..=100;
     /// How long an idle connection is kept; shorter than the called service keeps it.
     idle_timeout: Duration = Duration::from_secs(30), range POSITIVE..;
     /// Idle HTTP/1.1 connections kept per instance.
@@ -133,13 +166,17 @@ choices! {
     /// How instances take turns.
     #[derive(Default)]
     pub enum Strategy {
-        /// One after the other.
+        /// The better of two, by latency and load.
         #[default]
+        P2c = "p2c",
+        /// One after the other.
         RoundRobin = "round_robin",
         /// Any, each as likely.
         Random = "random",
         /// In turn, each as often as its weight says.
         Weighted = "weighted",
+        /// The one that a call's key belongs to.
+        ConsistentHash = "consistent_hash",
     }
 }
 
