@@ -77,8 +77,7 @@ mod tests {
     fn a_service_without_options_of_its_own_gets_the_default() {
         let (slow, other): (ServiceName, ServiceName) =
             ("slow".parse().unwrap(), "other".parse().unwrap());
-        let mut patient = Options::default();
-        patient.timeout = Duration::from_secs(60);
+        let patient = Options { timeout: Duration::from_secs(60), ..Options::default() };
         let policies = Policies::default().with_service(slow.clone(), patient);
         assert_eq!(policies.of(&slow).timeout, Duration::from_secs(60));
         assert_eq!(policies.of(&other).timeout, Options::default().timeout);
@@ -86,8 +85,7 @@ mod tests {
 
     #[test]
     fn says_whose_option_is_out_of_range() {
-        let mut wrong = Options::default();
-        wrong.timeout = Duration::ZERO;
+        let wrong = Options { timeout: Duration::ZERO, ..Options::default() };
         let of_one = Policies::default().with_service("slow".parse().unwrap(), wrong.clone());
         let error = of_one.validate().unwrap_err();
         let text = regatta_core::Chain(&error).to_string();

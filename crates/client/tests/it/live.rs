@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use regatta_client::{Error, Options, OverrideError, Policies};
 use regatta_core::InstanceId;
 use regatta_traffic::balance::Strategy;
@@ -94,4 +98,41 @@ async fn a_breaker_nobody_knows_cannot_be_opened() {
     let id = InstanceId::new("nobody");
     let unknown = client.override_breaker(&name(), Some(&id), Override::ForcedOpen).unwrap_err();
     assert!(unknown.to_string().contains("`nobody`"), "{unknown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_answer_without_a_message_counts_by_its_trailers_and_one_with_a_message_as_answered()
+{
+    for (message, breaker) in [(None, "open"), (Some("a message"), "closed")] {
+        let answer = move || async move {
+            let message = message.map(|text| Frame::data(Bytes::from(text)));
+            let trailers = HeaderMap::from_iter([(
+                HeaderName::from_static("grpc-status"),
+                HeaderValue::from_static("14"),
+            )]);
+            let frames = message.into_iter().chain([Frame::trailers(trailers)]);
+            let frames = tokio_stream::iter(frames.map(Ok::<_, std::convert::Infallible>));
+            axum::body::Body::new(StreamBody::new(frames))
+        };
+        let server = Memory::new(Router::new().fallback(answer));
+        let (client, _registry) = server.client(1, options()).await;
+        for _ in 0..5 {
+            let mut channel = client.channel("user-service").unwrap();
+            let request = http::Request::post("/a.B/C").body(tonic::body::Body::empty()).unwrap();
+            let answer = tower_service::Service::call(&mut channel, request).await.unwrap();
+            answer.into_body().collect().await.unwrap();
+        }
+        assert_eq!(client.clusters()[0].instances[0].breaker, breaker, "{message:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_asked_for_after_a_change_of_policies_gets_the_new_ones() {
+    let server = Memory::new(Router::new().route("/", get(|| async { "hello" })));
+    let (client, _registry) = server.client(1, options()).await;
+    let mut random = options();
+    random.cluster.balance = Strategy::Random;
+    client.reconfigure(Policies::default().with_service(name(), random)).unwrap();
+    client.service("user-service").unwrap();
+    assert_eq!(client.clusters()[0].balance, "random");
 }

@@ -1,8 +1,10 @@
 //! Instances that are reached without a network: each connection is a pipe.
 
 use std::io;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use axum::Router;
@@ -12,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use regatta_client::{Client, Connect, Policies, Stream};
 use regatta_core::Endpoint;
 use regatta_discovery::{MemoryRegistry, Register, Registration};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,8 +27,8 @@ pub(crate) struct Memory {
     /// Connections opened so far, and still open.
     opened: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
-    /// Whether a server closes each connection after its first answer, without saying so.
-    closes: bool,
+    /// The servers' ends.
+    ends: Arc<Mutex<Vec<End>>>,
     /// Nothing connects until this is cancelled.
     gate: CancellationToken,
 }
@@ -35,7 +38,7 @@ impl Memory {
         let (server, gate) = (Builder::new(TokioExecutor::new()), CancellationToken::new());
         gate.cancel();
         let (tasks, opened, open) = (TaskTracker::new(), Arc::default(), Arc::default());
-        Self { routes, server, tasks, opened, open, closes: false, gate }
+        Self { routes, server, tasks, opened, open, ends: Arc::default(), gate }
     }
 
     /// Allows so many streams on each HTTP/2 connection.
@@ -44,10 +47,9 @@ impl Memory {
         self
     }
 
-    /// Closes each connection right after its first answer.
-    pub(crate) fn closing(mut self) -> Self {
-        self.closes = true;
-        self
+    /// Closes every connection at this very moment, before any task runs.
+    pub(crate) fn cut(&self) {
+        self.ends.lock().unwrap().drain(..).for_each(|end| drop(end.0.lock().unwrap().take()));
     }
 
     /// Connects nobody before the gate is opened.
@@ -116,30 +118,54 @@ impl Connect for Memory {
         let (near, far) = tokio::io::duplex(64 << 10);
         self.opened.fetch_add(1, Ordering::SeqCst);
         self.open.fetch_add(1, Ordering::SeqCst);
-        let (server, open, closes) = (self.server.clone(), Arc::clone(&self.open), self.closes);
-        let (answered, routes) = (CancellationToken::new(), self.routes.clone());
-        let told = answered.clone();
-        let routes = routes.layer(axum::middleware::map_response(
-            move |answer: axum::response::Response| {
-                told.cancel();
-                std::future::ready(answer)
-            },
-        ));
+        let end = End(Arc::new(Mutex::new(Some(far))));
+        self.ends.lock().unwrap().push(end.clone());
+        let (server, open) = (self.server.clone(), Arc::clone(&self.open));
+        let routes = TowerToHyperService::new(self.routes.clone());
         self.tasks.spawn(async move {
-            let connection =
-                server.serve_connection(TokioIo::new(far), TowerToHyperService::new(routes));
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                _ended = connection.as_mut() => (),
-                // Once more, so that the answer is written; then the pipe is dropped.
-                () = answered.cancelled(), if closes => {
-                    let write = tokio::task::yield_now();
-                    tokio::select! { biased; _ended = connection => (), () = write => () }
-                }
-            }
+            drop(server.serve_connection(TokioIo::new(end), routes).await);
             open.fetch_sub(1, Ordering::SeqCst);
         });
         Ok(Stream::new(near))
+    }
+}
+
+/// A server's end of a pipe, until it is cut.
+#[derive(Clone)]
+struct End(Arc<Mutex<Option<DuplexStream>>>);
+
+impl End {
+    fn with<T>(&self, cut: T, act: impl FnOnce(Pin<&mut DuplexStream>) -> T) -> T {
+        self.0.lock().unwrap().as_mut().map(|stream| act(Pin::new(stream))).unwrap_or(cut)
+    }
+}
+
+impl AsyncRead for End {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.with(Poll::Ready(Ok(())), |stream| stream.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for End {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let cut = Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        self.with(cut, |stream| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(Poll::Ready(Ok(())), |stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(Poll::Ready(Ok(())), |stream| stream.poll_shutdown(cx))
     }
 }
 

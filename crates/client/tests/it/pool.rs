@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use http::StatusCode;
 use regatta_client::{Client, Error, Options};
 use regatta_discovery::Register;
@@ -52,14 +52,31 @@ async fn an_answer_that_is_not_read_costs_no_later_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_closes_while_it_waits_loses_no_post() {
-    let server = Memory::new(routes()).closing();
-    let (client, _registry) = server.client(1, options()).await;
+async fn a_connection_that_closes_just_before_a_post_hands_it_back_and_another_takes_it() {
+    let server = Memory::new(routes());
+    let mut options = options();
+    options.retry.tries = 1;
+    let (client, _registry) = server.client(1, options).await;
     let users = client.service("user-service").unwrap();
-    for _ in 0..50 {
+    for connections in 1..5 {
         assert_eq!(users.post("/empty").send().await.unwrap().status(), 204);
+        assert_eq!(server.opened(), connections);
+        // The client's end does not know of it before it has taken the next request.
+        server.cut();
     }
-    assert!(server.opened() > 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_call_that_meets_a_closing_connection_goes_over_another() {
+    let server = Memory::new(health(&OPEN));
+    let mut options = options();
+    options.retry.tries = 1;
+    let (client, _registry) = server.client(1, options).await;
+    for connections in 1..5 {
+        check(&client).await.unwrap();
+        assert_eq!(server.opened(), connections);
+        server.cut();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,29 +85,29 @@ async fn an_idle_connection_closes_in_time_though_nobody_calls() {
     let (client, _registry) = server.client(1, options()).await;
     let users = client.service("user-service").unwrap();
     users.get("/text").send().await.unwrap().text().await.unwrap();
-    let started = tokio::time::Instant::now();
-    while server.open() > 0 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
     let limit = Options::default().idle_timeout;
-    assert!(started.elapsed() >= limit && started.elapsed() <= limit * 2 + Duration::from_secs(1));
+    tokio::time::sleep(limit - SOON).await;
+    assert_eq!(server.open(), 1);
+    tokio::time::sleep(limit + SOON * 2).await;
+    assert_eq!(server.open(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_leaves_finishes_what_is_in_flight_and_keeps_nothing() {
     let server = Memory::new(routes());
     let (client, registry) = server.client(1, options()).await;
-    let users = client.service("user-service").unwrap();
-    let calls = [users.get("/text").send(), users.get("/slow").send()];
-    let [idle, slow] = calls.map(|call| async { call.await?.text().await });
-    let mut slow = Box::pin(slow);
-    let (idle, none) = tokio::join!(idle, tokio::time::timeout(SOON, slow.as_mut()));
-    assert!(idle.is_ok() && none.is_err());
-    assert_eq!(server.open(), 2);
+    let users = &client.service("user-service").unwrap();
+    let call = |path| async move { users.get(path).send().await?.text().await };
+    let (mut slow, mut slower) = (Box::pin(call("/slow")), Box::pin(call("/slower")));
+    assert!(tokio::time::timeout(SOON, join(slow.as_mut(), slower.as_mut())).await.is_err());
+    call("/text").await.unwrap();
+    assert_eq!(server.open(), 3);
 
     registry.deregister(&instance(1).id).await.unwrap();
-    server.until_open(1).await;
+    server.until_open(2).await;
     assert_eq!(slow.await.unwrap(), "slow");
+    server.until_open(1).await;
+    assert_eq!(slower.await.unwrap(), "slower");
     server.until_open(0).await;
     assert!(matches!(users.get("/text").send().await, Err(Error::NoInstance { .. })));
 }
@@ -107,6 +124,37 @@ async fn grpc_calls_share_a_connection_that_is_opened_once() {
     let (answers, ()) = tokio::join!(calls, opening);
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(server.opened(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_connection_that_nobody_uses_closes_in_time_and_one_in_use_does_not() {
+    let held = leak(Semaphore::new(1));
+    let server = Memory::new(health(held));
+    let mut options = options();
+    options.timeout = Duration::from_secs(3600);
+    let (client, _registry) = server.client(1, options).await;
+    check(&client).await.unwrap();
+    let mut waits = Box::pin(check(&client));
+    let long = Options::default().idle_timeout * 4;
+    assert!(tokio::time::timeout(long, waits.as_mut()).await.is_err());
+    assert_eq!((server.opened(), server.open()), (1, 1));
+    held.add_permits(2);
+    waits.await.unwrap();
+    // It was the call that was old, not the connection.
+    check(&client).await.unwrap();
+    assert_eq!(server.opened(), 1);
+    tokio::time::sleep(long).await;
+    assert_eq!(server.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_leaves_keeps_no_grpc_connection() {
+    let server = Memory::new(health(&OPEN));
+    let (client, registry) = server.client(1, options()).await;
+    check(&client).await.unwrap();
+    assert_eq!(server.open(), 1);
+    registry.deregister(&instance(1).id).await.unwrap();
+    server.until_open(0).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,13 +204,14 @@ fn leak<T>(value: T) -> &'static T {
 }
 
 fn routes() -> Router {
-    let slow = || async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        "slow"
+    let slow = |millis, text| async move {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        text
     };
     Router::new()
         .route("/text", get(|| async { "hello" }))
-        .route("/slow", get(slow))
+        .route("/slow", get(move || slow(100, "slow")))
+        .route("/slower", get(move || slow(200, "slower")))
         .route("/large", get(|| async { vec![0_u8; 1 << 20] }))
         .route("/empty", post(|| async { StatusCode::NO_CONTENT }))
 }
