@@ -90,6 +90,9 @@ impl Record {
             shared.telemetry.as_ref().filter(|_| !matches!(plan.verdict, Verdict::Health(_)));
         let spans = telemetry
             .map(|telemetry| Box::new(Spans::begin(telemetry, plan, method, path, version)));
+        if let (Some(spans), Verdict::Deny(denial)) = (&spans, &plan.verdict) {
+            spans.note("regatta.denied", &denial.problem.code);
+        }
         let service = plan.service.clone();
         let line = shared.log.as_ref().map(|_| {
             Box::new(Line {
@@ -141,7 +144,7 @@ impl Record {
     }
 
     /// Notes a decision on the request's span.
-    pub(crate) fn note(&mut self, key: &'static str, value: &'static str) {
+    pub(crate) fn note(&mut self, key: &'static str, value: &str) {
         if let Some(spans) = &self.spans {
             spans.note(key, value);
         }

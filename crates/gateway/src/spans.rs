@@ -117,8 +117,8 @@ impl Spans {
     }
 
     /// A decision about the request.
-    pub(crate) fn note(&self, key: &'static str, value: &'static str) {
-        self.exchange.annotate(key, value);
+    pub(crate) fn note(&self, key: &'static str, value: &str) {
+        self.exchange.annotate(key, value.to_owned());
     }
 
     /// What the service is told: the try's span as its parent.

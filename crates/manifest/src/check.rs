@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use regatta_core::ServiceName;
 use regatta_yaml::{Mark, Problem, nearest};
 
-use crate::read::{Placed, PlacedGateway};
-use crate::{ControlPlane, Requirement};
+use crate::Requirement;
+use crate::read::{Placed, PlacedControlPlane, PlacedGateway};
 
 /// Checks what concerns more than one part.
 pub(crate) fn consistency(
     services: &[Placed],
     names: &[ServiceName],
     gateway: &PlacedGateway,
-    control_plane: &(ControlPlane, Option<Mark>),
+    control_plane: &PlacedControlPlane,
     problems: &mut Vec<Problem>,
 ) {
     needs(services, names, problems);
@@ -119,14 +119,21 @@ fn grpc(services: &[Placed], problems: &mut Vec<Problem>) {
 fn ports(
     services: &[Placed],
     gateway: &PlacedGateway,
-    control_plane: &(ControlPlane, Option<Mark>),
+    control_plane: &PlacedControlPlane,
     problems: &mut Vec<Problem>,
 ) {
     // With the defaults first, so that what is written is what is blamed.
     let mut taken: Vec<(String, SocketAddr, Option<Mark>)> = vec![
         ("gateway.listen".to_owned(), gateway.gateway.listen, gateway.listen),
-        ("control_plane.listen".to_owned(), control_plane.0.listen, control_plane.1),
+        (
+            "control_plane.listen".to_owned(),
+            control_plane.control_plane.listen,
+            control_plane.listen,
+        ),
     ];
+    if let Some(etcd) = control_plane.control_plane.etcd_listen {
+        taken.push(("control_plane.etcd_listen".to_owned(), etcd, control_plane.etcd_listen));
+    }
     if let Some(admin) = gateway.gateway.admin {
         taken.push(("gateway.admin".to_owned(), admin, gateway.admin));
     }

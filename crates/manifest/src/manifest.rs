@@ -30,11 +30,14 @@ pub struct Manifest {
 pub struct ControlPlane {
     /// Where it speaks Consul's HTTP API. Default `127.0.0.1:8500`.
     pub listen: SocketAddr,
+    /// Where it speaks etcd's gRPC API; none switches that off. Default `127.0.0.1:2379`.
+    pub etcd_listen: Option<SocketAddr>,
 }
 
 impl Default for ControlPlane {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8500)) }
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self { listen: local(8500), etcd_listen: Some(local(2379)) }
     }
 }
 

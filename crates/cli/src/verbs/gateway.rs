@@ -1,16 +1,16 @@
 //! `regatta gateway`: the reverse proxy, as a process of its own.
 
 mod convert;
+mod limits;
 mod live;
+mod registry;
 mod traffic;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::Args;
 use regatta_core::Secret;
-use regatta_discovery_consul::{ConsulRegistry, Options};
 use regatta_manifest::Manifest;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
@@ -28,7 +28,8 @@ pub(crate) struct Gateway {
     /// Where metrics and health are served to operators. Default: gateway.admin of the manifest.
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
-    /// Where instances are found. Default: control_plane.listen of the manifest.
+    /// Where instances are found: consul://, dns: or static:. Default: control_plane.listen of the
+    /// manifest.
     #[arg(long, value_name = "URL", env = "CONSUL_HTTP_ADDR")]
     registry: Option<String>,
 }
@@ -41,8 +42,9 @@ impl Gateway {
             Some(url) => url.clone(),
             None => format!("http://{}", manifest.control_plane.listen),
         };
-        let discover = ConsulRegistry::try_new(&registry, Options::default())?;
+        let discover = registry::discover(&registry)?;
         let exports = telemetry.exports_spans().then(|| telemetry.clone());
+        let shared = limits::Shared::default();
         let convert = move |path: &Path, manifest: &Manifest| {
             // From the environment alone: other users of the machine can read arguments.
             let secret = std::env::var("AUTH__SECRET").ok().map(Secret::new);
@@ -50,12 +52,14 @@ impl Gateway {
             let mut settings = convert::settings(manifest, folder, secret)?;
             settings.listen = self.listen.unwrap_or(settings.listen);
             settings.admin = self.admin.or(settings.admin);
+            let url = manifest.gateway.limits.url.as_deref();
+            settings.shared_limit = shared.limiter(url, settings.rate_limit, &manifest.name)?;
             // Without an endpoint the gateway pays nothing for spans.
             settings.telemetry = exports.clone();
             Ok::<_, Failure>(settings)
         };
         let settings = convert(&path, &manifest)?;
-        let gateway = regatta_gateway::Gateway::bind(settings, Arc::new(discover)).await?;
+        let gateway = regatta_gateway::Gateway::bind(settings, discover).await?;
         let drain = serving::drain()?;
         let hang_up = signal(SignalKind::hangup())?;
         let read = {

@@ -11,6 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::http2;
+use crate::round::Round;
+
 pub(crate) const SECRET: &str = "a secret of at least thirty-two bytes";
 
 /// Users of the load with policies, each with a token and a count of its own.
@@ -24,7 +27,7 @@ fn answer() -> Vec<u8> {
 }
 
 /// Starts two services on a thread of their own.
-pub(crate) fn services() -> [SocketAddr; 2] {
+pub(crate) fn services(grpc: bool) -> [SocketAddr; 2] {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         runtime().block_on(async {
@@ -32,6 +35,10 @@ pub(crate) fn services() -> [SocketAddr; 2] {
             for _ in 0..2 {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 sender.send(listener.local_addr().unwrap()).unwrap();
+                if grpc {
+                    tasks.spawn(http2::serve_grpc(listener));
+                    continue;
+                }
                 tasks.spawn(async move {
                     let mut connections = JoinSet::new();
                     loop {
@@ -65,11 +72,13 @@ async fn serve(mut stream: TcpStream) {
 
 /// The requests clients send in turn.
 pub(crate) struct Load {
+    round: Round,
     requests: Arc<Vec<Vec<u8>>>,
 }
 
 impl Load {
-    pub(crate) fn new(policies: bool) -> Self {
+    pub(crate) fn new(round: Round) -> Self {
+        let policies = round == Round::Policies;
         let issuer = Issuer::new(SigningKey::hs256(&Secret::new(SECRET)).unwrap()).issuer("dev");
         let now = wall_clock();
         let requests = (0..if policies { USERS } else { 1 })
@@ -89,11 +98,16 @@ impl Load {
                 (text + "\r\n").into_bytes()
             })
             .collect();
-        Self { requests: Arc::new(requests) }
+        Self { round, requests: Arc::new(requests) }
     }
 
     /// Sends so many requests over so many connections; any answer but 200 ends the bench.
     pub(crate) fn run(&self, address: SocketAddr, connections: usize, requests: usize) {
+        if matches!(self.round, Round::Http2 | Round::Grpc) {
+            let grpc = self.round == Round::Grpc;
+            let connections = (connections / http2::STREAMS).max(1);
+            return runtime().block_on(http2::run(address, grpc, connections, requests));
+        }
         let left = Arc::new(AtomicUsize::new(requests));
         runtime().block_on(async {
             let mut clients = JoinSet::new();

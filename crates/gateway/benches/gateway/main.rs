@@ -5,9 +5,11 @@
 //! beside each peer's configuration in `peers.rs`.
 #![allow(clippy::unwrap_used, reason = "a bench stops at the first thing that goes wrong")]
 
+mod http2;
 mod load;
 mod peers;
 mod report;
+mod round;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use std::time::Duration;
 use crate::load::Load;
 use crate::peers::Proxy;
 use crate::report::Figure;
+use crate::round::Round;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,27 +52,29 @@ fn main() {
         }
     }
     peers::pin_self(1);
-    let services = load::services();
+    let requests: usize = value("--requests").map_or(REQUESTS, |text| text.parse().unwrap());
+    let (services, grpc) = (load::services(false), load::services(true));
     let mut figures = Vec::new();
-    for (what, policies) in [("plain", false), ("policies", true)] {
-        if only.as_deref().is_some_and(|only| only != what) {
+    for round in Round::ALL {
+        if only.as_deref().is_some_and(|only| only != round.name()) {
             continue;
         }
-        figures.extend(compare(what, policies, &services, rounds));
+        let services = if round == Round::Grpc { &grpc } else { &services };
+        figures.extend(compare(round, services, rounds, requests));
     }
     report::print(&figures, json);
 }
 
-fn compare(what: &str, policies: bool, services: &[SocketAddr; 2], rounds: usize) -> Vec<Figure> {
+fn compare(what: Round, services: &[SocketAddr; 2], rounds: usize, requests: usize) -> Vec<Figure> {
     let mut proxies = [
-        Proxy::gateway(services, policies),
-        Proxy::nginx(services, policies),
-        Proxy::haproxy(services, policies),
+        Proxy::gateway(services, what),
+        Proxy::nginx(services, what),
+        Proxy::haproxy(services, what),
     ];
-    let load = Load::new(policies);
+    let load = Load::new(what);
     for proxy in &mut proxies {
         proxy.wait_until_ready();
-        load.run(proxy.address, CONNECTIONS, 5_000);
+        load.run(proxy.address, CONNECTIONS, 5_000.min(requests));
     }
     let mut seconds = [const { Vec::new() }; 3];
     for round in 0..rounds {
@@ -78,16 +83,17 @@ fn compare(what: &str, policies: bool, services: &[SocketAddr; 2], rounds: usize
             let number = (round + turn) % proxies.len();
             let proxy = &proxies[number];
             let before = proxy.cpu();
-            load.run(proxy.address, CONNECTIONS, REQUESTS);
-            seconds[number].push((proxy.cpu() - before) * 100_000.0 / REQUESTS as f64);
+            load.run(proxy.address, CONNECTIONS, requests);
+            seconds[number].push((proxy.cpu() - before) * 100_000.0 / requests as f64);
         }
     }
     let cpu = seconds.map(|mut all| {
         all.sort_by(f64::total_cmp);
         all[all.len() / 2]
     });
-    let mut figures = report::beside_ours(&format!("{what}: CPU"), &cpu, "s/100k requests");
-    if !policies {
+    let mut figures =
+        report::beside_ours(&format!("{}: CPU", what.name()), &cpu, "s/100k requests");
+    if what == Round::Plain {
         let memory = [0, 1, 2].map(|number| {
             let proxy: &Proxy = &proxies[number];
             let before = proxy.resident_kib();

@@ -1,5 +1,6 @@
 //! The proxies under test, each one process with one worker on core 0.
 //!
+//! HTTP/2 and gRPC: as plain, with HTTP/2 without TLS from clients, and to services for gRPC.
 //! Plain: forward with keep-alive on both sides and `X-Forwarded-For`. Ours also takes the service
 //! from the path, makes a request id and a trace, sets `Forwarded` and counts metrics; the peers
 //! are spared that. Policies: HS256 token with issuer and expiry, role, limit per client, two
@@ -18,6 +19,7 @@ use regatta_discovery::StaticRegistry;
 use regatta_gateway::{Auth, Gateway, RateLimit, Route, Service, Settings};
 
 use crate::load::SECRET;
+use crate::round::Round;
 
 /// A running proxy; it ends with the value.
 pub(crate) struct Proxy {
@@ -37,19 +39,19 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn gateway(services: &[SocketAddr; 2], policies: bool) -> Self {
+    pub(crate) fn gateway(services: &[SocketAddr; 2], round: Round) -> Self {
         let address = free_address();
         let mut command = on_core_0(std::env::current_exe().unwrap().to_str().unwrap());
         command.arg("--serve-gateway").arg(address.to_string());
         command.args(services.map(|service| service.to_string()));
-        command.arg(if policies { "policies" } else { "plain" });
+        command.arg(round.name());
         Self { child: start(command), address, folder: None }
     }
 
-    pub(crate) fn nginx(services: &[SocketAddr; 2], policies: bool) -> Self {
+    pub(crate) fn nginx(services: &[SocketAddr; 2], round: Round) -> Self {
         let (address, folder) = (free_address(), folder("nginx"));
         let [one, two] = services;
-        let (http, location) = if policies {
+        let (http, location) = if round == Round::Policies {
             (
                 format!(
                     "limit_req_zone $http_x_client_id zone=clients:10m rate=100000r/s;
@@ -69,9 +71,14 @@ impl Proxy {
         } else {
             (
                 format!("upstream both {{ server {one}; server {two}; keepalive 64; }}"),
-                "proxy_pass http://both;",
+                if round == Round::Grpc {
+                    "grpc_pass grpc://both;"
+                } else {
+                    "proxy_pass http://both;"
+                },
             )
         };
+        let http2 = if matches!(round, Round::Http2 | Round::Grpc) { "http2" } else { "" };
         let root = folder.display();
         let text = format!(
             "daemon off; master_process off; worker_processes 1; pid {root}/pid;
@@ -83,7 +90,7 @@ impl Proxy {
                uwsgi_temp_path {root}/d; scgi_temp_path {root}/e;
                {http}
                server {{
-                 listen {address} reuseport;
+                 listen {address} reuseport {http2};
                  location / {{
                    proxy_http_version 1.1; proxy_set_header Connection \"\";
                    proxy_set_header Host $http_host; proxy_buffering on;
@@ -100,10 +107,10 @@ impl Proxy {
         Self { child: start(command), address, folder: Some(folder) }
     }
 
-    pub(crate) fn haproxy(services: &[SocketAddr; 2], policies: bool) -> Self {
+    pub(crate) fn haproxy(services: &[SocketAddr; 2], round: Round) -> Self {
         let (address, folder) = (free_address(), folder("haproxy"));
         let [one, two] = services;
-        let (frontend, weights) = if policies {
+        let (frontend, weights) = if round == Round::Policies {
             (
                 format!(
                     "http-request set-var(txn.bearer) http_auth_bearer
@@ -138,6 +145,8 @@ impl Proxy {
         } else {
             (String::new(), ["", ""])
         };
+        let http2 = if matches!(round, Round::Http2 | Round::Grpc) { "proto h2" } else { "" };
+        let server = if round == Round::Grpc { "proto h2" } else { "" };
         let text = format!(
             "global
                nbthread 1
@@ -154,14 +163,14 @@ impl Proxy {
                retries 1
                option redispatch
              frontend f
-               bind {address}
+               bind {address} {http2}
                {frontend}
                default_backend b
              backend b
                balance roundrobin
                retry-on conn-failure empty-response 503
-               server one {one} {}
-               server two {two} {}\n",
+               server one {one} {} {server}
+               server two {two} {} {server}\n",
             weights[0], weights[1]
         );
         // HAProxy takes one statement a line, indented or not.
@@ -224,6 +233,7 @@ pub(crate) fn serve_gateway(arguments: &[String]) {
         route.roles = vec!["user".into()];
         settings.routes = vec![route];
     }
+    service.grpc = vec!["pkg.Greeter".into()];
     settings.services = vec![service];
     let instance = |address: &str, version: &str| {
         let address: SocketAddr = address.parse().unwrap();

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::admit::{Forward, deny};
 use super::attempts::{Attempts, FAR, Reached};
-use super::await_head::{Look, NoHead, head, look};
+use super::await_head::{Look, NoHead, head};
 use super::connection::After;
 use super::io::{write_all, write_counting};
 use super::relay::{self, Relayed};
@@ -86,7 +86,7 @@ pub(super) async fn run(
             Err(NoHead::Broken)
         } else if body.is_done() {
             let deadline = attempts.try_deadline(&forward, began);
-            head(&mut upstream, &mut response, deadline, alarm).await
+            head(&mut upstream, &mut response, forward.is_head, deadline, alarm).await
         } else {
             if forward.expects_continue
                 && write_all(client, b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err()
@@ -100,6 +100,7 @@ pub(super) async fn run(
                 buffer,
                 &mut response,
                 &mut body,
+                forward.is_head,
                 limit,
                 rules,
                 alarm,
@@ -117,7 +118,7 @@ pub(super) async fn run(
                     } else {
                         Instant::now() + AFTER_REFUSED_BODY
                     };
-                    head(&mut upstream, &mut response, wait, alarm).await
+                    head(&mut upstream, &mut response, forward.is_head, wait, alarm).await
                 }
                 _ => found.unwrap_or(Err(NoHead::Broken)),
             }
@@ -130,7 +131,7 @@ pub(super) async fn run(
 
         let is_replayable = body.was_at_hand();
         let member = Arc::clone(picked.member());
-        match head.and_then(|()| look(&response, forward.is_head)) {
+        match head {
             Ok(Look { status, retry_after }) => {
                 forward.record.answered(status, None);
                 let is_overloaded = retry::is_unavailable(status);
@@ -224,14 +225,15 @@ async fn head_while_sending(
     buffer: &mut Buffer,
     response: &mut Buffer,
     body: &mut Upload,
+    is_head: bool,
     limit: Option<Instant>,
     rules: &Rules,
     alarm: &mut Alarm,
-) -> (Option<Result<(), NoHead>>, Option<Result<(), UploadError>>) {
+) -> (Option<Result<Look, NoHead>>, Option<Result<(), UploadError>>) {
     let (mut from_client, _) = client.split();
     let (mut from_upstream, mut to_upstream) = upstream.split();
     let limit = limit.unwrap_or_else(|| Instant::now() + FAR);
-    let head = head(&mut from_upstream, response, limit, alarm);
+    let head = head(&mut from_upstream, response, is_head, limit, alarm);
     let send = upload::run(&mut from_client, &mut to_upstream, buffer, body, rules);
     tokio::select! {
         biased;

@@ -117,3 +117,39 @@ async fn instances_that_come_and_go_are_followed() {
     registry.set_away(true);
     assert_eq!(get(addr, "/a/x").await.status, 200, "the last known set is kept");
 }
+
+/// What broke: after `kill -9` under load the breaker of the instance stayed open for a minute,
+/// though it was back and the registry said so.
+#[tokio::test]
+async fn an_instance_that_was_restarted_is_used_at_once_whatever_its_breaker_said() {
+    let failing = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let fails = Arc::clone(&failing);
+    let service = upstream(Arc::new(move |_, _: &Message| {
+        let down = fails.load(std::sync::atomic::Ordering::SeqCst);
+        let answer = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+        (if down { answer.as_bytes().to_vec() } else { ok(b"x") }, false)
+    }))
+    .await;
+    let registry = MemoryRegistry::default();
+    let register = async |life: u64| {
+        let mut instance = crate::support::instance(service.addr, None);
+        instance.incarnation = life;
+        let registration = regatta_discovery::Registration::new(instance);
+        regatta_discovery::Register::register(&registry, &registration).await.unwrap();
+    };
+    register(1).await;
+    let gateway = Gateway::bind(settings(), Arc::new(registry.clone())).await.unwrap();
+    let addr = gateway.addr();
+    let drain = tokio_util::sync::CancellationToken::new();
+    let _stop = drain.clone().drop_guard();
+    tokio_util::task::TaskTracker::new().spawn(async move { gateway.run(drain).await });
+    let open = async {
+        while get(addr, "/a/x").await.field("content-type") != Some("application/problem+json") {}
+    };
+    tokio::time::timeout(LIMIT, open).await.unwrap();
+    failing.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(get(addr, "/a/x").await.status, 503, "the breaker is open for a minute");
+    register(2).await;
+    let back = async { while get(addr, "/a/x").await.status != 200 {} };
+    tokio::time::timeout(LIMIT, back).await.unwrap();
+}

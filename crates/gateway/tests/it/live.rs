@@ -51,7 +51,7 @@ async fn no_request_fails_while_rules_change() {
     let done = Arc::new(AtomicBool::new(false));
     let changing = {
         let (handle, done) = (gateway.handle.clone(), Arc::clone(&done));
-        tokio::spawn(async move {
+        TaskTracker::new().spawn(async move {
             for number in 0..50 {
                 let mut other = settings();
                 other.traffic.retry.retries = number % 4;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use regatta_gateway::{OnOutage, RateLimit, Settings};
 use regatta_resilience::concurrency;
 use regatta_resilience::rate_limit::{Decision, SharedLimiter, Unavailable};
+use tokio_util::task::TaskTracker;
 
-use crate::support::{LIMIT, Message, echo, get, get_with, ok, settings, start, upstream};
+use crate::support::{LIMIT, Message, echo, get, get_with, settings, start, upstream};
 
 fn at_a_time(limit: u32, queue: u32) -> Settings {
     let mut settings = settings();
@@ -23,7 +24,8 @@ async fn a_request_over_the_limit_waits_and_is_turned_away_in_time() {
     let mut settings = at_a_time(1, 1);
     settings.timeouts.request = LIMIT;
     let gateway = start(settings, &[slow.addr]).await;
-    let held = tokio::spawn(get(gateway.addr, "/a/hangs"));
+    let addr = gateway.addr;
+    let held = TaskTracker::new().spawn(async move { get(addr, "/a/hangs").await });
     let mut slow = slow;
     slow.request().await;
     let answer = get(gateway.addr, "/a/x").await;
@@ -37,11 +39,7 @@ async fn a_request_over_the_limit_waits_and_is_turned_away_in_time() {
 
 #[tokio::test]
 async fn whoever_waited_gets_the_place_that_is_freed() {
-    let service = upstream(Arc::new(|_, _: &Message| {
-        std::thread::sleep(Duration::from_millis(20));
-        (ok(b"x"), false)
-    }))
-    .await;
+    let service = echo().await;
     let gateway = start(at_a_time(1, 4), &[service.addr]).await;
     let asked = (0..4).map(|_| get(gateway.addr, "/a/x"));
     for answer in futures::future::join_all(asked).await {

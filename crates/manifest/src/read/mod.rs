@@ -8,7 +8,7 @@ mod traffic;
 use std::net::SocketAddr;
 
 use regatta_core::ServiceName;
-use regatta_yaml::{Fields, Node, Problem};
+use regatta_yaml::{Fields, Mark, Node, Problem};
 
 pub(crate) use gateway::PlacedGateway;
 pub(crate) use service::Placed;
@@ -37,7 +37,7 @@ pub(crate) fn manifest(root: &Node, problems: &mut Vec<Problem>) -> Option<Manif
         name: name?,
         services,
         gateway: gateway.gateway,
-        control_plane: control_plane.0,
+        control_plane: control_plane.control_plane,
     })
 }
 
@@ -58,21 +58,30 @@ fn system_name(fields: &mut Fields<'_>, problems: &mut Vec<Problem>) -> Option<S
     Some(text)
 }
 
-/// The control plane, and where its address stands when it is written.
-fn control_plane(
-    node: Option<&Node>,
-    problems: &mut Vec<Problem>,
-) -> (ControlPlane, Option<regatta_yaml::Mark>) {
-    let mut control_plane = ControlPlane::default();
-    let mut mark = None;
-    if let Some(node) = node {
-        let mut fields = Fields::of(node, "control_plane", problems);
-        if let Some(node) = fields.take("listen") {
-            mark = Some(node.mark);
-            let read: Option<SocketAddr> = scalars::address(node, "control_plane.listen", problems);
-            control_plane.listen = read.unwrap_or(control_plane.listen);
-        }
-        fields.finish(problems);
+/// The control plane with the places of its addresses, where they are written.
+#[derive(Default)]
+pub(crate) struct PlacedControlPlane {
+    pub(crate) control_plane: ControlPlane,
+    pub(crate) listen: Option<Mark>,
+    pub(crate) etcd_listen: Option<Mark>,
+}
+
+fn control_plane(node: Option<&Node>, problems: &mut Vec<Problem>) -> PlacedControlPlane {
+    let mut placed = PlacedControlPlane::default();
+    let Some(node) = node else { return placed };
+    let mut fields = Fields::of(node, "control_plane", problems);
+    if let Some(node) = fields.take("listen") {
+        placed.listen = Some(node.mark);
+        let read: Option<SocketAddr> = scalars::address(node, "control_plane.listen", problems);
+        placed.control_plane.listen = read.unwrap_or(placed.control_plane.listen);
     }
-    (control_plane, mark)
+    if let Some(node) = fields.take("etcd_listen") {
+        placed.etcd_listen = Some(node.mark);
+        placed.control_plane.etcd_listen = match node.scalar().map(|scalar| scalar.text.as_str()) {
+            Some("none") => None,
+            _ => scalars::address(node, "control_plane.etcd_listen", problems),
+        };
+    }
+    fields.finish(problems);
+    placed
 }

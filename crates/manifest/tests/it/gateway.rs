@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regatta_manifest::{AccessLog, PerClient, Requirement};
+use regatta_manifest::{AccessLog, Keys, OnOutage, PerClient, Requirement, Switch};
 
 use super::*;
 
@@ -202,4 +202,70 @@ fn a_rule_that_an_earlier_one_hides_is_reported() {
     parse(&rules(
         "{ path: /user-service, methods: [GET] }, { path: /user-service, methods: [PUT] }",
     ));
+}
+
+#[test]
+fn traffic_rules_are_read_for_all_services_and_for_each() {
+    let own = "traffic: { balance: consistent_hash, hash_on: \"header:x-user\", breaker: none }";
+    let text = services(&format!("  a: {{ run: {{ cargo: a }}, {own} }}\n"))
+        + "
+gateway:
+  traffic:
+    balance: p2c
+    zone: eu-1
+    slow_start: none
+    retries: 2
+    try_timeout: 1s
+    retry_budget: { percent: 10, floor: 0 }
+    breaker:
+      { failures: 3, failure_percent: 60, window: 20s, minimum_calls: 5, slow_call: 1s,
+        slow_percent: 40, open_for: 5s, probes: 2 }
+    outlier: { failures: 4, eject_for: 1s, most: 9s, max_ejected_percent: 30, panic_percent: 20 }
+    concurrency: { limit: 10, adaptive: true, queue: 0, queue_timeout: 1s, reserved_percent: 5 }
+";
+    let manifest = parse(&text);
+    let shared = &manifest.gateway.traffic;
+    assert_eq!(shared.slow_start, Some(Duration::ZERO));
+    assert_eq!((shared.retry_budget_percent, shared.retry_budget_floor), (Some(10), Some(0)));
+    let Some(Switch::On(breaker)) = &shared.breaker else { panic!("{shared:?}") };
+    assert_eq!(
+        (breaker.failures, breaker.slow_percent, breaker.probes),
+        (Some(3), Some(40), Some(2))
+    );
+    let Some(Switch::On(outlier)) = &shared.outlier else { panic!("{shared:?}") };
+    assert_eq!((outlier.failures, outlier.panic_percent), (Some(4), Some(20)));
+    let Some(Switch::On(concurrency)) = &shared.concurrency else { panic!("{shared:?}") };
+    assert_eq!((concurrency.limit, concurrency.adaptive), (Some(10), Some(true)));
+    let own = manifest.services[0].traffic.or(shared);
+    assert_eq!(own.balance.as_deref(), Some("consistent_hash"));
+    assert_eq!(own.hash_on.as_deref(), Some("header:x-user"));
+    assert_eq!((own.breaker, own.retries), (Some(Switch::Off), Some(2)));
+}
+
+#[test]
+fn an_issuers_keys_are_a_file_or_a_url_and_a_shared_limit_has_a_place() {
+    let text = |gateway: &str| services(USER) + "\ngateway:\n" + gateway;
+    let manifest = parse(&text("  auth: { issuer: idp, keys: { file: keys.json } }\n"));
+    let auth = manifest.gateway.auth.unwrap();
+    assert_eq!((auth.keys, auth.secret), (Some(Keys::File("keys.json".into())), false));
+    let limits = "  limits: { per_client: 10/s, burst: 3, url: redis://h, on_outage: refuse }\n";
+    let limits = parse(&text(limits)).gateway.limits;
+    assert_eq!((limits.burst, limits.on_outage), (Some(3), Some(OnOutage::Refuse)));
+    assert_eq!(limits.url.as_deref(), Some("redis://h"));
+    for (wrong, part) in [
+        ("  auth: { issuer: idp, keys: { file: a, url: http://b } }\n", "one of { file"),
+        ("  auth: { issuer: idp, keys: { url: idp.example } }\n", "begin it with https://"),
+        ("  auth: { issuer: idp, secret: false }\n", "nothing verifies a token"),
+        ("  limits: { per_client: 2/s, burst: 3 }\n", "use 1 to 2"),
+        ("  limits: { url: http://h }\n", "redis://HOST"),
+        ("  limits: { on_outage: admit }\n", "nothing is shared"),
+        ("  traffic: { balance: fastest }\n", "p2c or round_robin"),
+        ("  traffic: { hash_on: session }\n", "cookie:NAME"),
+        ("  traffic: { breaker: { slow_percent: 5 } }\n", "needs slow_call"),
+        ("  traffic: { concurrency: { limit: 0 } }\n", "1 to 1000000"),
+    ] {
+        let problems = regatta_manifest::Manifest::parse(&text(wrong), "regatta.yaml");
+        let problems = problems.unwrap_err().to_string();
+        assert!(problems.contains(part), "{wrong}: {problems}");
+    }
 }

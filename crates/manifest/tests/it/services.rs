@@ -222,3 +222,14 @@ fn a_grpc_name_is_full_and_served_by_one_service() {
     );
     assert!(problems(&text)[0].contains("services.b.grpc: `p.S` belongs to `a` already"));
 }
+
+#[test]
+fn the_control_plane_speaks_etcd_unless_told_not_to() {
+    let with = |lines: &str| services("  a: { run: { cargo: a }, port: 9000 }\n") + lines;
+    let etcd = |lines: &str| parse(&with(lines)).control_plane.etcd_listen.map(|at| at.port());
+    assert_eq!(etcd(""), Some(2379));
+    assert_eq!(etcd("control_plane: { etcd_listen: 127.0.0.1:12379 }"), Some(12379));
+    assert_eq!(etcd("control_plane: { etcd_listen: none }"), None);
+    let found = problems(&with("control_plane: { etcd_listen: 127.0.0.1:9000 }"));
+    assert!(found[0].contains("port 9000 is taken by services.a.port"), "{found:?}");
+}
