@@ -79,6 +79,26 @@ impl Traffic {
         bail!("only {} of {until} calls were answered within two minutes", self.answered())
     }
 
+    /// Waits until so many more calls are acknowledged, whatever others come to.
+    ///
+    /// # Errors
+    ///
+    /// When that took longer than two minutes.
+    pub async fn more_acknowledged(&self, calls: usize) -> Result<()> {
+        let acknowledged = || {
+            let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+            report.acknowledged.len()
+        };
+        let until = acknowledged() + calls;
+        for _ in 0..2400 {
+            if acknowledged() >= until {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("only {} of {until} calls were acknowledged within two minutes", acknowledged())
+    }
+
     /// Lets every caller finish its call and returns the count.
     pub async fn stop(mut self) -> Report {
         // Nobody listens when every caller has ended, which is as good.

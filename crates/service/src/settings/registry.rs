@@ -8,9 +8,12 @@ use regatta_core::Secret;
 settings! {
     /// Where this instance is registered and others are found.
     pub struct RegistrySettings in "registry" {
-        /// consul://host:port (Regatta's own registry or HashiCorp Consul), static:name=host:port
-        /// for fixed addresses, or none.
+        /// consul://host:port (Regatta's own registry or HashiCorp Consul), dns:{service}:port or
+        /// an SRV name with {service} in it, static:name=host:port for fixed addresses, memory:
+        /// for services of one process, or none.
         pub url: String = "consul://127.0.0.1:8500".to_owned(), env "CONSUL_HTTP_ADDR";
+        /// Whether this instance registers itself; false where somebody else does it.
+        pub register: bool = true;
         /// Token for Consul's access control.
         pub token: Option<Secret>, env "CONSUL_HTTP_TOKEN";
         /// Time between two checks of this instance by the registry.

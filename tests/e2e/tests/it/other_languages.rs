@@ -1,7 +1,10 @@
 //! A service that knows nothing of Regatta, run, registered and reached as the others are.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use regatta_e2e::{Caller, System, python};
+use regatta_testkit::wait_until;
 use serde_json::{Value, json};
 
 /// The standard library of Python and nothing else.
@@ -59,8 +62,9 @@ async fn a_service_in_python_is_registered_reached_and_kept_running() {
 
     let instance = system.part("catalogue").unwrap();
     system.replace(&instance, Signal::SIGKILL).await.unwrap();
-    let again = gateway.get("/catalogue/items").await.unwrap();
-    assert_eq!(again.status, 200, "{}", again.text);
+    // The gateway hears of it from the registry, once its check has passed.
+    let answers = async || gateway.get("/catalogue/items").await.unwrap().status == 200;
+    wait_until("the service answers again", Duration::from_secs(60), answers).await;
     assert_eq!(system.part("catalogue").unwrap().restarts, 1);
 }
 

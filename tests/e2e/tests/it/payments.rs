@@ -29,11 +29,11 @@ async fn an_acknowledged_order_has_one_payment_and_what_was_begun_is_finished_wi
         async move { buyer.post("/order-service/orders", &order).await }
     });
     for service in ["order-service", "payment-service", "order-service"] {
-        traffic.more(60).await.unwrap();
+        traffic.more_acknowledged(40).await.unwrap();
         let instance = system.part(service).unwrap();
         system.replace(&instance, Signal::SIGKILL).await.unwrap();
     }
-    traffic.more(60).await.unwrap();
+    traffic.more_acknowledged(40).await.unwrap();
     let report = traffic.stop().await;
     let acknowledged: BTreeSet<i64> = report
         .acknowledged
