@@ -13,10 +13,16 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// How often an HTTP/2 client is asked whether it is there, and how long it has to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How connections are bounded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) max_connections: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub(crate) max_streams: u32,
     pub(crate) header_read_timeout: Duration,
     pub(crate) drain_timeout: Duration,
 }
@@ -38,7 +44,13 @@ pub(crate) async fn serve(
         // Without a timer hyper would silently not apply the timeout.
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.header_read_timeout);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        // A client that vanished without a word is noticed although its streams wait for ever.
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .max_concurrent_streams(bounds.max_streams);
     loop {
         let accept = async {
             // Taken before accepting: what is too much waits in the kernel's queue.

@@ -1,8 +1,10 @@
-//! The control plane: a durable service registry in Consul's HTTP API.
+//! The control plane: a service registry and a key-value store, both durable.
 //!
 //! Services register here and are probed from here; callers list them or wait for changes in
 //! blocking queries. Clients of HashiCorp's Consul work unmodified with the part of its API that is
-//! offered: agent services and checks, catalog, health, status.
+//! offered: agent services and checks, catalog, health, status. With [`EtcdSettings::listen`] set,
+//! clients of etcd's version 3 gRPC API find keys, transactions, watches, leases, locks and
+//! elections there.
 //!
 //! ```no_run
 //! use regatta_control_plane::{ControlPlane, Settings};
@@ -20,10 +22,13 @@
 //! never go backwards, also over restarts. The rules (what a command changes, which queries it
 //! wakes, when a check is due) are pure; one task writes, one schedules checks.
 //!
-//! It offers no key-value store, sessions, events, transactions, access control or clustering.
+//! Keys have versions in one order of revisions; all of them are in memory, and what happened is in
+//! a log on the disk. Old revisions are compacted by age and by size.
+//!
+//! It offers no Consul key-value store, sessions and events, no access control and no clustering.
 
 mod settings;
-pub use settings::{InvalidSettings, Settings};
+pub use settings::{EtcdSettings, InvalidSettings, Settings};
 
 mod server;
 pub use server::{BindError, ControlPlane};
@@ -32,6 +37,8 @@ mod accept;
 mod checks;
 mod consul;
 mod duration;
+mod etcd;
+mod kv;
 mod metrics;
 mod registry;
 mod store;

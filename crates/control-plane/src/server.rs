@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{self, Bounds};
 use crate::checks::{Prober, Runner, Schedule, SharedSchedule};
 use crate::consul::{App, Identity, router};
+use crate::etcd::EtcdServer;
 use crate::metrics::Metrics;
 use crate::registry::{Delta, Limits, State, bootstrap};
 use crate::store::{Engine, Journal, JournalError, Writer};
@@ -19,6 +20,8 @@ use crate::{InvalidSettings, Settings};
 
 /// Checks of one service; more mean a client that registers them without end.
 const CHECKS_PER_SERVICE: usize = 64;
+/// Requests at once on one HTTP/2 connection of a Consul client; those that block are many.
+const MAX_STREAMS: u32 = 256;
 
 /// A control plane that listens and is ready to run.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct ControlPlane {
     writer: Writer,
     schedule: SharedSchedule,
     prober: Prober,
+    etcd: Option<(SocketAddr, Box<EtcdServer>)>,
 }
 
 /// The control plane cannot start.
@@ -91,16 +95,7 @@ impl ControlPlane {
     /// Cancel safe: a dropped call closes what it opened.
     pub async fn bind(settings: Settings) -> Result<Self, BindError> {
         settings.validate().map_err(BindError::Settings)?;
-        let address = settings.consul_listen;
-        let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
-            std::io::ErrorKind::AddrInUse => BindError::PortInUse { address },
-            _ => BindError::Listen { address, source },
-        })?;
-        let address =
-            listener.local_addr().map_err(|source| BindError::Listen { address, source })?;
-        if !address.ip().is_loopback() {
-            tracing::warn!(%address, "the control plane has no access control and listens beyond this machine; put it behind a firewall");
-        }
+        let (listener, address) = listen(settings.consul_listen).await?;
         let prober = Prober::try_new().map_err(|error| BindError::Prober(error.into()))?;
         let (journal, state) = open(&settings, address).await?;
         let mut schedule = Schedule::new(settings.min_deregister_after);
@@ -121,12 +116,21 @@ impl ControlPlane {
         let followed = schedule.clone();
         let observer = move |delta: &Delta| followed.follow(delta);
         let (engine, writer) = Engine::new(journal, state, limits, observer);
-        Ok(Self { listener, address, settings, identity, engine, writer, schedule, prober })
+        let etcd = match settings.etcd.listen {
+            Some(address) => Some(open_etcd(&settings, address).await?),
+            None => None,
+        };
+        Ok(Self { listener, address, settings, identity, engine, writer, schedule, prober, etcd })
     }
 
     /// Where the Consul API listens; the port is the real one.
     pub fn addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where etcd's API listens, if it does; the port is the real one.
+    pub fn etcd_addr(&self) -> Option<SocketAddr> {
+        self.etcd.as_ref().map(|(address, _)| *address)
     }
 
     /// Serves until `drain`, then answers what is in flight and returns.
@@ -135,8 +139,12 @@ impl ControlPlane {
     ///
     /// Not cancel safe: dropped, requests in flight are cut; nothing acknowledged is lost.
     pub async fn run(self, drain: CancellationToken) {
-        let Self { listener, settings, identity, engine, writer, schedule, prober, .. } = self;
+        let Self { listener, settings, identity, engine, writer, schedule, prober, etcd, .. } =
+            self;
         let tasks = TaskTracker::new();
+        if let Some((_, etcd)) = etcd {
+            tasks.spawn(etcd.run(drain.clone()));
+        }
         tasks.spawn(writer.run());
         let max_running = settings.max_running_checks;
         let runner = Runner::new(schedule.clone(), engine.clone(), prober, max_running);
@@ -154,12 +162,43 @@ impl ControlPlane {
         };
         let bounds = Bounds {
             max_connections: settings.max_connections,
+            max_streams: MAX_STREAMS,
             header_read_timeout: settings.header_read_timeout,
             drain_timeout: settings.drain_timeout,
         };
         accept::serve(listener, router(app, settings.max_body_bytes), bounds, drain).await;
         // The writer ends when the last user of the engine has: the server and the checks.
         tasks.wait().await;
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        std::io::ErrorKind::AddrInUse => BindError::PortInUse { address },
+        _ => BindError::Listen { address, source },
+    })?;
+    let address = listener.local_addr().map_err(|source| BindError::Listen { address, source })?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "the control plane has no access control and listens beyond this machine; put it behind a firewall");
+    }
+    Ok((listener, address))
+}
+
+async fn open_etcd(
+    settings: &Settings,
+    address: SocketAddr,
+) -> Result<(SocketAddr, Box<EtcdServer>), BindError> {
+    let (listener, address) = listen(address).await?;
+    let shown = SocketAddr::new(reachable(address.ip()), address.port());
+    let opened = settings.clone();
+    let opened = tokio::task::spawn_blocking(move || EtcdServer::open(listener, shown, &opened));
+    match opened.await {
+        Ok(Ok(server)) => Ok((address, Box::new(server))),
+        Ok(Err(source)) => {
+            let data_dir = settings.data_dir.clone();
+            Err(BindError::Store { data_dir, source: source.into() })
+        }
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 

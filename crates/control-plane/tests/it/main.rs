@@ -5,6 +5,7 @@ mod backend;
 mod blocking;
 mod checks;
 mod crash;
+mod etcd;
 mod lifecycle;
 mod scale;
 mod server;

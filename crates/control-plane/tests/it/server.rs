@@ -17,6 +17,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 /// A control plane that runs until it is dropped or stopped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    etcd: Option<SocketAddr>,
     pub(crate) client: reqwest::Client,
     tasks: TaskTracker,
     drain: CancellationToken,
@@ -45,6 +46,18 @@ impl Server {
         server
     }
 
+    /// With etcd's interface, and the store in this folder.
+    pub(crate) async fn with_etcd_in(folder: &Path) -> Self {
+        let mut settings = settings(folder);
+        settings.etcd.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Self::run(settings).await
+    }
+
+    /// Where etcd's interface is.
+    pub(crate) fn etcd_endpoint(&self) -> String {
+        self.etcd.expect("the test asked for it").to_string()
+    }
+
     /// At this address with the store in this folder.
     pub(crate) async fn at(address: SocketAddr, folder: &Path) -> Self {
         let mut settings = settings(folder);
@@ -55,11 +68,12 @@ impl Server {
     async fn run(settings: Settings) -> Self {
         let control_plane = ControlPlane::bind(settings).await.unwrap();
         let (address, drain) = (control_plane.addr(), CancellationToken::new());
+        let etcd = control_plane.etcd_addr();
         let tasks = TaskTracker::new();
         tasks.spawn(control_plane.run(drain.clone()));
         tasks.close();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, client, tasks, drain, _folder: None }
+        Self { address, etcd, client, tasks, drain, _folder: None }
     }
 
     /// Stops it and waits for the end; its store can be opened again then.

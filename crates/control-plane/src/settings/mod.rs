@@ -4,6 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod etcd;
+pub use etcd::EtcdSettings;
+
 /// What the operator may set about the control plane.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -34,6 +37,8 @@ pub struct Settings {
     pub min_deregister_after: Duration,
     /// How long requests in flight may take after drain begins. Default 5 s.
     pub drain_timeout: Duration,
+    /// The key-value store and etcd's interface to it. Default: not offered.
+    pub etcd: EtcdSettings,
 }
 
 /// A setting of the control plane is out of range.
@@ -45,6 +50,26 @@ pub enum InvalidSettings {
     Zero {
         /// The setting.
         name: &'static str,
+    },
+    /// A number is above what is allowed.
+    #[error("{name} is {value}; set it to {most} or less")]
+    TooMany {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// The most allowed.
+        most: usize,
+    },
+    /// A time is below what is allowed.
+    #[error("{name} is {value:?}; set it to {least:?} or more")]
+    TooShort {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: Duration,
+        /// The least allowed.
+        least: Duration,
     },
     /// A name has characters that no DNS name has.
     #[error("{name} is `{value}`; use 1 to 63 letters, digits and `-`")]
@@ -71,6 +96,7 @@ impl Default for Settings {
             max_services: 100_000,
             min_deregister_after: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(5),
+            etcd: EtcdSettings::default(),
         }
     }
 }
@@ -99,6 +125,6 @@ impl Settings {
                 return Err(InvalidSettings::Name { name, value: value.clone() });
             }
         }
-        Ok(())
+        self.etcd.validate()
     }
 }

@@ -1,0 +1,188 @@
+//! etcd's service Maintenance.
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use regatta_proto::etcdserverpb as pb;
+use regatta_proto::etcdserverpb::alarm_request::AlarmAction;
+use regatta_proto::etcdserverpb::maintenance_server::Maintenance;
+use tonic::{Request, Response, Status};
+
+use super::app::{App, VERSION};
+use super::snapshot;
+use super::status::{failed, rejected};
+use crate::kv::{Alarm, State, StoreError};
+
+/// What a snapshot's stream carries at a time, in bytes: etcd's.
+const CHUNK: usize = 32 * 1024;
+/// Chunks that wait for a slow client.
+const CHUNKS: usize = 16;
+
+/// For operators.
+#[derive(Clone, Debug)]
+pub(crate) struct MaintenanceService(pub(crate) App);
+
+#[tonic::async_trait]
+impl Maintenance for MaintenanceService {
+    type SnapshotStream = BoxStream<'static, Result<pb::SnapshotResponse, Status>>;
+
+    async fn alarm(
+        &self,
+        request: Request<pb::AlarmRequest>,
+    ) -> Result<Response<pb::AlarmResponse>, Status> {
+        let request = request.into_inner();
+        let asked = match request.alarm() {
+            pb::AlarmType::None => None,
+            pb::AlarmType::Nospace => Some(Alarm::NoSpace),
+            pb::AlarmType::Corrupt => Some(Alarm::Corrupt),
+        };
+        let action = request.action();
+        let changed = self.0.store.write(move |transition| {
+            let before = transition.alarms();
+            let is_raised = action == AlarmAction::Activate;
+            if let Some(alarm) = asked.filter(|_| action != AlarmAction::Get) {
+                transition.set_alarm(alarm, is_raised);
+            }
+            // What a change concerned is shown, also when that is its end.
+            let shown =
+                if action == AlarmAction::Deactivate { before } else { transition.alarms() };
+            Ok(shown)
+        });
+        let shown = changed.await.map_err(failed)?;
+        let is_asked = |alarm: &Alarm| asked.is_none_or(|asked| asked == *alarm);
+        let alarms = shown.value.into_iter().filter(is_asked).map(|alarm| pb::AlarmMember {
+            member_id: self.0.identity.member,
+            alarm: wire_alarm(alarm).into(),
+        });
+        let (header, alarms) = (self.0.header(shown.revision), alarms.collect());
+        Ok(Response::new(pb::AlarmResponse { header, alarms }))
+    }
+
+    async fn status(
+        &self,
+        _request: Request<pb::StatusRequest>,
+    ) -> Result<Response<pb::StatusResponse>, Status> {
+        let member = self.0.identity.member;
+        let (revision, applied, in_use, alarms) = self.0.store.read(|state, revision| {
+            (revision, state.applied(), state.bytes(), state.alarms().clone())
+        });
+        let mut errors: Vec<_> = alarms
+            .into_iter()
+            .map(|alarm| format!("memberID:{member} alarm:{} ", wire_alarm(alarm).as_str_name()))
+            .collect();
+        if !self.0.store.is_writable() {
+            errors.push("the disk did not take the last write".to_owned());
+        }
+        Ok(Response::new(pb::StatusResponse {
+            header: self.0.header(revision),
+            version: VERSION.to_owned(),
+            db_size: self.0.store.disk_bytes().cast_signed(),
+            leader: member,
+            raft_index: applied,
+            raft_term: self.0.identity.term,
+            raft_applied_index: applied,
+            errors,
+            db_size_in_use: i64::try_from(in_use).unwrap_or(i64::MAX),
+            is_learner: false,
+        }))
+    }
+
+    async fn defragment(
+        &self,
+        _request: Request<pb::DefragmentRequest>,
+    ) -> Result<Response<pb::DefragmentResponse>, Status> {
+        self.0.defragmenter.run().await.map_err(|error| failed(StoreError::Log(error)))?;
+        let header = self.0.header(self.0.store.revision());
+        Ok(Response::new(pb::DefragmentResponse { header }))
+    }
+
+    async fn hash(
+        &self,
+        _request: Request<pb::HashRequest>,
+    ) -> Result<Response<pb::HashResponse>, Status> {
+        let hashed = |state: &State, revision| (revision, sum(state, revision));
+        let (revision, hash) = self.0.store.read(hashed);
+        Ok(Response::new(pb::HashResponse { header: self.0.header(revision), hash }))
+    }
+
+    async fn hash_kv(
+        &self,
+        request: Request<pb::HashKvRequest>,
+    ) -> Result<Response<pb::HashKvResponse>, Status> {
+        let asked = request.into_inner().revision;
+        let hashed = self.0.store.read(|state, latest| {
+            let revision = state.readable(asked, latest)?;
+            Ok((latest, sum(state, revision), state.compacted()))
+        });
+        let (revision, hash, compact_revision) = hashed.map_err(rejected)?;
+        let header = self.0.header(revision);
+        Ok(Response::new(pb::HashKvResponse { header, hash, compact_revision }))
+    }
+
+    async fn snapshot(
+        &self,
+        _request: Request<pb::SnapshotRequest>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        // It takes memory like the store itself, so one is made at a time and others wait.
+        let turn = self.0.snapshots.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| failed(StoreError::Stopping))?;
+        let (out, chunks) = tokio::sync::mpsc::channel(CHUNKS);
+        let app = self.0.clone();
+        let send = move || {
+            let _turn = turn;
+            // Shared, not copied: keys and values are the store's own.
+            let (state, revision) = app.store.read(|state, revision| (state.clone(), revision));
+            let file = Bytes::from(snapshot::file(&state));
+            drop(state);
+            let sum = digest::digest(&digest::SHA256, &file);
+            let mut left = file;
+            while !left.is_empty() {
+                let blob = left.split_to(CHUNK.min(left.len()));
+                let header = app.header(revision);
+                let remaining_bytes = left.len() as u64;
+                let chunk = pb::SnapshotResponse { header, remaining_bytes, blob };
+                if out.blocking_send(Ok(chunk)).is_err() || app.drain.is_cancelled() {
+                    return;
+                }
+            }
+            let blob = Bytes::copy_from_slice(sum.as_ref());
+            let header = app.header(revision);
+            // A client that went away does not want the end.
+            let _gone =
+                out.blocking_send(Ok(pb::SnapshotResponse { header, remaining_bytes: 0, blob }));
+        };
+        self.0.tasks.spawn_blocking(send);
+        Ok(Response::new(tokio_stream::wrappers::ReceiverStream::new(chunks).boxed()))
+    }
+
+    async fn move_leader(
+        &self,
+        _request: Request<pb::MoveLeaderRequest>,
+    ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
+        // There is nobody else to lead.
+        Err(Status::failed_precondition("etcdserver: bad leader transferee"))
+    }
+}
+
+fn wire_alarm(alarm: Alarm) -> pb::AlarmType {
+    match alarm {
+        Alarm::NoSpace => pb::AlarmType::Nospace,
+        Alarm::Corrupt => pb::AlarmType::Corrupt,
+    }
+}
+
+/// A checksum of every version up to a revision. Equal stores have equal ones; etcd's is another.
+fn sum(state: &State, revision: i64) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for (key, history) in state.histories() {
+        for version in history.versions().iter().filter(|version| version.revision <= revision) {
+            hasher.update(key);
+            hasher.update(&version.revision.to_le_bytes());
+            hasher.update(&version.version.to_le_bytes());
+            hasher.update(&version.lease.to_le_bytes());
+            hasher.update(&version.value);
+        }
+    }
+    hasher.finalize()
+}

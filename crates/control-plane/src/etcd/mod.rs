@@ -1,0 +1,26 @@
+//! etcd's version 3 gRPC interface over the key-value store.
+
+mod app;
+
+mod status;
+mod wire;
+
+mod kv;
+mod lease;
+
+mod fragment;
+mod watch;
+
+mod bolt;
+mod cluster;
+mod maintenance;
+mod snapshot;
+
+mod election;
+mod lock;
+mod turn;
+
+mod routes;
+
+mod server;
+pub(crate) use server::EtcdServer;

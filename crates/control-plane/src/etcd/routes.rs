@@ -1,0 +1,77 @@
+//! All services of etcd's interface, and its two pages in plain HTTP.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use http::HeaderValue;
+use regatta_proto::etcdserverpb::cluster_server::ClusterServer;
+use regatta_proto::etcdserverpb::kv_server::KvServer;
+use regatta_proto::etcdserverpb::lease_server::LeaseServer;
+use regatta_proto::etcdserverpb::maintenance_server::MaintenanceServer;
+use regatta_proto::etcdserverpb::watch_server::WatchServer;
+use regatta_proto::v3electionpb::election_server::ElectionServer;
+use regatta_proto::v3lockpb::lock_server::LockServer;
+use serde_json::json;
+use tonic::service::Routes;
+
+use super::app::{App, VERSION};
+use super::cluster::ClusterService;
+use super::election::ElectionService;
+use super::kv::KvService;
+use super::lease::LeaseService;
+use super::lock::LockService;
+use super::maintenance::MaintenanceService;
+use super::watch::WatchService;
+
+/// What a message may have beside its payload, in bytes: etcd's.
+const OVERHEAD: usize = 512 * 1024;
+/// gRPC's codes in a header: out of range, and too much.
+const OUT_OF_RANGE: &str = "11";
+const RESOURCE_EXHAUSTED: &str = "8";
+
+/// The routes of the listener.
+pub(crate) fn routes(app: App) -> Router {
+    let most = app.bounds.request_bytes + OVERHEAD;
+    let mut services = Routes::builder();
+    services
+        .add_service(KvServer::new(KvService(app.clone())).max_decoding_message_size(most))
+        .add_service(WatchServer::new(WatchService(app.clone())).max_decoding_message_size(most))
+        .add_service(LeaseServer::new(LeaseService(app.clone())))
+        .add_service(ClusterServer::new(ClusterService(app.clone())))
+        .add_service(MaintenanceServer::new(MaintenanceService(app.clone())))
+        .add_service(LockServer::new(LockService(app.clone())))
+        .add_service(
+            ElectionServer::new(ElectionService(app.clone())).max_decoding_message_size(most),
+        );
+    let pages =
+        Router::new().route("/health", get(health)).route("/version", get(version)).with_state(app);
+    services
+        .routes()
+        .into_axum_router()
+        .merge(pages)
+        .layer(axum::middleware::map_response(name_size))
+}
+
+/// Says of a message that is too large what etcd says: too much of a resource.
+async fn name_size(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let is = |name: &str, begins: &str| {
+        headers.get(name).is_some_and(|value| value.as_bytes().starts_with(begins.as_bytes()))
+    };
+    // Set by the decoder only: our own texts begin with `etcdserver`.
+    if is("grpc-status", OUT_OF_RANGE) && is("grpc-message", "Error") {
+        headers.insert("grpc-status", HeaderValue::from_static(RESOURCE_EXHAUSTED));
+    }
+    response
+}
+
+async fn health(State(app): State<App>) -> axum::Json<serde_json::Value> {
+    let is_healthy =
+        app.store.is_writable() && app.store.read(|state, _| state.alarms().is_empty());
+    axum::Json(json!({ "health": is_healthy.to_string() }))
+}
+
+async fn version() -> axum::Json<serde_json::Value> {
+    axum::Json(json!({ "etcdserver": VERSION, "etcdcluster": "3.4.0" }))
+}

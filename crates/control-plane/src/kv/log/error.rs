@@ -1,0 +1,31 @@
+//! What can be wrong with the files of the store.
+
+use std::path::PathBuf;
+
+/// The files of the key-value store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    #[error(
+        "cannot read or write the key-value store in `{}`; check the disk's space and permissions",
+        folder.display()
+    )]
+    Io {
+        folder: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "the key-value store's writer ended in the middle of a write; restart the control plane"
+    )]
+    Lost,
+    #[error("another process uses the key-value store in `{}`; stop it first", folder.display())]
+    InUse { folder: PathBuf },
+    #[error(
+        "`{}` is damaged {offset} bytes from its start; restore a copy of the folder", file.display()
+    )]
+    Damaged { file: PathBuf, offset: usize },
+    #[error("`{}` is of a newer format; use the build that wrote it", file.display())]
+    Format { file: PathBuf },
+    #[error("`{}` is missing, but files after it exist; restore a copy of the folder", file.display())]
+    Missing { file: PathBuf },
+}

@@ -1,0 +1,15 @@
+//! Keeps entries on disk: a log that is synced before it counts, and snapshots.
+
+mod codec;
+mod frame;
+
+mod folder;
+
+mod error;
+pub(crate) use error::LogError;
+
+mod journal;
+pub(crate) use journal::{Journal, Recovered};
+
+#[cfg(test)]
+mod tests;

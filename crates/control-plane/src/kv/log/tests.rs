@@ -1,0 +1,155 @@
+//! The files on a real disk: restarts, torn and damaged files, snapshots.
+
+use std::path::Path;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::kv::entry::{Change, Entry, Identity};
+use crate::kv::range::KeyRange;
+use crate::kv::state::State;
+
+const FRESH: Identity = Identity { cluster: 7, member: 8, term: 0 };
+
+#[expect(clippy::disallowed_methods, reason = "leases begin somewhere")]
+fn open(folder: &Path) -> Result<Recovered, LogError> {
+    Journal::open(folder, Instant::now(), FRESH)
+}
+
+#[expect(clippy::disallowed_methods, reason = "leases begin somewhere")]
+fn put(recovered: &mut Recovered, value: &'static str) {
+    let revision = recovered.state.revision() + 1;
+    let changes = vec![Change::Put { key: "k".into(), value: value.into(), lease: 0 }];
+    let entry = Entry::Written { revision, changes };
+    recovered.journal.append(std::slice::from_ref(&entry)).unwrap();
+    recovered.state.apply(Instant::now(), &entry);
+}
+
+fn value(state: &State) -> Option<Bytes> {
+    let key = KeyRange::only("k".into());
+    state.at(&key, state.revision()).next().map(|(_, version)| version.value.clone())
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    let mut files: Vec<_> = files.map(|name| name.into_string().unwrap()).collect();
+    files.retain(|name| name != "lock");
+    files.sort();
+    files
+}
+
+#[test]
+fn what_was_appended_is_there_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    put(&mut first, "one");
+    put(&mut first, "two");
+    drop(first);
+    let second = open(folder.path()).unwrap();
+    assert_eq!((second.state.revision(), value(&second.state)), (3, Some("two".into())));
+    let Identity { cluster, member, term } = second.state.identity();
+    assert_eq!((cluster, member, term), (7, 8, 2));
+}
+
+#[test]
+fn a_torn_write_is_taken_back_and_the_log_goes_on_behind_it() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    put(&mut first, "one");
+    put(&mut first, "two");
+    drop(first);
+    let log = folder.path().join(&files(folder.path())[0]);
+    let bytes = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &bytes[..bytes.len() - 5]).unwrap();
+    let mut second = open(folder.path()).unwrap();
+    assert_eq!(value(&second.state), Some("one".into()));
+    assert!(second.torn_bytes > 0);
+    put(&mut second, "three");
+    drop(second);
+    assert_eq!(value(&open(folder.path()).unwrap().state), Some("three".into()));
+}
+
+#[test]
+fn damage_before_the_end_is_an_error_with_its_place() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    put(&mut first, "one");
+    put(&mut first, "two");
+    drop(first);
+    let log = folder.path().join(&files(folder.path())[0]);
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    assert!(matches!(open(folder.path()), Err(LogError::Damaged { offset: 0, .. })));
+}
+
+#[test]
+fn a_snapshot_replaces_the_logs_before_it() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    put(&mut first, "one");
+    let job = first.journal.begin_snapshot(&first.state).unwrap();
+    // The log goes on while the snapshot is written.
+    put(&mut first, "two");
+    let bytes = job.run().unwrap();
+    first.journal.end_snapshot(bytes);
+    let numbers = ["0000000000000002.log", "0000000000000002.snapshot"];
+    assert_eq!(files(folder.path()), numbers);
+    let before = first.state.clone();
+    drop(first);
+    let second = open(folder.path()).unwrap();
+    assert_eq!(value(&second.state), Some("two".into()));
+    assert_eq!(second.state.applied(), before.applied() + 1);
+}
+
+#[test]
+fn a_crash_between_the_new_log_and_its_snapshot_loses_nothing() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    put(&mut first, "one");
+    let _never_run = first.journal.begin_snapshot(&first.state).unwrap();
+    put(&mut first, "two");
+    drop(first);
+    std::fs::write(folder.path().join("0000000000000002.part"), "half").unwrap();
+    let second = open(folder.path()).unwrap();
+    assert_eq!(value(&second.state), Some("two".into()));
+    assert_eq!(files(folder.path()), ["0000000000000001.log", "0000000000000002.log"]);
+}
+
+#[test]
+fn a_missing_log_is_an_error_with_its_name() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    let _never_run = first.journal.begin_snapshot(&first.state).unwrap();
+    drop(first);
+    std::fs::remove_file(folder.path().join("0000000000000001.log")).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, LogError::Missing { .. }), "{error}");
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let folder = TempDir::new().unwrap();
+    let _first = open(folder.path()).unwrap();
+    assert!(matches!(open(folder.path()), Err(LogError::InUse { .. })));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "leases begin somewhere")]
+fn what_a_failed_write_left_in_the_file_is_taken_back() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    put(&mut first, "one");
+    let log = folder.path().join(&files(folder.path())[0]);
+    // What a write leaves that failed in the middle.
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes.extend(b"RGkvhalf");
+    std::fs::write(&log, bytes).unwrap();
+    let mut second = first.journal.recover_after_failure(Instant::now()).unwrap();
+    assert_eq!(value(&second.state), Some("one".into()));
+    put(&mut second, "two");
+    drop(second);
+    assert_eq!(value(&open(folder.path()).unwrap().state), Some("two".into()));
+}

@@ -1,0 +1,51 @@
+//! The key-value store: versions of keys in one order of revisions, leases, watches.
+//!
+//! Rules are pure ([`transition`], [`state`], [`query`], [`feed`]); [`writer`] is the one task that
+//! changes anything, and [`log`] keeps what it did on the disk.
+
+mod range;
+pub(crate) use range::KeyRange;
+
+mod history;
+pub(crate) use history::Version;
+
+mod query;
+pub(crate) use query::{Answer, Between, Found, Query, Sort};
+
+mod operation;
+pub(crate) use operation::{
+    Compare, Delete, Operation, Put, Relation, Reply, Target, Txn, TxnReply,
+};
+
+mod error;
+pub(crate) use error::Rejection;
+
+mod lease;
+
+mod entry;
+pub(crate) use entry::{Alarm, Identity};
+
+mod state;
+pub(crate) use state::State;
+
+mod transition;
+pub(crate) use transition::{Limits, Transition};
+
+mod hub;
+
+mod feed;
+pub(crate) use feed::{Event, Feed, Step, Wanted};
+
+mod retention;
+
+mod log;
+pub(crate) use log::LogError;
+
+mod store;
+pub(crate) use store::{At, Store, StoreError};
+
+mod writer;
+pub(crate) use writer::{Defragmenter, Options, Writer, open};
+
+#[cfg(test)]
+mod tests;

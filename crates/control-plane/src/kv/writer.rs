@@ -1,0 +1,313 @@
+//! The one task that changes the store: groups, their log, leases that end, compaction.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::sleep_until;
+
+use super::entry::{Entry, Identity};
+use super::log::{Journal, LogError, Recovered};
+use super::retention::{self, Retention};
+use super::store::{Answered, Shared, Store, Submitted};
+use super::transition::{Limits, Transition};
+
+/// Requests per commit. Enough for one sync to serve every caller that waits in practice.
+const GROUP: usize = 1024;
+/// How long what was compacted is kept for watchers that have not read it, and how often it is
+/// looked whether they have.
+const UNREAD: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the operator decides about the store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) limits: Limits,
+    /// How long a revision stays readable.
+    pub(crate) history: Duration,
+    /// Of memory; a longer history is cut in half.
+    pub(crate) history_bytes: usize,
+}
+
+/// The one that writes; runs until every [`Store`] is dropped.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    changes: mpsc::Receiver<Submitted>,
+    defragment: mpsc::Receiver<oneshot::Sender<Result<(), Arc<LogError>>>>,
+    disk: Disk,
+    options: Options,
+    retention: Retention,
+    snapshot: Option<Snapshot>,
+    /// Since when there is something compacted that somebody has to read.
+    unread_since: Option<Instant>,
+}
+
+/// Asks the writer to give back the disk space of what was compacted.
+#[derive(Clone, Debug)]
+pub(crate) struct Defragmenter(mpsc::Sender<oneshot::Sender<Result<(), Arc<LogError>>>>);
+
+#[derive(Debug)]
+enum Disk {
+    Ready(Box<Journal>),
+    /// It failed in a way that only a new start can repair.
+    Failed(Arc<LogError>),
+}
+
+/// A snapshot that is being written.
+#[derive(Debug)]
+struct Snapshot {
+    task: JoinHandle<Result<u64, LogError>>,
+    waiting: Option<oneshot::Sender<Result<(), Arc<LogError>>>>,
+}
+
+/// Opens the store in a folder.
+pub(crate) fn open(
+    folder: &Path,
+    options: Options,
+    now: Instant,
+    fresh: Identity,
+) -> Result<(Store, Writer, Defragmenter), LogError> {
+    let Recovered { journal, state, torn_bytes } = Journal::open(folder, now, fresh)?;
+    if torn_bytes > 0 {
+        tracing::warn!(
+            torn_bytes,
+            "took back a write of the key-value store that was cut and never acknowledged"
+        );
+    }
+    let shared = Arc::new(Shared::new(state, journal.disk_bytes()));
+    let (store, changes) = Store::new(Arc::clone(&shared));
+    let (ask, defragment) = mpsc::channel(1);
+    let retention = Retention::new(options.history);
+    let disk = Disk::Ready(Box::new(journal));
+    let writer = Writer {
+        shared,
+        changes,
+        defragment,
+        disk,
+        options,
+        retention,
+        snapshot: None,
+        unread_since: None,
+    };
+    Ok((store, writer, Defragmenter(ask)))
+}
+
+impl Defragmenter {
+    /// Writes a snapshot and removes the logs before it. Answers when that is done; one that runs
+    /// already is waited for first.
+    pub(crate) async fn run(&self) -> Result<(), Arc<LogError>> {
+        let (reply, answer) = oneshot::channel();
+        let is_running = self.0.send(reply).await.is_ok();
+        // A writer that ends has nothing left to defragment.
+        if is_running { answer.await.unwrap_or(Ok(())) } else { Ok(()) }
+    }
+}
+
+impl Writer {
+    /// Commits what comes until every [`Store`] is dropped, and what is queued then.
+    pub(crate) async fn run(mut self) {
+        let mut group = Vec::with_capacity(GROUP);
+        let mut sampling = tokio::time::interval(self.retention.interval());
+        loop {
+            let deadline = self.shared.read().leases().next_deadline();
+            let expiry = sleep_until(deadline.unwrap_or_else(|| now() + UNREAD).into());
+            let mut sampled = false;
+            let can_snapshot = self.snapshot.is_none();
+            tokio::select! {
+                count = self.changes.recv_many(&mut group, GROUP) => if count == 0 { break },
+                () = expiry, if deadline.is_some() => (),
+                _ = sampling.tick() => sampled = true,
+                () = tokio::time::sleep(LOOK), if self.unread_since.is_some() => (),
+                ended = Snapshot::ended(&mut self.snapshot) => self.end_snapshot(ended),
+                Some(reply) = self.defragment.recv(), if can_snapshot => self.begin_snapshot(Some(reply)),
+            }
+            self.commit(&mut group, sampled).await;
+            let is_due = matches!(&self.disk, Disk::Ready(journal) if journal.wants_snapshot());
+            if is_due && self.snapshot.is_none() {
+                self.begin_snapshot(None);
+            }
+        }
+        if let Some(snapshot) = self.snapshot.take() {
+            // Whole or absent on the disk either way; what it would have replaced is still there.
+            let _finished = snapshot.task.await;
+        }
+    }
+
+    async fn commit(&mut self, group: &mut Vec<Submitted>, sampled: bool) {
+        let mut entries = Vec::new();
+        let mut answers = Vec::with_capacity(group.len());
+        let before;
+        {
+            let mut state = self.shared.write();
+            before = state.revision();
+            let mut transition =
+                Transition::new(&mut state, &mut entries, self.options.limits, now());
+            transition.expire();
+            answers.extend(group.drain(..).map(|Submitted(change)| change(&mut transition)));
+            if sampled && let Some(old) = self.retention.sample(now(), transition.revision()) {
+                // Refused when a client has compacted further already.
+                let _done_already = transition.compact(old);
+            }
+            // Not again before the last one has had its effect.
+            let is_dropped = state.dropped() == state.compacted();
+            if is_dropped && state.history_bytes() > self.options.history_bytes {
+                let middle = retention::middle(state.compacted(), state.revision());
+                let mut transition =
+                    Transition::new(&mut state, &mut entries, self.options.limits, now());
+                let _done_already = transition.compact(middle);
+            }
+        }
+        let written = self.write(entries).await;
+        self.shared.is_writable.store(written.is_ok(), Ordering::Relaxed);
+        match written {
+            Ok(()) => {
+                self.publish(before);
+                answer_all(answers, &Ok(()));
+            }
+            Err(error) => {
+                tracing::error!(error = %regatta_core::Chain(&*error), "cannot write the key-value store");
+                answer_all(answers, &Err(error));
+            }
+        }
+    }
+
+    /// Puts the entries on the disk. After a failure the state is again what was acknowledged.
+    async fn write(&mut self, entries: Vec<Entry>) -> Result<(), Arc<LogError>> {
+        if let Disk::Failed(error) = &self.disk {
+            // The state may be ahead of what was acknowledged, so nothing is read from it either.
+            return Err(Arc::clone(error));
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let journal = match std::mem::replace(&mut self.disk, Disk::Failed(lost())) {
+            Disk::Ready(journal) => journal,
+            Disk::Failed(error) => {
+                self.disk = Disk::Failed(Arc::clone(&error));
+                return Err(error);
+            }
+        };
+        let at = now();
+        let append = move || {
+            let mut journal = journal;
+            match journal.append(&entries) {
+                Ok(()) => (Ok(()), Ok((journal, None))),
+                Err(error) => {
+                    let recovered = journal.recover_after_failure(at);
+                    let recovered = recovered
+                        .map(|Recovered { journal, state, .. }| (Box::new(journal), Some(state)));
+                    (Err(error), recovered)
+                }
+            }
+        };
+        let (written, journal) = match tokio::task::spawn_blocking(append).await {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        match journal {
+            Ok((journal, state)) => {
+                self.shared.disk_bytes.store(journal.disk_bytes(), Ordering::Relaxed);
+                self.disk = Disk::Ready(journal);
+                if let Some(state) = state {
+                    *self.shared.write() = state;
+                }
+            }
+            Err(error) => self.disk = Disk::Failed(Arc::new(error)),
+        }
+        written.map_err(Arc::new)
+    }
+
+    fn publish(&mut self, before: i64) {
+        {
+            let state = self.shared.read();
+            let latest = state.revision();
+            self.shared.commit(latest);
+            // In the order of the revisions, after readers can see them.
+            for (revision, keys) in state.changed(before + 1, latest) {
+                self.shared.hub.tell(revision, keys);
+            }
+            if state.dropped() == state.compacted() {
+                self.unread_since = None;
+                return;
+            }
+        }
+        // Watchers were told of it, but may not have come to read it.
+        let since = *self.unread_since.get_or_insert_with(now);
+        let is_late = now().duration_since(since) >= UNREAD;
+        let unread = if is_late { None } else { self.shared.hub.oldest_unread() };
+        let mut state = self.shared.write();
+        state.drop_compacted(unread);
+        if state.dropped() == state.compacted() {
+            self.unread_since = None;
+        }
+    }
+
+    fn begin_snapshot(&mut self, waiting: Option<oneshot::Sender<Result<(), Arc<LogError>>>>) {
+        let begun = match &mut self.disk {
+            Disk::Ready(journal) => journal.begin_snapshot(&self.shared.read()).map_err(Arc::new),
+            Disk::Failed(error) => Err(Arc::clone(error)),
+        };
+        match begun {
+            Ok(job) => {
+                let task = tokio::task::spawn_blocking(move || job.run());
+                self.snapshot = Some(Snapshot { task, waiting });
+            }
+            Err(error) => answer(waiting, Err(error)),
+        }
+    }
+
+    fn end_snapshot(&mut self, result: Result<u64, LogError>) {
+        let waiting = self.snapshot.take().and_then(|snapshot| snapshot.waiting);
+        let result = result.map_err(Arc::new);
+        if let (Ok(bytes), Disk::Ready(journal)) = (&result, &mut self.disk) {
+            journal.end_snapshot(*bytes);
+            self.shared.disk_bytes.store(journal.disk_bytes(), Ordering::Relaxed);
+        }
+        answer(waiting, result.map(|_| ()));
+    }
+}
+
+impl Snapshot {
+    /// Waits for the one that is being written; for ever when there is none.
+    async fn ended(snapshot: &mut Option<Self>) -> Result<u64, LogError> {
+        match snapshot {
+            None => std::future::pending().await,
+            Some(snapshot) => match (&mut snapshot.task).await {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            },
+        }
+    }
+}
+
+fn answer(
+    waiting: Option<oneshot::Sender<Result<(), Arc<LogError>>>>,
+    result: Result<(), Arc<LogError>>,
+) {
+    match (waiting, result) {
+        (Some(waiting), result) => _ = waiting.send(result),
+        (None, Err(error)) => {
+            tracing::error!(error = %regatta_core::Chain(&*error), "cannot write a snapshot of the key-value store; its log goes on growing");
+        }
+        (None, Ok(())) => (),
+    }
+}
+
+fn answer_all(answers: Vec<Answered>, result: &Result<(), Arc<LogError>>) {
+    for answered in answers {
+        answered(result.clone());
+    }
+}
+
+/// Stands in while the journal is lent to the blocking thread.
+fn lost() -> Arc<LogError> {
+    Arc::new(LogError::Lost)
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
