@@ -1,14 +1,12 @@
 //! The registry client.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::StatusCode;
 use regatta_core::{InstanceId, ServiceName};
-use regatta_discovery::{Discover, Publisher, Register, RegisterError, Registration, Watch};
-use std::time::Duration;
-use tokio_util::task::TaskTracker;
+use regatta_discovery::{Discover, Polls, Register, RegisterError, Registration, Watch};
 
 use crate::http::Http;
 use crate::poll::poll;
@@ -23,8 +21,7 @@ use crate::{InvalidOptions, Options, Transport};
 pub struct ConsulRegistry {
     http: Http,
     options: Arc<Options>,
-    watched: Arc<Mutex<HashMap<ServiceName, Arc<Publisher>>>>,
-    polls: TaskTracker,
+    polls: Polls,
 }
 
 impl ConsulRegistry {
@@ -51,52 +48,20 @@ impl ConsulRegistry {
     ) -> Result<Self, InvalidOptions> {
         options.validate()?;
         let http = Http::try_new(url, &options, transport)?;
-        let (watched, polls) = (Arc::default(), TaskTracker::new());
-        Ok(Self { http, options: Arc::new(options), watched, polls })
+        Ok(Self { http, options: Arc::new(options), polls: Polls::default() })
     }
 
     /// How many services are polled now.
     pub fn polled_services(&self) -> usize {
-        lock(&self.watched).len()
+        self.polls.len()
     }
 }
 
 impl Discover for ConsulRegistry {
     fn watch(&self, service: &ServiceName) -> Watch {
-        let mut watched = lock(&self.watched);
-        if let Some(publisher) = watched.get(service) {
-            return publisher.watch();
-        }
-        let publisher = Arc::new(Publisher::default());
-        let watch = publisher.watch();
-        watched.insert(service.clone(), Arc::clone(&publisher));
-        let poll =
-            poll(self.http.clone(), Arc::clone(&self.options), service.clone(), publisher.clone());
-        let (watched, service) = (Arc::clone(&self.watched), service.clone());
-        self.polls.spawn(async move {
-            tokio::select! {
-                () = poll => (),
-                () = left_alone(&watched, &service, &publisher) => (),
-            }
-        });
-        watch
-    }
-}
-
-/// Waits until nobody watches, and then makes room for a new poll.
-async fn left_alone(
-    watched: &Mutex<HashMap<ServiceName, Arc<Publisher>>>,
-    service: &ServiceName,
-    publisher: &Publisher,
-) {
-    loop {
-        publisher.idle().await;
-        let mut watched = lock(watched);
-        // Someone may have come between the wake-up and the lock.
-        if publisher.is_idle() {
-            watched.remove(service);
-            return;
-        }
+        self.polls.watch(service, |publisher| {
+            poll(self.http.clone(), Arc::clone(&self.options), service.clone(), publisher)
+        })
     }
 }
 
@@ -133,9 +98,4 @@ impl Register for ConsulRegistry {
         let registered = serde_json::from_slice::<Registered>(&answer.body);
         registered.map(|found| found.is(wanted)).map_err(|_| self.http.refused(&answer))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each holder changes one entry, so the map is whole even after a panic.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! The instances of one service, and how far to trust the list.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use regatta_core::Instance;
 
@@ -50,6 +50,15 @@ impl InstanceSet {
     /// A first, fresh set of these instances.
     pub fn fresh(instances: Vec<Instance>) -> Self {
         Self { instances: ordered(instances), freshness: Freshness::Fresh, generation: 1 }
+    }
+
+    /// How long the registry has not stood behind the list, for health and metrics; none while it
+    /// does, and before its first answer.
+    pub fn stale_for(&self, now: Instant) -> Option<Duration> {
+        match self.freshness {
+            Freshness::Stale { since } => Some(now.saturating_duration_since(since)),
+            Freshness::Unknown | Freshness::Fresh => None,
+        }
     }
 
     /// Whether the registry has answered at least once.

@@ -13,6 +13,7 @@ fn a_failure_keeps_the_set_and_says_since_when_it_is_stale() {
     let (mut known, now) = with_one_instance();
     let set = known.failure(now + SECOND).unwrap();
     assert_eq!(set.freshness, Freshness::Stale { since: now + SECOND });
+    assert_eq!(set.stale_for(now + 4 * SECOND), Some(3 * SECOND));
     assert_eq!((set.instances.len(), set.generation), (1, 1));
     assert!(known.failure(now + 2 * SECOND).is_none(), "nothing new to say");
 }
@@ -22,6 +23,7 @@ fn before_the_first_answer_a_failure_leaves_the_set_unknown() {
     let mut known = LastKnown::new(GRACE);
     assert!(known.failure(now()).is_none());
     assert_eq!(known.set().freshness, Freshness::Unknown);
+    assert_eq!(known.set().stale_for(now()), None);
     let set = known.answer(now(), Vec::new()).unwrap();
     assert_eq!(set.freshness, Freshness::Fresh);
 }
