@@ -1,4 +1,4 @@
-//! One of ten instances fails, or is slow: what its callers see, and would see without the rules.
+//! What callers of ten instances see when one fails or is slow.
 
 use std::sync::Arc;
 use std::time::Duration;
