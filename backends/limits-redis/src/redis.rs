@@ -40,6 +40,7 @@ impl Redis {
     /// # Errors
     ///
     /// [`InvalidOptions`] names the first option out of range.
+    #[expect(clippy::missing_panics_doc, reason = "it cannot: see the expectation")]
     pub fn try_new(options: Options) -> Result<Self, InvalidOptions> {
         options.validate()?;
         let client = Client::open(options.url.as_str()).map_err(InvalidOptions::Url)?;

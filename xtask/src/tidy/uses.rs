@@ -24,7 +24,7 @@ pub(super) fn check(source: &Source) -> Vec<String> {
             "a domain has no SQL, no HTTP and no chassis",
         );
     }
-    let is_shell = ["layer.rs", "service.rs", "mod.rs", "lib.rs", "future.rs"]
+    let is_shell = ["layer.rs", "service.rs", "mod.rs", "lib.rs", "future.rs", "conformance.rs"]
         .iter()
         .any(|shell| source.name().ends_with(shell));
     if source.name().starts_with("crates/resilience/src/") && !is_shell {

@@ -254,7 +254,7 @@ impl Shared {
         let (answer, change) = rule(&mut guarded.rules);
         let at_rest = guarded.rules.at_rest().map_or(BUSY, |ticket| ticket.0);
         self.at_rest.store(at_rest, Ordering::Release);
-        self.successes.publish(guarded.rules.slot_ends());
+        self.successes.publish(guarded.rules.slot());
         if let (Some(change), Some(observer)) = (change, &self.observer) {
             guarded.unannounced.push_back(change);
             self.announce(guarded, observer);
@@ -353,6 +353,22 @@ mod loom_tests {
             thread.join().unwrap();
             report(&breaker, now, Outcome::Failure);
             assert_eq!(breaker.state(now), State::Closed);
+        });
+    }
+
+    #[test]
+    fn a_success_without_the_lock_is_counted_once_while_another_thread_counts_a_failure() {
+        loom::model(|| {
+            let now = crate::testing::now();
+            let breaker = Breaker::try_new(settings(9)).unwrap();
+            // The first call begins the slot; those after it take no lock.
+            report(&breaker, now, Outcome::Success);
+            let other = breaker.clone();
+            let thread = thread::spawn(move || report(&other, now, Outcome::Success));
+            report(&breaker, now, Outcome::Failure);
+            thread.join().unwrap();
+            let status = breaker.status(now);
+            assert_eq!((status.calls, status.failures), (3, 1));
         });
     }
 

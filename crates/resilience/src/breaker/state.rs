@@ -7,6 +7,7 @@
 //! The ticket that tells phases apart is ours: an answer speaks only for the phase in which its
 //! call was admitted.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::breaker::{BreakerOpen, Cause, Change, Override, Settings, State, Status};
@@ -103,9 +104,9 @@ impl Rules {
         rests.then_some(Ticket(self.phases_entered))
     }
 
-    /// When the present slot of the window ends.
-    pub(crate) fn slot_ends(&self) -> Option<Instant> {
-        self.window.ends()
+    /// The present slot of the window.
+    pub(crate) fn slot(&self) -> Option<Range<Instant>> {
+        self.window.present()
     }
 
     /// Adds successes that were counted elsewhere, to the slot last turned to.

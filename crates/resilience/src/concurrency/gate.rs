@@ -74,13 +74,19 @@ impl<W> Gate<W> {
         self.reserved_percent = settings.reserved_percent;
     }
 
+    /// A call arrives that does not want to wait; says whether it is admitted.
+    pub(crate) fn try_arrive(&mut self, priority: Priority) -> bool {
+        // Nobody overtakes who waits, but the more urgent.
+        let first = self.waiting.first_key_value();
+        let admitted =
+            first.is_none_or(|(place, _)| priority < place.priority) && self.has_room(priority);
+        self.in_flight += u32::from(admitted);
+        admitted
+    }
+
     /// A call arrives; `waiter` is kept if it has to wait.
     pub(crate) fn arrive(&mut self, priority: Priority, waiter: impl FnOnce() -> W) -> Arrival<W> {
-        // Nobody overtakes who waits, but the more urgent.
-        let first =
-            self.waiting.first_key_value().is_none_or(|(place, _)| priority < place.priority);
-        if first && self.has_room(priority) {
-            self.in_flight += 1;
+        if self.try_arrive(priority) {
             return Arrival::Admitted;
         }
         let mut evicted = None;

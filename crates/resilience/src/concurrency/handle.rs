@@ -1,18 +1,13 @@
-//! The limit that callers share, and the future of a call that waits for it.
+//! The limit that callers share.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use pin_project_lite::pin_project;
-use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep};
-
+use crate::concurrency::future::{Told, Waiter};
 use crate::concurrency::gate::{Arrival, Gate, Place};
 use crate::concurrency::gradient::Gradient;
-use crate::concurrency::{InvalidSettings, Priority, Rejected, Settings};
+use crate::concurrency::{Acquire, InvalidSettings, Priority, Rejected, Settings};
 use crate::now;
 
 /// Bounds the calls in flight. Cheap to clone; all clones are one limit.
@@ -21,20 +16,14 @@ pub struct Limit {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     guarded: Mutex<Guarded>,
 }
 
 struct Guarded {
     settings: Settings,
-    gate: Gate<oneshot::Sender<Told>>,
+    gate: Gate<Waiter>,
     gradient: Option<Gradient>,
-}
-
-/// What who waits is told.
-enum Told {
-    Go,
-    Shed,
 }
 
 /// How a call ended, as far as an adaptive limit is concerned.
@@ -75,27 +64,25 @@ impl Limit {
         let limit = guarded.gate.limit();
         let mut told = None;
         let arrival = guarded.gate.arrive(priority, || {
-            let (tell, hear) = oneshot::channel();
-            told = Some(hear);
-            tell
+            let (waiter, hears) = Waiter::new();
+            told = Some(hears);
+            waiter
         });
         let at_most = guarded.settings.queue_timeout.min(at_most);
         drop(guarded);
-        let stage = match (arrival, told) {
-            (Arrival::Admitted, _) => Stage::Ready { answer: Some(Ok(self.permit())) },
+        match (arrival, told) {
+            (Arrival::Admitted, _) => Acquire::ready(Ok(self.shared.permit())),
             (Arrival::Waits { place, evicted }, Some(told)) => {
                 if let Some(evicted) = evicted {
                     // Who stopped waiting just now has no use for it.
-                    let _ = evicted.send(Told::Shed);
+                    let _gone = evicted.tell(Told::Shed);
                 }
-                let waiting = Waiting { shared: Arc::clone(&self.shared), place, told };
-                Stage::Waits { waiting: Some(waiting), sleep: sleep(at_most), limit, at_most }
+                Acquire::waits(Arc::clone(&self.shared), place, told, limit, at_most)
             }
             (Arrival::Waits { .. } | Arrival::TurnedAway, _) => {
-                Stage::Ready { answer: Some(Err(Rejected::Full { limit })) }
+                Acquire::ready(Err(Rejected::Full { limit }))
             }
-        };
-        Acquire { stage }
+        }
     }
 
     /// Asks for room now; nobody waits.
@@ -104,13 +91,12 @@ impl Limit {
     ///
     /// [`Rejected::Full`] when there is none.
     pub fn try_acquire(&self, priority: Priority) -> Result<Permit, Rejected> {
-        match self.acquire(priority, Duration::ZERO).stage {
-            Stage::Ready { answer: Some(answer) } => answer,
-            // Dropping it gives the place back.
-            Stage::Ready { answer: None } | Stage::Waits { .. } => {
-                Err(Rejected::Full { limit: self.limit() })
-            }
+        let mut guarded = self.shared.lock();
+        if guarded.gate.try_arrive(priority) {
+            drop(guarded);
+            return Ok(self.shared.permit());
         }
+        Err(Rejected::Full { limit: guarded.gate.limit() })
     }
 
     /// Goes on with other settings. Calls in flight and who waits stay, also those over the new
@@ -148,10 +134,6 @@ impl Limit {
     pub fn queued(&self) -> usize {
         self.shared.lock().gate.waiting()
     }
-
-    fn permit(&self) -> Permit {
-        Permit { shared: Arc::clone(&self.shared), began: now() }
-    }
 }
 
 impl fmt::Debug for Limit {
@@ -175,10 +157,21 @@ impl Shared {
         self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn leave(&self) {
+    /// The right to a call that the gate counts already.
+    pub(super) fn permit(self: &Arc<Self>) -> Permit {
+        Permit { shared: Arc::clone(self), began: now() }
+    }
+
+    /// A call has ended.
+    pub(super) fn leave(&self) {
         let mut guarded = self.lock();
         guarded.gate.leave();
         guarded.admit();
+    }
+
+    /// Who waits at this place stops waiting; false when it was told something already.
+    pub(super) fn give_up(&self, place: Place) -> bool {
+        self.lock().gate.give_up(place).is_some()
     }
 }
 
@@ -186,7 +179,7 @@ impl Guarded {
     /// Tells all who have room now.
     fn admit(&mut self) {
         while let Some(waiter) = self.gate.next() {
-            if waiter.send(Told::Go).is_err() {
+            if !waiter.tell(Told::Go) {
                 // It stopped waiting this moment.
                 self.gate.leave();
             }
@@ -228,77 +221,5 @@ impl Drop for Permit {
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit").finish_non_exhaustive()
-    }
-}
-
-/// A place in the queue; dropped, it is given back.
-struct Waiting {
-    shared: Arc<Shared>,
-    place: Place,
-    told: oneshot::Receiver<Told>,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let left = self.shared.lock().gate.give_up(self.place).is_some();
-        // Told to go, but nobody went.
-        if !left && matches!(self.told.try_recv(), Ok(Told::Go)) {
-            self.shared.leave();
-        }
-    }
-}
-
-pin_project! {
-    /// Waits for room; answers a [`Permit`] or why there is none.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: dropped, it gives its place, or the room it was just given, back.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Acquire {
-        #[pin]
-        stage: Stage,
-    }
-}
-
-pin_project! {
-    #[project = StageProjection]
-    enum Stage {
-        Ready { answer: Option<Result<Permit, Rejected>> },
-        Waits { waiting: Option<Waiting>, #[pin] sleep: Sleep, limit: u32, at_most: Duration },
-    }
-}
-
-impl Future for Acquire {
-    type Output = Result<Permit, Rejected>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        const TWICE: &str = "a future is not polled after it completed";
-        match self.project().stage.project() {
-            StageProjection::Ready { answer } => Poll::Ready(answer.take().expect(TWICE)),
-            StageProjection::Waits { waiting, sleep, limit, at_most } => {
-                let told = &mut waiting.as_mut().expect(TWICE).told;
-                if let Poll::Ready(told) = Pin::new(told).poll(cx) {
-                    let shared = waiting.take().map(|waiting| Arc::clone(&waiting.shared));
-                    return Poll::Ready(match (told, shared) {
-                        (Ok(Told::Go), Some(shared)) => Ok(Permit { shared, began: now() }),
-                        // The other half is dropped only when it has spoken.
-                        (Ok(_) | Err(_), _) => Err(Rejected::Shed { limit: *limit }),
-                    });
-                }
-                if sleep.poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                // Dropping it gives the place back, or the room it is given this moment.
-                *waiting = None;
-                Poll::Ready(Err(Rejected::TimedOut { limit: *limit, waited: *at_most }))
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Acquire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acquire").finish_non_exhaustive()
     }
 }

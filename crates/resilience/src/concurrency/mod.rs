@@ -1,4 +1,4 @@
-//! Bounds the calls in flight, and who waits or is turned away when there is no room.
+//! Bounds the calls in flight, and who waits or is turned away.
 //!
 //! A [`Limit`] admits so many calls at a time (a *bulkhead*): a dependency that hangs takes up so
 //! much of its caller and no more. A few more wait, bounded in number and in time; the rest are
@@ -19,7 +19,10 @@ mod error;
 pub use error::Rejected;
 
 mod handle;
-pub use handle::{Acquire, Ending, Limit, Permit};
+pub use handle::{Ending, Limit, Permit};
+
+mod future;
+pub use future::Acquire;
 
 mod layer;
 pub use layer::{LimitLayer, Prioritise};

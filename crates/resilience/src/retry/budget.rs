@@ -117,7 +117,7 @@ impl Budget {
         account.last.add(SUCCESSES, waiting);
         account.last.turn_to(now);
         let answer = use_it(&mut account);
-        self.shared.successes.publish(account.last.ends());
+        self.shared.successes.publish(account.last.present());
         answer
     }
 

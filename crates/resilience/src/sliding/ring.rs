@@ -1,5 +1,6 @@
 //! Sums over a window that slides in steps of a tenth of its length.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// `KINDS` counts over the last window.
@@ -58,9 +59,10 @@ impl<const KINDS: usize> Ring<KINDS> {
         self.sum
     }
 
-    /// When the present slot ends; none before the first instant.
-    pub(crate) fn ends(&self) -> Option<Instant> {
-        self.ends
+    /// The present slot, without its end; none before the first instant.
+    pub(crate) fn present(&self) -> Option<Range<Instant>> {
+        let ends = self.ends?;
+        Some(ends.checked_sub(self.slot).unwrap_or(ends)..ends)
     }
 
     /// Forgets all counts.

@@ -1,5 +1,6 @@
 //! Counts without a lock what happens at nearly every call.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -48,12 +49,31 @@ impl Tally {
         }
     }
 
-    /// Says until when to count without the lock.
-    pub(crate) fn publish(&self, slot_ends: Option<Instant>) {
-        let Some(ends) = slot_ends else { return };
-        let origin = *self.origin.get_or_init(|| ends);
-        // The first slot is counted under the lock: its end is the origin.
-        let since = nanos(ends.saturating_duration_since(origin));
+    /// Says in which slot to count without the lock.
+    pub(crate) fn publish(&self, slot: Option<Range<Instant>>) {
+        let Some(slot) = slot else { return };
+        let origin = *self.origin.get_or_init(|| slot.start);
+        let since = nanos(slot.end.saturating_duration_since(origin));
         self.slot_ends.store(since, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::now;
+
+    #[test]
+    fn counts_within_the_slot_and_not_at_its_end() {
+        let (tally, now) = (Tally::default(), now());
+        let slot = Duration::from_secs(1);
+        assert!(!tally.count(now), "no slot is known yet");
+        tally.publish(Some(now..now + slot));
+        assert!(tally.count(now));
+        assert!(tally.count(now + slot - Duration::from_nanos(1)));
+        assert!(!tally.count(now + slot));
+        assert_eq!((tally.take(), tally.take()), (2, 0));
     }
 }

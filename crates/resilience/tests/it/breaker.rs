@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use regatta_resilience::BoxError;
 use regatta_resilience::breaker::{
-    Breaker, BreakerLayer, BreakerOpen, Change, Outcome, Settings, State,
+    Breaker, BreakerLayer, BreakerOpen, Cause, Change, Outcome, Override, Settings, SlowCalls,
+    State,
 };
 use tokio::time::{Instant, advance};
 use tower::{Layer, Service, service_fn};
@@ -144,6 +145,100 @@ fn successes_on_other_threads_never_hide_failures_in_a_row() {
         breaker.admit(now).unwrap().record(now, Outcome::Failure);
     }
     assert_eq!(breaker.state(now), State::Open);
+}
+
+#[test]
+fn successes_that_took_no_lock_are_in_the_share() {
+    let breaker = Breaker::try_new(settings(u32::MAX)).unwrap();
+    let now = second_slot(&breaker);
+    (0..29).for_each(|_| end(&breaker, now, now, Outcome::Success));
+    (0..29).for_each(|_| end(&breaker, now, now, Outcome::Failure));
+    assert_eq!(breaker.state(now), State::Closed);
+    let status = breaker.status(now);
+    assert_eq!((status.calls, status.failures, status.failures_in_a_row), (59, 29, 29));
+    end(&breaker, now, now, Outcome::Failure);
+    assert_eq!(breaker.state(now), State::Open);
+}
+
+#[test]
+fn every_success_of_many_threads_is_counted_once_across_slots() {
+    let (breaker, now) = (Breaker::try_new(settings(5)).unwrap(), clock());
+    together(4, || {
+        for step in 0..1_000 {
+            let now = now + Duration::from_millis(5) * step;
+            end(&breaker, now, now, Outcome::Success);
+        }
+    });
+    assert_eq!(breaker.status(now + Duration::from_secs(5)).calls, 4_000);
+}
+
+#[test]
+fn slow_successes_at_rest_are_seen() {
+    let slow = SlowCalls { at_least: Duration::from_secs(2), percent: 50 };
+    let (seen, observer) = recorder();
+    let settings = settings(5).with_slow(Some(slow));
+    let breaker = Breaker::try_observed(settings, observer).unwrap();
+    let now = second_slot(&breaker);
+    let later = now + Duration::from_secs(2);
+    end(&breaker, later, later, Outcome::Success);
+    (0..18).for_each(|_| end(&breaker, now, later, Outcome::Success));
+    assert_eq!(breaker.state(later), State::Open);
+    assert_eq!(seen.lock().unwrap()[0].cause, Cause::SlowCalls);
+}
+
+#[test]
+fn settings_change_while_it_is_at_rest() {
+    let off = settings(u32::MAX).with_failure_percent(None);
+    let breaker = Breaker::try_new(off).unwrap();
+    let now = second_slot(&breaker);
+    (0..50).for_each(|_| end(&breaker, now, now, Outcome::Success));
+    assert_eq!(breaker.status(now).calls, 0);
+    breaker.reconfigure(settings(u32::MAX)).unwrap();
+    let now = second_slot(&breaker);
+    (0..50).for_each(|_| end(&breaker, now, now, Outcome::Success));
+    assert_eq!(breaker.status(now).calls, 51);
+    let slow = SlowCalls { at_least: Duration::from_secs(2), percent: 1 };
+    breaker.reconfigure(settings(u32::MAX).with_slow(Some(slow))).unwrap();
+    end(&breaker, now - Duration::from_secs(2), now, Outcome::Success);
+    assert_eq!(breaker.state(now), State::Open);
+    assert_eq!(breaker.settings().slow, Some(slow));
+    assert!(breaker.reconfigure(settings(0)).is_err());
+    assert_eq!(breaker.settings().failure_threshold, u32::MAX);
+}
+
+#[test]
+fn an_operator_forces_it_open_and_closed_and_gives_it_back() {
+    let (seen, observer) = recorder();
+    let (breaker, now) = (Breaker::try_observed(settings(1), observer).unwrap(), clock());
+    breaker.control_by(Override::ForcedOpen);
+    assert!(breaker.admit(now).is_err());
+    breaker.control_by(Override::ForcedClosed);
+    (0..9).for_each(|_| end(&breaker, now, now, Outcome::Failure));
+    assert_eq!((breaker.state(now), breaker.control()), (State::Closed, Override::ForcedClosed));
+    breaker.control_by(Override::Automatic);
+    end(&breaker, now, now, Outcome::Failure);
+    assert_eq!(breaker.state(now), State::Open);
+    breaker.reset();
+    assert_eq!(breaker.state(now), State::Closed);
+    let told: Vec<_> =
+        seen.lock().unwrap().iter().map(|change| (change.to, change.control)).collect();
+    let by_hand = [Override::ForcedOpen, Override::ForcedClosed, Override::Automatic];
+    assert_eq!(told.iter().take(3).map(|told| told.1).collect::<Vec<_>>(), by_hand);
+    assert_eq!(told[3..], [State::Open, State::Closed].map(|to| (to, Override::Automatic)));
+}
+
+/// Makes a call; answers an instant in the next slot, in which successes take no lock.
+fn second_slot(breaker: &Breaker) -> std::time::Instant {
+    let now = clock();
+    end(breaker, now, now, Outcome::Success);
+    let next = now + Duration::from_millis(1_500);
+    breaker.status(next);
+    next
+}
+
+/// Makes a call from the first instant to the second.
+fn end(breaker: &Breaker, from: std::time::Instant, to: std::time::Instant, outcome: Outcome) {
+    breaker.admit(from).unwrap().record(to, outcome);
 }
 
 fn settings(failure_threshold: u32) -> Settings {

@@ -16,11 +16,12 @@ const LONG: Duration = Duration::from_secs(1);
 async fn a_call_waits_for_room_and_gets_it_when_another_ends() {
     let limit = limit(1, 1);
     let first = ask(&limit).await.unwrap();
-    let second = tokio::task::spawn(ask(&limit));
+    let mut waiting = JoinSet::new();
+    waiting.spawn(ask(&limit));
     tokio::task::yield_now().await;
     assert_eq!((limit.in_flight(), limit.queued()), (1, 1));
     drop(first);
-    let second = second.await.unwrap().unwrap();
+    let second = waiting.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!((limit.in_flight(), limit.queued()), (1, 0));
     drop(second);
     assert_eq!(limit.in_flight(), 0);
@@ -147,14 +148,15 @@ async fn the_layer_holds_calls_back_and_lets_go_of_those_that_are_dropped() {
     let layer = LimitLayer::new(limit.clone());
     let mut service = layer.layer(service_fn(|gate: oneshot::Receiver<u32>| gate));
     let (end, gate) = oneshot::channel();
-    let first = tokio::task::spawn(service.call(gate));
+    let mut running = JoinSet::new();
+    running.spawn(service.call(gate));
     let (_hold, gate) = oneshot::channel::<u32>();
     let mut second = Box::pin(service.call(gate));
     let (_never, gate) = oneshot::channel::<u32>();
     let error = service.call(gate).await.unwrap_err();
     assert!(error.is::<Rejected>());
     end.send(7).unwrap();
-    assert_eq!(first.await.unwrap().unwrap(), 7);
+    assert_eq!(running.join_next().await.unwrap().unwrap().unwrap(), 7);
     // The second is let in and runs until it is dropped.
     let waited = tokio::time::timeout(Duration::from_millis(1), &mut second).await;
     assert!(waited.is_err());
