@@ -36,6 +36,8 @@
 //! What it does not do: no ORM, no query builder, no SQL that pretends to be portable; two engines
 //! are two dialects, and the store's conformance suite keeps them equal.
 
+mod dialects;
+
 mod options;
 pub use options::{InvalidOption, Options};
 

@@ -4,3 +4,4 @@
 mod codec;
 mod consumer;
 mod memory;
+mod peers;
