@@ -1,0 +1,205 @@
+//! The bus over a database.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use regatta_database::{
+    Changes, Database, Error as DatabaseError, executing, in_transaction, reading, writing,
+};
+use regatta_events::{
+    BusError, CloudEvent, DeadLetter, Deliveries, EventBus, GroupName, HistoryQuery, Logged,
+    Redrive, Start, Subscription,
+};
+use tokio::time::Instant;
+
+use crate::deliveries::SqlDeliveries;
+use crate::engine::{failed, from_micros, signed};
+use crate::{failures, log};
+
+/// How long an event stays in the log at least, for history and replays.
+const KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// How often a process lets go of older ones, and how many at a time.
+const TRIM_EVERY: Duration = Duration::from_secs(600);
+const TRIM_SLICE: i64 = 1000;
+
+/// A bus on a log in a database; clones, and processes with the same database, share it.
+#[derive(Clone, Debug)]
+pub struct SqlBus {
+    pub(crate) database: Database,
+    pub(crate) changes: Changes,
+    trimmed_at: Arc<Mutex<Option<Instant>>>,
+}
+
+impl SqlBus {
+    /// The bus in this database, whose schema is that of [`crate::SCHEMA`].
+    pub fn new(database: &Database) -> Self {
+        let changes = database.changes("regatta_bus");
+        Self { database: database.clone(), changes, trimmed_at: Arc::default() }
+    }
+
+    /// Takes off a group that nobody will join again, with its dead letters; false when it is not
+    /// known. Until then the log keeps what the group has not settled.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Unavailable`] when the database does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: a dropped call may have taken it off.
+    pub async fn forget_group(&self, group: &GroupName) -> Result<bool, BusError> {
+        let forget = async {
+            let mut tx = self.database.begin().await?;
+            let mut known = 0;
+            for delete in [
+                "DELETE FROM regatta_bus_open WHERE consumer = $1",
+                "DELETE FROM regatta_bus_dead WHERE consumer = $1",
+                "DELETE FROM regatta_bus_groups WHERE name = $1",
+            ] {
+                known = executing!(&mut tx, |connection| {
+                    sqlx::query(delete).bind(group.as_str()).execute(connection)
+                })?;
+            }
+            tx.commit().await?;
+            Ok::<_, DatabaseError>(known > 0)
+        };
+        self.database.query("DELETE", "regatta_bus_groups", forget).await.map_err(failed)
+    }
+
+    /// Lets go of at most 1000 events that are older than this and that no group needs; answers how
+    /// many. Subscribers do it by themselves every 10 minutes for events older than seven days.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Unavailable`] when the database does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: a dropped call may have let go of some.
+    pub async fn trim(&self, older_than: Duration) -> Result<u64, BusError> {
+        let age = i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX / 2);
+        log::trim(&self.database, age, TRIM_SLICE).await.map_err(failed)
+    }
+
+    /// Trims, when this process has not for a while. A failure waits for the next time.
+    pub(crate) async fn trim_now_and_then(&self, now: Instant) {
+        {
+            // An instant is whole whatever happened to who held the lock.
+            let mut trimmed_at = self.trimmed_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if trimmed_at.is_some_and(|at| now < at + TRIM_EVERY) {
+                return;
+            }
+            *trimmed_at = Some(now);
+        }
+        // The query's span and metric tell of a failure.
+        let _ = self.trim(KEPT).await;
+    }
+}
+
+#[async_trait]
+impl EventBus for SqlBus {
+    async fn publish(&self, events: &[CloudEvent]) -> Result<(), BusError> {
+        log::publish(&self.database, events).await?;
+        self.changes.announce();
+        Ok(())
+    }
+
+    async fn subscribe(&self, asks: Subscription) -> Result<Box<dyn Deliveries>, BusError> {
+        asks.validate()?;
+        let start = log::start(&self.database, asks.start).await.map_err(failed)?;
+        let insert = "INSERT INTO regatta_bus_groups (name, position) VALUES ($1, $2)
+            ON CONFLICT (name) DO NOTHING";
+        writing!(self.database, |pool| {
+            sqlx::query(insert).bind(asks.group.as_str()).bind(start).execute(pool)
+        })
+        .map_err(failed)?;
+        Ok(Box::new(SqlDeliveries::new(self.clone(), asks)))
+    }
+
+    async fn history(&self, query: &HistoryQuery) -> Result<Vec<Logged>, BusError> {
+        log::history(&self.database, query).await
+    }
+
+    async fn replay(&self, group: &GroupName, start: Start) -> Result<(), BusError> {
+        let start = log::start(&self.database, start).await.map_err(failed)?;
+        let update = "UPDATE regatta_bus_groups SET position = $2 WHERE name = $1";
+        let moved = writing!(self.database, |pool| {
+            sqlx::query(update).bind(group.as_str()).bind(start).execute(pool)
+        });
+        if moved.map_err(failed)? == 0 {
+            return Err(BusError::UnknownGroup { group: group.clone() });
+        }
+        self.changes.announce();
+        Ok(())
+    }
+
+    async fn dead_letters(
+        &self,
+        group: &GroupName,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, BusError> {
+        let select = "SELECT d.position, d.reason, d.failures, d.died_at, l.event
+            FROM regatta_bus_dead d JOIN regatta_bus_log l ON l.position = d.position
+            WHERE d.consumer = $1 AND d.position > $2 ORDER BY d.position LIMIT $3";
+        let rows: Vec<(i64, String, String, i64, String)> = reading!(self.database, |pool| {
+            sqlx::query_as(select)
+                .bind(group.as_str())
+                .bind(signed(after))
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+        })
+        .map_err(failed)?;
+        let letter = |(position, reason, failures, died_at, event): (i64, _, String, _, String)| {
+            Ok(DeadLetter {
+                position: position.unsigned_abs(),
+                event: log::read(&event)?,
+                reason,
+                failures: failures::from_text(&failures)?,
+                died_at: from_micros(died_at),
+            })
+        };
+        rows.into_iter().map(letter).collect()
+    }
+
+    async fn redrive(&self, group: &GroupName, redrive: &Redrive) -> Result<u64, BusError> {
+        let redriving = async {
+            let mut tx = self.database.begin().await?;
+            let select = "SELECT position FROM regatta_bus_dead WHERE consumer = $1
+                ORDER BY position";
+            let dead: Vec<(i64,)> = in_transaction!(&mut tx, |connection| {
+                sqlx::query_as(select).bind(group.as_str()).fetch_all(connection)
+            })?;
+            let dead = dead.into_iter().map(|(position,)| position);
+            let wanted: Vec<_> = match redrive {
+                Redrive::Oldest(count) => dead.take(*count as usize).collect(),
+                Redrive::Positions(positions) => {
+                    dead.filter(|dead| positions.contains(&dead.unsigned_abs())).collect()
+                }
+            };
+            let mut redriven = 0;
+            for position in wanted {
+                for statement in [
+                    "INSERT INTO regatta_bus_open (consumer, position, partition_key)
+                     SELECT $1, position, partition_key FROM regatta_bus_log WHERE position = $2
+                     ON CONFLICT DO NOTHING",
+                    "DELETE FROM regatta_bus_dead WHERE consumer = $1 AND position = $2",
+                ] {
+                    executing!(&mut tx, |connection| {
+                        sqlx::query(statement)
+                            .bind(group.as_str())
+                            .bind(position)
+                            .execute(connection)
+                    })?;
+                }
+                redriven += 1;
+            }
+            tx.commit().await?;
+            Ok::<u64, DatabaseError>(redriven)
+        };
+        let redriven = self.database.query("UPDATE", "regatta_bus_dead", redriving).await;
+        self.changes.announce();
+        redriven.map_err(failed)
+    }
+}

@@ -1,0 +1,160 @@
+//! The log: publishing, reading, and where a group begins.
+
+use regatta_database::{Database, Engine, Error as DatabaseError, Horizon, Transaction, reading};
+use regatta_events::{BusError, CloudEvent, HistoryQuery, Logged, Start};
+
+use crate::engine::{dialect, failed, from_micros, micros, signed};
+
+/// The log's numbers in PostgreSQL; the tag is also in the function that publishes.
+const HORIZON: Horizon = Horizon { sequence: "regatta_bus_position", tag: 0x5242 };
+
+/// The largest event, as JSON text: what every broker of the platform takes.
+const LARGEST: usize = 1 << 20;
+/// How many events history looks at in one statement.
+const PAGE: i64 = 500;
+
+/// Publishes all or none; what is in the log already stays as it is.
+pub(crate) async fn publish(database: &Database, events: &[CloudEvent]) -> Result<(), BusError> {
+    let texts: Vec<_> = events.iter().map(CloudEvent::to_json_string).collect();
+    for (event, text) in events.iter().zip(&texts) {
+        if text.len() > LARGEST {
+            let (id, bytes) = (event.id().to_owned(), text.len());
+            return Err(BusError::TooLarge { id, bytes, limit: LARGEST });
+        }
+    }
+    let publishing = async {
+        match database.engine() {
+            Engine::Sqlite(_) => publish_sqlite(database, events, &texts).await,
+            Engine::Postgres(postgres) => {
+                let column = |of: fn(&CloudEvent) -> &str| {
+                    events.iter().map(|event| of(event).to_owned()).collect::<Vec<_>>()
+                };
+                let keys = events.iter().map(|event| event.partition_key().map(str::to_owned));
+                let call = sqlx::query("SELECT regatta_bus_publish_1($1, $2, $3, $4, $5)")
+                    .bind(column(CloudEvent::source))
+                    .bind(column(CloudEvent::id))
+                    .bind(column(CloudEvent::event_type))
+                    .bind(keys.collect::<Vec<_>>())
+                    .bind(texts);
+                Ok(call.execute(postgres.pool()).await.map(drop)?)
+            }
+        }
+    };
+    database.query("INSERT", "regatta_bus_log", publishing).await.map_err(failed)
+}
+
+async fn publish_sqlite(
+    database: &Database,
+    events: &[CloudEvent],
+    texts: &[String],
+) -> Result<(), DatabaseError> {
+    let mut transaction = database.begin().await?;
+    if let Transaction::Sqlite(sqlite) = &mut transaction {
+        for (event, text) in events.iter().zip(texts) {
+            let insert = sqlx::query(
+                "INSERT INTO regatta_bus_log (source, id, type, partition_key, recorded_at, event)
+                 VALUES ($1, $2, $3, $4, CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER), $5)
+                 ON CONFLICT (source, id) DO NOTHING",
+            );
+            let insert = insert.bind(event.source()).bind(event.id()).bind(event.event_type());
+            insert.bind(event.partition_key()).bind(text).execute(&mut **sqlite).await?;
+        }
+    }
+    transaction.commit().await
+}
+
+/// Up to where every event that will ever be there is there.
+pub(crate) async fn head(database: &Database) -> Result<i64, DatabaseError> {
+    match database.engine() {
+        Engine::Sqlite(sqlite) => {
+            // What was let go counts as well: the log may be empty and the groups far on.
+            let newest = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence
+                WHERE name = 'regatta_bus_log'";
+            Ok(sqlx::query_scalar(newest).fetch_one(sqlite.reader()).await?)
+        }
+        Engine::Postgres(postgres) => HORIZON.reached(postgres).await,
+    }
+}
+
+/// The position after which a group that starts there begins.
+pub(crate) async fn start(database: &Database, start: Start) -> Result<i64, DatabaseError> {
+    let head = head(database).await?;
+    Ok(match start {
+        Start::Beginning => 0,
+        Start::Latest => head,
+        Start::After(position) => signed(position).min(head),
+        Start::Time(time) => {
+            let first = "SELECT min(position) FROM regatta_bus_log WHERE recorded_at >= $1";
+            let (first,): (Option<i64>,) = reading!(database, |pool| {
+                sqlx::query_as(first).bind(micros(time)).fetch_one(pool)
+            })?;
+            first.map_or(head, |first| first - 1)
+        }
+    })
+}
+
+/// What the query asks for, oldest first.
+pub(crate) async fn history(
+    database: &Database,
+    query: &HistoryQuery,
+) -> Result<Vec<Logged>, BusError> {
+    let head = head(database).await.map_err(failed)?;
+    let since = query.since.map_or(i64::MIN, micros);
+    let mut after = signed(query.after);
+    let mut found = Vec::new();
+    loop {
+        let select = "SELECT position, type, recorded_at, event FROM regatta_bus_log
+            WHERE position > $1 AND position <= $2 AND recorded_at >= $3
+            ORDER BY position LIMIT $4";
+        let select = async {
+            reading!(database, |pool| {
+                sqlx::query_as(select).bind(after).bind(head).bind(since).bind(PAGE).fetch_all(pool)
+            })
+        };
+        let rows: Vec<(i64, String, i64, String)> =
+            database.query("SELECT", "regatta_bus_log", select).await.map_err(failed)?;
+        let is_last = (rows.len() as i64) < PAGE;
+        for (position, event_type, recorded_at, event) in rows {
+            if found.len() >= query.limit as usize {
+                return Ok(found);
+            }
+            after = position;
+            if query.types.passes(&event_type) {
+                found.push(Logged {
+                    position: position.unsigned_abs(),
+                    recorded_at: from_micros(recorded_at),
+                    event: read(&event)?,
+                });
+            }
+        }
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
+/// Lets go of events that are older than so many microseconds and that no group needs any more.
+pub(crate) async fn trim(database: &Database, age: i64, most: i64) -> Result<u64, DatabaseError> {
+    let now = dialect(database).now;
+    let delete = format!(
+        "DELETE FROM regatta_bus_log WHERE position IN (
+             SELECT position FROM regatta_bus_log l
+             WHERE recorded_at < {now} - $1
+                 AND position <= (SELECT coalesce(min(position), 9223372036854775807)
+                     FROM regatta_bus_groups)
+                 AND NOT EXISTS (SELECT 1 FROM regatta_bus_open o WHERE o.position = l.position)
+                 AND NOT EXISTS (SELECT 1 FROM regatta_bus_dead d WHERE d.position = l.position)
+             ORDER BY position LIMIT $2)"
+    );
+    let delete = async {
+        regatta_database::writing!(database, |pool| {
+            sqlx::query(sqlx::AssertSqlSafe(&*delete)).bind(age).bind(most).execute(pool)
+        })
+    };
+    database.query("DELETE", "regatta_bus_log", delete).await
+}
+
+/// An event of the log.
+pub(crate) fn read(text: &str) -> Result<CloudEvent, BusError> {
+    CloudEvent::from_json_slice(text.as_bytes()).map_err(|error| BusError::Broken(error.into()))
+}

@@ -1,0 +1,35 @@
+//! A database of each engine, with the bus's tables.
+
+use regatta_database::{Database, Options};
+use regatta_events_sql::SCHEMA;
+use regatta_testkit::Postgres;
+use tempfile::TempDir;
+
+/// A database that ends with the test.
+pub(crate) struct Fresh {
+    pub(crate) url: String,
+    pub(crate) database: Database,
+    _folder: Option<TempDir>,
+}
+
+pub(crate) async fn both() -> [Fresh; 2] {
+    [sqlite().await, postgres().await]
+}
+
+pub(crate) async fn sqlite() -> Fresh {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite://{}/bus.db", folder.path().display());
+    Fresh { database: open(&url).await, url, _folder: Some(folder) }
+}
+
+pub(crate) async fn postgres() -> Fresh {
+    let url = Postgres::shared().await.database().await.unwrap();
+    Fresh { database: open(&url).await, url, _folder: None }
+}
+
+/// Other pools to the same database, as another process has.
+pub(crate) async fn open(url: &str) -> Database {
+    let database = Database::open(url, &Options::default()).unwrap();
+    database.migrate_schema(&SCHEMA).await.unwrap();
+    database
+}

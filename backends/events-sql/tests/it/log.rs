@@ -1,0 +1,109 @@
+//! The log: commits that overtake each other, and letting go of what is old.
+
+use std::time::Duration;
+
+use regatta_database::{Engine, Transaction};
+use regatta_events::{CloudEvent, EventBus, GroupName, HistoryQuery, Redrive, Start, Subscription};
+use regatta_events_sql::SqlBus;
+
+use crate::databases;
+
+#[tokio::test]
+async fn a_group_waits_for_an_earlier_number_that_commits_later() {
+    let fresh = databases::postgres().await;
+    let bus = SqlBus::new(&fresh.database);
+    let mut deliveries = bus.subscribe(subscription()).await.unwrap();
+    let mut slow = fresh.database.begin().await.unwrap();
+    let Transaction::Postgres(postgres) = &mut slow else { panic!("is PostgreSQL") };
+    let publish = "SELECT regatta_bus_publish_1(ARRAY['/shop'], ARRAY['slow'], ARRAY['placed'],
+        ARRAY[NULL], ARRAY[$1])";
+    let publish = sqlx::query(publish).bind(event("slow").to_json_string());
+    publish.execute(&mut **postgres).await.unwrap();
+    bus.publish(&[event("fast")]).await.unwrap();
+
+    let early = tokio::time::timeout(Duration::from_millis(300), deliveries.next()).await;
+    assert!(early.is_err(), "the fast one has the higher number: {early:?}");
+    slow.commit().await.unwrap();
+    for id in ["slow", "fast"] {
+        let delivery = deliveries.next().await.unwrap();
+        assert_eq!(delivery.event().id(), id);
+        delivery.ack().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_old_and_settled_is_let_go_and_nothing_else() {
+    for fresh in databases::both().await {
+        let bus = SqlBus::new(&fresh.database);
+        let mut deliveries = bus.subscribe(subscription()).await.unwrap();
+        for id in ["settled", "dead", "open"] {
+            bus.publish(&[event(id)]).await.unwrap();
+        }
+        deliveries.next().await.unwrap().ack().await.unwrap();
+        deliveries.next().await.unwrap().reject("no").await.unwrap();
+        let held = deliveries.next().await.unwrap();
+        bus.publish(&[event("new")]).await.unwrap();
+
+        assert_eq!(bus.trim(Duration::from_secs(3600)).await.unwrap(), 0, "it is not old");
+        make_old(&fresh.database).await;
+        assert_eq!(bus.trim(Duration::from_secs(3600)).await.unwrap(), 1);
+        assert_eq!(ids(&bus).await, ["dead", "open", "new"]);
+        assert_eq!(bus.redrive(&group(), &Redrive::Oldest(1)).await.unwrap(), 1);
+        for id in ["dead", "new"] {
+            let delivery = deliveries.next().await.unwrap();
+            assert_eq!(delivery.event().id(), id);
+            delivery.ack().await.unwrap();
+        }
+        held.ack().await.unwrap();
+        assert_eq!(bus.trim(Duration::from_secs(3600)).await.unwrap(), 3);
+        bus.publish(&[event("after")]).await.unwrap();
+        let delivery = deliveries.next().await.unwrap();
+        assert_eq!(delivery.event().id(), "after", "numbers go on after an empty log");
+        delivery.ack().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_group_keeps_nothing() {
+    for fresh in databases::both().await {
+        let bus = SqlBus::new(&fresh.database);
+        bus.subscribe(subscription()).await.unwrap();
+        bus.publish(&[event("1")]).await.unwrap();
+        make_old(&fresh.database).await;
+        assert_eq!(bus.trim(Duration::from_secs(3600)).await.unwrap(), 0, "the group needs it");
+        assert!(bus.forget_group(&group()).await.unwrap());
+        assert!(!bus.forget_group(&group()).await.unwrap());
+        assert_eq!(bus.trim(Duration::from_secs(3600)).await.unwrap(), 1);
+    }
+}
+
+async fn make_old(database: &regatta_database::Database) {
+    let update = "UPDATE regatta_bus_log SET recorded_at = recorded_at - 86400000000";
+    match database.engine() {
+        Engine::Sqlite(sqlite) => {
+            sqlx::query(update).execute(sqlite.writer()).await.unwrap();
+        }
+        Engine::Postgres(postgres) => {
+            sqlx::query(update).execute(postgres.pool()).await.unwrap();
+        }
+    }
+}
+
+async fn ids(bus: &SqlBus) -> Vec<String> {
+    let logged = bus.history(&HistoryQuery::default()).await.unwrap();
+    logged.iter().map(|logged| logged.event.id().to_owned()).collect()
+}
+
+fn group() -> GroupName {
+    GroupName::try_new("group").unwrap()
+}
+
+fn subscription() -> Subscription {
+    let mut asks = Subscription::new(group());
+    asks.start = Start::Beginning;
+    asks
+}
+
+fn event(id: &str) -> CloudEvent {
+    CloudEvent::try_new(id, "/shop", "placed").unwrap()
+}

@@ -1,0 +1,6 @@
+//! The bus in both engines, real ones.
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
+
+mod bus;
+mod databases;
+mod log;
