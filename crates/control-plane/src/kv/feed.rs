@@ -87,19 +87,21 @@ impl Feed {
         }
         self.has_begun = true;
         let (mut events, mut bytes) = (Vec::new(), 0);
-        let mut read = 0;
+        let (mut read, mut end) = (0, latest + 1);
         for (revision, keys) in state.changed(self.next, latest) {
             for key in keys.iter().filter(|key| self.place.range().contains(key)) {
                 let event = self.event(state, key, revision);
                 bytes += event.as_ref().map_or(0, Event::bytes);
                 events.extend(event);
             }
-            self.next = revision + 1;
             read += 1;
             if events.len() >= MOST_EVENTS || bytes >= MOST_BYTES || read >= MOST_REVISIONS {
+                end = revision + 1;
                 break;
             }
         }
+        // Not the last that was found: revision 1 has no changes, and is asked for all the same.
+        self.next = self.next.max(end);
         self.is_behind = self.next <= latest;
         self.place.reads_from(self.is_behind.then_some(self.next));
         match events.is_empty() && !self.is_behind {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use regatta_proto::etcdserverpb as pb;
 use regatta_proto::etcdserverpb::cluster_client::ClusterClient;
 use regatta_proto::etcdserverpb::kv_client::KvClient;
@@ -34,7 +36,13 @@ pub(crate) struct Client {
 /// A stream of watches.
 pub(crate) struct Watcher {
     requests: mpsc::Sender<pb::WatchRequest>,
-    answers: Streaming<pb::WatchResponse>,
+    answers: Answers,
+}
+
+/// etcd begins to answer a call with its first message, so waiting for the beginning comes later.
+enum Answers {
+    Opening(BoxFuture<'static, Streaming<pb::WatchResponse>>),
+    Open(Streaming<pb::WatchResponse>),
 }
 
 impl Client {
@@ -85,17 +93,17 @@ impl Client {
         self.range(range("none", "")).await.header.unwrap().revision
     }
 
-    pub(crate) async fn watcher(&self) -> Watcher {
+    pub(crate) fn watcher(&self) -> Watcher {
         let (requests, stream) = mpsc::channel(16);
-        let call = self.watch.clone();
-        let mut call = call.max_decoding_message_size(usize::MAX);
-        let answers = call.watch(ReceiverStream::new(stream)).await.unwrap().into_inner();
-        Watcher { requests, answers }
+        let mut call = self.watch.clone().max_decoding_message_size(usize::MAX);
+        let open =
+            async move { call.watch(ReceiverStream::new(stream)).await.unwrap().into_inner() };
+        Watcher { requests, answers: Answers::Opening(open.boxed()) }
     }
 
     /// A stream with one watch on it, whose `created` was read.
     pub(crate) async fn watch(&self, create: pb::WatchCreateRequest) -> Watcher {
-        let mut watcher = self.watcher().await;
+        let mut watcher = self.watcher();
         watcher.create(create).await;
         let created = watcher.next().await;
         assert!(created.created && !created.canceled, "{created:?}");
@@ -119,8 +127,18 @@ impl Watcher {
 
     /// The next answer.
     pub(crate) async fn next(&mut self) -> pb::WatchResponse {
-        let next = tokio::time::timeout(LIMIT, self.answers.message()).await;
+        let next = tokio::time::timeout(LIMIT, self.answer()).await;
         next.expect("an answer in time").unwrap().expect("the stream goes on")
+    }
+
+    async fn answer(&mut self) -> Result<Option<pb::WatchResponse>, Status> {
+        if let Answers::Opening(opening) = &mut self.answers {
+            self.answers = Answers::Open(opening.await);
+        }
+        match &mut self.answers {
+            Answers::Open(answers) => answers.message().await,
+            Answers::Opening(_) => unreachable!("opened above"),
+        }
     }
 
     /// As many events as are named, shown as text, from as many answers as it takes.
@@ -134,7 +152,7 @@ impl Watcher {
 
     /// Whether nothing comes for a moment.
     pub(crate) async fn is_silent(&mut self) -> bool {
-        tokio::time::timeout(Duration::from_millis(200), self.answers.message()).await.is_err()
+        tokio::time::timeout(Duration::from_millis(200), self.answer()).await.is_err()
     }
 }
 

@@ -38,7 +38,7 @@ async fn leases_and_watches_have_a_most() {
     grant().await.unwrap();
     assert_eq!(grant().await.unwrap_err().code(), Code::ResourceExhausted);
     let first = client.watch(watch("a", "")).await;
-    let mut second = client.watcher().await;
+    let mut second = client.watcher();
     second.create(watch("b", "")).await;
     let refused = second.next().await;
     assert!(refused.canceled && refused.cancel_reason.contains("max_watchers"), "{refused:?}");

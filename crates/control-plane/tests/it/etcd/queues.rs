@@ -59,7 +59,6 @@ async fn elections(client: &Client) {
     let ask = || election::LeaderRequest { name: name() };
     let nobody = calls.leader(ask()).await;
     assert_refused(nobody, Code::Unknown, "election: no leader");
-    let mut observed = calls.observe(ask()).await.unwrap().into_inner();
 
     let campaign = async |lease, value: &str| {
         let request = election::CampaignRequest { name: name(), lease, value: bytes(value) };
@@ -67,6 +66,7 @@ async fn elections(client: &Client) {
     };
     let first = campaign(one, "one").await;
     assert_eq!((text(&first.key), first.lease), (format!("election/{one:x}"), one));
+    let mut observed = calls.observe(ask()).await.unwrap().into_inner();
     let mut next = async || {
         let next = tokio::time::timeout(LIMIT, observed.message()).await.unwrap();
         text(&next.unwrap().unwrap().kv.unwrap().value)

@@ -96,7 +96,7 @@ async fn filtered(client: &Client) {
 }
 
 async fn shared_stream(client: &Client) {
-    let mut stream = client.watcher().await;
+    let mut stream = client.watcher();
     let mut ids = Vec::new();
     for key in ["s/a", "s/b"] {
         stream.create(watch(key, "")).await;
@@ -176,7 +176,7 @@ async fn compacted(client: &Client) {
     assert_eq!(stream.events(2).await, ["+c/a=2", "+c/a=3"]);
 
     // No key at all is a range that cannot be watched.
-    let mut stream = client.watcher().await;
+    let mut stream = client.watcher();
     stream.create(watch("z", "a")).await;
     assert!(stream.next().await.canceled);
     // Every key can.
