@@ -1,4 +1,4 @@
-//! A set of instances that is read at every pick and written at every change of health.
+//! A set of instances: read at every pick, written at changes of health.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
