@@ -61,6 +61,22 @@ impl Place {
         Ok((path, manifest))
     }
 
+    /// The manifest, if one was named or is found.
+    pub(crate) fn manifest_if_any(&self) -> Result<Option<(PathBuf, Manifest)>, Failure> {
+        match (&self.manifest, find_above(&std::env::current_dir()?)) {
+            (None, None) => Ok(None),
+            _ => self.manifest().map(Some),
+        }
+    }
+
+    /// [`Place::layout`], or `.regatta` in this folder where there is no manifest.
+    pub(crate) fn layout_or_here(&self) -> Result<Layout, Failure> {
+        match self.manifest_if_any()? {
+            None if self.data_dir.is_none() => Ok(Layout::at(std::path::absolute(".regatta")?)),
+            _ => self.layout(),
+        }
+    }
+
     /// What a supervisor needs to run the system.
     pub(crate) fn settings(&self, isolated: bool) -> Result<Settings, Failure> {
         let (path, manifest) = self.manifest()?;
@@ -114,6 +130,14 @@ fn quoted(word: &str) -> String {
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),
         false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+impl Place {
+    /// The system of this manifest.
+    pub(crate) fn at(manifest: PathBuf) -> Self {
+        Self { manifest: Some(manifest), data_dir: None }
     }
 }
 

@@ -12,12 +12,18 @@ pub(crate) struct Address {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) admin: Option<(String, u16)>,
+    pub(crate) etcd: Option<(String, u16)>,
 }
 
 impl Address {
     /// The address to call, also when the part listens on every address of the machine.
     pub(crate) fn url(&self) -> String {
         url(&self.host, self.port)
+    }
+
+    /// The address of etcd's protocol.
+    pub(crate) fn etcd_url(&self) -> Option<String> {
+        self.etcd.as_ref().map(|(host, port)| url(host, *port))
     }
 
     /// The address for operators.
@@ -54,7 +60,7 @@ pub(crate) fn choose(parts: &[Part]) -> Result<Vec<Address>, Error> {
     // Fixed ports first, so that no free one is chosen which is somebody's fixed one.
     for part in parts {
         choice.fix(part, &part.host, &part.port);
-        if let Some((host, port)) = &part.admin {
+        for (host, port) in part.admin.iter().chain(&part.etcd) {
             choice.fix(part, host, port);
         }
     }
@@ -63,11 +69,12 @@ pub(crate) fn choose(parts: &[Part]) -> Result<Vec<Address>, Error> {
     }
     let address = |part: &Part| {
         let port = choice.port(&part.host, &part.port)?;
-        let admin = match &part.admin {
-            Some((host, port)) => Some((host.clone(), choice.port(host, port)?)),
-            None => None,
+        let mut also = |wish: &Option<(String, Port)>| match wish {
+            Some((host, port)) => choice.port(host, port).map(|port| Some((host.clone(), port))),
+            None => Ok(None),
         };
-        Ok(Address { host: part.host.clone(), port, admin })
+        let (admin, etcd) = (also(&part.admin)?, also(&part.etcd)?);
+        Ok(Address { host: part.host.clone(), port, admin, etcd })
     };
     parts.iter().map(address).collect()
 }
@@ -139,8 +146,12 @@ mod tests {
 
     #[test]
     fn a_part_on_all_addresses_is_called_at_loopback() {
-        let address =
-            Address { host: "0.0.0.0".to_owned(), port: 20001, admin: Some(("::1".to_owned(), 2)) };
+        let address = Address {
+            host: "0.0.0.0".to_owned(),
+            port: 20001,
+            admin: Some(("::1".to_owned(), 2)),
+            etcd: None,
+        };
         assert_eq!(address.url(), "http://127.0.0.1:20001");
         assert_eq!(address.admin_url().unwrap(), "http://[::1]:2");
     }

@@ -14,6 +14,8 @@ pub(crate) struct Facts {
     pub(crate) manifest: PathBuf,
     /// Where services register, such as `http://127.0.0.1:8500`.
     pub(crate) registry: Option<String>,
+    /// Where configuration is kept, such as `http://127.0.0.1:2379`.
+    pub(crate) config_center: Option<String>,
     /// Signs tokens.
     pub(crate) secret: String,
     /// Stands in tokens as `iss`.
@@ -54,6 +56,9 @@ pub(crate) fn environment(
     set("LOG__FORMAT", "text".to_owned());
     if let Some(registry) = &facts.registry {
         set("CONSUL_HTTP_ADDR", registry.clone());
+    }
+    if let Some(config_center) = &facts.config_center {
+        set("ETCDCTL_ENDPOINTS", config_center.clone());
     }
     if part.kind != Kind::ControlPlane {
         set("AUTH__SECRET", facts.secret.clone());
@@ -111,6 +116,7 @@ pub(crate) fn arguments(part: &Part, address: &Address, facts: &Facts) -> Vec<St
             let fill = |argument: &String| match argument.as_str() {
                 "{listen}" => join(&address.host, address.port),
                 "{admin}" => address.admin.as_ref().map_or(String::new(), |(h, p)| join(h, *p)),
+                "{etcd}" => address.etcd.as_ref().map_or("none".to_owned(), |(h, p)| join(h, *p)),
                 "{data}" => facts.layout.data(&part.service).display().to_string(),
                 "{manifest}" => facts.manifest.display().to_string(),
                 other => other.to_owned(),
@@ -141,6 +147,7 @@ mod tests {
             ("CLIENT__SERVICES__A__VERSIONS", "v1=90,v2=10"),
             ("CONSUL_HTTP_ADDR", "http://127.0.0.1:8500"),
             ("DATABASE_URL", "sqlite:///shop/.regatta/data/user-service/user-service.db"),
+            ("ETCDCTL_ENDPOINTS", "http://127.0.0.1:2379"),
             ("HOST", "127.0.0.1"),
             ("LOG__FORMAT", "text"),
             ("PORT", "20001"),
@@ -186,15 +193,21 @@ mod tests {
     #[test]
     fn placeholders_are_filled_once_ports_are_chosen() {
         let mut part = part("gateway", &[]);
-        let words = ["gateway", "--listen", "{listen}", "--admin", "{admin}", "{manifest}"];
+        let words =
+            ["gateway", "--listen", "{listen}", "--admin", "{admin}", "{etcd}", "{manifest}"];
         part.run = Run::Regatta { arguments: words.map(str::to_owned).to_vec() };
         let expected =
-            ["gateway", "--listen", "127.0.0.1:20001", "--admin", "[::1]:2", "/shop/regatta.yaml"];
-        assert_eq!(arguments(&part, &address(), &facts()), expected);
+            ["gateway", "--listen", "127.0.0.1:20001", "--admin", "[::1]:2", "127.0.0.1:2379"];
+        let filled = arguments(&part, &address(), &facts());
+        assert_eq!(filled, [&expected[..], &["/shop/regatta.yaml"]].concat());
+        let without = Address { etcd: None, ..address() };
+        assert_eq!(arguments(&part, &without, &facts())[5], "none");
     }
 
     fn address() -> Address {
-        Address { host: "127.0.0.1".to_owned(), port: 20001, admin: Some(("::1".to_owned(), 2)) }
+        let admin = Some(("::1".to_owned(), 2));
+        let etcd = Some(("127.0.0.1".to_owned(), 2379));
+        Address { host: "127.0.0.1".to_owned(), port: 20001, admin, etcd }
     }
 
     fn facts() -> Facts {
@@ -202,6 +215,7 @@ mod tests {
             layout: Layout::beside(Path::new("/shop/regatta.yaml")),
             manifest: "/shop/regatta.yaml".into(),
             registry: Some("http://127.0.0.1:8500".to_owned()),
+            config_center: Some("http://127.0.0.1:2379".to_owned()),
             secret: "s3cret".to_owned(),
             issuer: Some("dev".to_owned()),
             weights: [("CLIENT__SERVICES__A__VERSIONS", "v1=90,v2=10")]

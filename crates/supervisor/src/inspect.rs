@@ -82,11 +82,17 @@ pub async fn inspect(
 
 fn facts(settings: &Settings, state: Option<&State>) -> Result<Facts, Error> {
     let registry = settings.plan.parts.iter().find(|part| part.kind == Kind::ControlPlane);
-    let registry = registry.map(|part| address(part, state).url());
+    let control_plane = registry.map(|part| address(part, state));
+    let config_center = match state {
+        Some(state) => state.config_center.clone(),
+        None => control_plane.as_ref().and_then(Address::etcd_url),
+    };
+    let registry = control_plane.map(|address| address.url());
     Ok(Facts {
         layout: settings.layout.clone(),
         manifest: settings.plan.manifest.clone(),
         registry,
+        config_center,
         secret: development_secret(&settings.layout.secret_file()).map_err(Error::Secret)?,
         issuer: settings.plan.issuer.clone(),
         weights: settings.plan.weights.clone(),
@@ -102,11 +108,12 @@ fn address(part: &Part, state: Option<&State>) -> Address {
         (Port::Fixed { port, .. }, None) => *port,
         (Port::Free, None) => 0,
     };
-    let admin = part.admin.as_ref().map(|(host, port)| match port {
+    let also = |(host, port): &(String, Port)| match port {
         Port::Fixed { port, .. } => (host.clone(), *port),
         Port::Free => (host.clone(), 0),
-    });
-    Address { host: part.host.clone(), port, admin }
+    };
+    let (admin, etcd) = (part.admin.as_ref().map(also), part.etcd.as_ref().map(also));
+    Address { host: part.host.clone(), port, admin, etcd }
 }
 
 async fn program(settings: &Settings, part: &Part) -> Result<String, Error> {

@@ -75,6 +75,8 @@ pub struct Part {
     pub port: Port,
     /// A second port, for operators only.
     pub admin: Option<(String, Port)>,
+    /// Where it also speaks etcd's protocol; the control plane only.
+    pub etcd: Option<(String, Port)>,
     /// What it is asked to learn whether it is ready, by the supervisor and by the registry.
     pub health: Health,
     /// Whether the supervisor registers it, because it does not register itself.
@@ -101,6 +103,7 @@ pub(crate) mod tests {
             host: "127.0.0.1".to_owned(),
             port: Port::Free,
             admin: None,
+            etcd: None,
             health: Health::of_chassis(),
             register: false,
             database: false,

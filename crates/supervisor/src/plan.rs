@@ -1,7 +1,6 @@
 //! Which processes make the system that a manifest describes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use regatta_manifest::{Health, Manifest, PlannedInstance, Service};
@@ -65,7 +64,7 @@ impl Plan {
             true => Port::Free,
             false => Port::Fixed { port, key: key.to_owned() },
         };
-        let mut parts = vec![control_plane(manifest.control_plane.listen, &port)];
+        let mut parts = vec![control_plane(&manifest.control_plane, &port)];
         for service in manifest.start_order() {
             let run = run(service, path)?;
             let part = |instance| service_part(service, &run, &instance, &port);
@@ -103,6 +102,7 @@ fn part(name: &str, kind: Kind, run: Run, host: String, port: Port) -> Part {
         host,
         port,
         admin: None,
+        etcd: None,
         health: Health::of_chassis(),
         register: false,
         database: false,
@@ -114,10 +114,26 @@ fn regatta(arguments: &[&str]) -> Run {
     Run::Regatta { arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect() }
 }
 
-fn control_plane(listen: SocketAddr, port: &impl Fn(u16, &str) -> Port) -> Part {
-    let run = regatta(&["control", "--listen", "{listen}", "--store", "{data}"]);
+fn control_plane(
+    control_plane: &regatta_manifest::ControlPlane,
+    port: &impl Fn(u16, &str) -> Port,
+) -> Part {
+    let listen = control_plane.listen;
+    let run = regatta(&[
+        "control",
+        "--listen",
+        "{listen}",
+        "--etcd-listen",
+        "{etcd}",
+        "--store",
+        "{data}",
+    ]);
     let chosen = port(listen.port(), "control_plane.listen in the manifest");
     let mut part = part(CONTROL_PLANE, Kind::ControlPlane, run, listen.ip().to_string(), chosen);
+    part.etcd = control_plane.etcd_listen.map(|etcd| {
+        let chosen = port(etcd.port(), "control_plane.etcd_listen in the manifest");
+        (etcd.ip().to_string(), chosen)
+    });
     part.needs.clear();
     // Consul's own way to ask whether a server is there.
     part.health = Health::Http { path: "/v1/status/leader".to_owned() };
@@ -259,6 +275,8 @@ gateway:
             fixed(8000, "gateway.listen"),
         ];
         assert_eq!(ports, expected);
+        let etcd = plan.parts[0].etcd.clone().unwrap();
+        assert_eq!(etcd, ("127.0.0.1".to_owned(), fixed(2379, "control_plane.etcd_listen")));
         let admin = plan.parts[4].admin.clone().unwrap();
         assert_eq!(admin, ("127.0.0.1".to_owned(), fixed(9901, "gateway.admin")));
     }
@@ -267,6 +285,7 @@ gateway:
     fn an_isolated_system_has_no_fixed_port() {
         let plan = plan(SHOP, true).unwrap();
         assert!(plan.parts.iter().all(|part| part.port == Port::Free));
+        assert_eq!(plan.parts[0].etcd.as_ref().unwrap().1, Port::Free);
         assert_eq!(plan.parts[4].admin.as_ref().unwrap().1, Port::Free);
     }
 

@@ -97,6 +97,8 @@ pub struct State {
     pub gateway: Option<String>,
     /// Where services register, such as `http://127.0.0.1:8500`.
     pub registry: Option<String>,
+    /// Where configuration is kept, in etcd's protocol, such as `http://127.0.0.1:2379`.
+    pub config_center: Option<String>,
     /// How long stopping all of it may take, in milliseconds.
     pub stop_within_ms: u64,
     /// All parts, in the order they start in.
@@ -187,6 +189,7 @@ mod tests {
             supervisor: Identity { pid: 1, start_ticks: 2 },
             gateway: Some("http://127.0.0.1:8080".to_owned()),
             registry: None,
+            config_center: None,
             stop_within_ms: 30_000,
             parts: vec![part],
         }

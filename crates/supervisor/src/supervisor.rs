@@ -207,7 +207,7 @@ impl Supervisor {
     fn facts(&self, addresses: &[Address]) -> Result<Facts, Error> {
         let plan = &self.settings.plan;
         let is_registry = |part: &Part| part.kind == Kind::ControlPlane;
-        let registry = plan.parts.iter().position(is_registry).map(|index| addresses[index].url());
+        let control_plane = plan.parts.iter().position(is_registry).map(|index| &addresses[index]);
         for part in plan.parts.iter().filter(|part| part.kind != Kind::Gateway) {
             let data = self.layout.data(&part.service);
             std::fs::create_dir_all(&data).map_err(Error::file("cannot make", &data))?;
@@ -215,7 +215,8 @@ impl Supervisor {
         Ok(Facts {
             layout: self.layout.clone(),
             manifest: plan.manifest.clone(),
-            registry,
+            registry: control_plane.map(Address::url),
+            config_center: control_plane.and_then(Address::etcd_url),
             secret: development_secret(&self.layout.secret_file()).map_err(Error::Secret)?,
             issuer: plan.issuer.clone(),
             weights: plan.weights.clone(),
@@ -264,6 +265,7 @@ impl Supervisor {
             supervisor: Identity::own(),
             gateway: url(Kind::Gateway),
             registry: url(Kind::ControlPlane),
+            config_center: addresses.iter().find_map(Address::etcd_url),
             stop_within_ms: u64::try_from(self.settings.stop_within.as_millis())
                 .unwrap_or(u64::MAX),
             parts: plan.parts.iter().zip(addresses).map(status).collect(),

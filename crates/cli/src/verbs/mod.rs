@@ -46,7 +46,7 @@ impl Verb {
             Self::Config(verb) => verb.run(place, format).await,
             Self::New(verb) => verb.run(place, format),
             Self::Doctor(verb) => verb.run(place, format),
-            Self::Control(verb) => verb.run().await,
+            Self::Control(verb) => verb.run(place).await,
             Self::Gateway(verb) => verb.run(place).await,
         }
     }

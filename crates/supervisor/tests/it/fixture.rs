@@ -110,6 +110,7 @@ pub(crate) fn part_that(name: &str, role: &str) -> Part {
         host: "127.0.0.1".to_owned(),
         port: Port::Free,
         admin: None,
+        etcd: None,
         health: Health::of_chassis(),
         register: false,
         database: false,
