@@ -1,4 +1,4 @@
-//! The open streams of one connection, so that it can be closed when there are none for long.
+//! The open streams of a connection, and when the last one ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
