@@ -21,9 +21,10 @@
 //! ```
 //!
 //! Concepts, in the order a call meets them: the *deadline* (the caller's, or [`Options::timeout`]),
-//! the *instance* and its *breaker* ([`Options::cluster`]), the *try* with its
-//! own timeout, and the *retry* under a *budget* per service. `docs/guide/calling-services.md` has
-//! all defaults with their reasons.
+//! the *room* among the calls in flight ([`Options::concurrency`]), the *instance* and its *breaker*
+//! ([`Options::cluster`]), the *try* with its own timeout, the *hedge* of a slow read
+//! ([`Options::hedge`]), and the *retry* under a *budget* per service. [`Policies`] has other options
+//! for some services. `docs/guide/calling-services.md` has all defaults with their reasons.
 //!
 //! It does not speak TLS, follow redirects, decompress or cache.
 

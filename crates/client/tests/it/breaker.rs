@@ -106,3 +106,15 @@ async fn an_instance_that_comes_back_is_used_again() {
 fn one_failure_opens(open_for: Duration) -> Settings {
     Settings::default().with_failure_threshold(1).with_open_for(open_for)
 }
+
+#[tokio::test]
+async fn a_refused_connection_opens_no_breaker_for_it_ends_with_the_restart() {
+    let fleet = Fleet::new();
+    let _dead = fleet.dead().await;
+    let mut options = options();
+    options.retry.tries = 1;
+    let users = fleet.client(options);
+    for _ in 0..10 {
+        assert!(matches!(users.post("/").send().await, Err(Error::Connect { .. })));
+    }
+}

@@ -158,6 +158,25 @@ async fn an_instance_that_leaves_keeps_no_grpc_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_instance_that_leaves_closes_an_idle_grpc_connection_beside_one_in_use() {
+    let held = leak(Semaphore::new(1));
+    let server = Memory::new(health(held)).with_streams(1);
+    let (client, registry) = server.client(1, options()).await;
+    // The first call learns what the server allows.
+    check(&client).await.unwrap();
+    let (mut one, mut two) = (Box::pin(check(&client)), Box::pin(check(&client)));
+    assert!(tokio::time::timeout(SOON, join(one.as_mut(), two.as_mut())).await.is_err());
+    held.add_permits(1);
+    one.await.unwrap();
+    assert_eq!(server.open(), 2);
+    registry.deregister(&instance(1).id).await.unwrap();
+    server.until_open(1).await;
+    held.add_permits(1);
+    two.await.unwrap();
+    server.until_open(0).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_connections_are_opened_when_the_streams_of_one_are_used_up_and_never_too_many() {
     for (calls, connections) in [(2, 1), (3, 2), (6, 3), (20, 3)] {
         let held = leak(Semaphore::new(0));
