@@ -4,6 +4,9 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+/// The first and the last key, as `BTreeMap::range` takes them.
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// A set of neighbouring keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyRange {
@@ -73,7 +76,7 @@ impl KeyRange {
     }
 
     /// For `BTreeMap::range`; none when the range is empty, since that would panic.
-    pub(crate) fn bounds(&self) -> Option<(Bound<&[u8]>, Bound<&[u8]>)> {
+    pub(crate) fn bounds(&self) -> Option<Bounds<'_>> {
         let start = Bound::Included(&*self.start);
         (!self.is_empty()).then_some(match &self.end {
             End::Only => (start, Bound::Included(&*self.start)),

@@ -76,9 +76,6 @@ pub(crate) async fn ranges(client: &Client) {
     // Requests that say nothing that can be done.
     let no_key = "etcdserver: key is not provided";
     assert_refused(client.kv.clone().range(range("", "")).await, Code::InvalidArgument, no_key);
-    let no_order = pb::RangeRequest { sort_order: 9, ..all() };
-    let invalid = "etcdserver: invalid sort option";
-    assert_refused(client.kv.clone().range(no_order).await, Code::InvalidArgument, invalid);
 }
 
 pub(crate) async fn writes(client: &Client) {

@@ -104,6 +104,14 @@ async fn pages_in_plain_http_say_the_version_and_the_health() {
 }
 
 #[tokio::test]
+async fn an_order_that_is_none_is_refused_as_etcd_does_since_3_5() {
+    let (_server, client) = limited(|_| ()).await;
+    let request = pb::RangeRequest { sort_order: 9, ..super::client::range("a", "") };
+    let refused = client.kv.clone().range(request).await;
+    assert_refused(refused, Code::InvalidArgument, "etcdserver: invalid sort option");
+}
+
+#[tokio::test]
 async fn an_unknown_method_is_unimplemented() {
     let (server, _client) = limited(|_| ()).await;
     let url = format!("http://{}/etcdserverpb.Auth/AuthEnable", server.etcd_endpoint());
