@@ -1,5 +1,7 @@
 //! The reference system, running in a folder of its own.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -68,7 +70,23 @@ impl System {
         // Patient, because other tests may have the machine's cores.
         let output = system.run(&["up", "--isolated", "--detach", "--ready-within", "2m"])?;
         ensure!(output.status.success(), "`regatta up` failed:\n{}", printed(&output));
+        system.wait_until_registered()?;
         Ok(system)
+    }
+
+    /// Waits until every instance is in the registry and passes its check: a service is ready a
+    /// moment before callers find it.
+    fn wait_until_registered(&self) -> Result<()> {
+        let registry = self.url("control-plane")?;
+        let registry = registry.trim_start_matches("http://");
+        let of_platform = |part: &Part| ["control-plane", "gateway"].contains(&&*part.service);
+        for part in self.parts()?.into_iter().filter(|part| !of_platform(part)) {
+            let wanted = self.instances(&part.service)?.len();
+            let what = format!("{wanted} instances of {} in the registry", part.service);
+            let known = || passing(registry, &part.service).is_ok_and(|count| count >= wanted);
+            regatta_testkit::wait_until_blocking(&what, Duration::from_secs(60), known);
+        }
+        Ok(())
     }
 
     /// Runs `regatta` in the system's folder.
@@ -253,6 +271,18 @@ pub fn reference_manifest() -> Result<String> {
         ensure!(text.len() != before, "the manifest does not run `{service}` by cargo");
     }
     Ok(text)
+}
+
+/// How many instances of a service the registry at this address gives out.
+fn passing(registry: &str, service: &str) -> Result<usize> {
+    let mut stream = TcpStream::connect(registry)?;
+    let path = format!("/v1/health/service/{service}?passing=1");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {registry}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+    let instances: Vec<Value> = serde_json::from_str(body)?;
+    Ok(instances.len())
 }
 
 fn printed(output: &Output) -> String {
