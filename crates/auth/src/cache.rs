@@ -14,8 +14,7 @@ const SLOTS: usize = 1024;
 /// A table with one place for each hash: bounded without a list of who was used last, and a
 /// lookup is one shared read of one slot.
 ///
-/// Also for HS256: signature and claims of a token cost some 20,000 instructions to check anew, a
-/// look into the table about 600.
+/// Also for HS256, whose signature and claims cost some 21,000 instructions a token (callgrind).
 ///
 /// It remembers that a signature was good and what it said, never that a token is still in time:
 /// the verifier checks that each time. It dies with its verifier, and with it the keys.

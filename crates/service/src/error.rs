@@ -27,7 +27,7 @@ pub enum Error {
     /// The registry's address or another of its settings is not right.
     #[error(
         "`registry.url` is `{url}`, which is not usable; write consul://host:port, \
-             static:name=host:port or none"
+             dns:{{service}}:port, static:name=host:port, memory: or none"
     )]
     Registry {
         /// The address.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use regatta_discovery::{Discover, MemoryRegistry, Register, StaticRegistry};
+use regatta_discovery::{Discover, MemoryRegistry, Register, Scheme, StaticRegistry};
 use regatta_discovery_consul::{ConsulRegistry, Options};
+use regatta_discovery_dns::DnsRegistry;
 
 use crate::settings::RegistrySettings;
 use crate::{Error, Result};
@@ -24,18 +25,33 @@ impl Registry {
             url: url.to_owned(),
             source,
         };
-        if url == "none" {
-            let discover = Arc::new(MemoryRegistry::new());
-            return Ok(Self { discover, register: None });
+        let mut registry = match url.parse::<Scheme>().map_err(|error| failed(error.into()))? {
+            Scheme::None => Self { discover: Arc::new(MemoryRegistry::new()), register: None },
+            Scheme::Memory => Self::of(MemoryRegistry::of_process()),
+            Scheme::Static => {
+                let fixed: StaticRegistry = url.parse().map_err(|e| failed(Box::new(e)))?;
+                Self { discover: Arc::new(fixed), register: None }
+            }
+            Scheme::Dns => {
+                let dns = DnsRegistry::try_new(url, regatta_discovery_dns::Options::default());
+                let dns = dns.map_err(|error| failed(error.into()))?;
+                Self { discover: Arc::new(dns), register: None }
+            }
+            Scheme::Consul => {
+                let mut options = Options::default();
+                options.token.clone_from(&settings.token);
+                let consul = ConsulRegistry::try_new(url, options);
+                Self::of(consul.map_err(|error| failed(error.into()))?)
+            }
+            other => {
+                let message = format!("a registry of the sort `{other}` is not in this build");
+                return Err(failed(message.into()));
+            }
+        };
+        if !settings.register {
+            registry.register = None;
         }
-        if url.starts_with("static:") {
-            let fixed: StaticRegistry = url.parse().map_err(|e| failed(Box::new(e)))?;
-            return Ok(Self { discover: Arc::new(fixed), register: None });
-        }
-        let mut options = Options::default();
-        options.token.clone_from(&settings.token);
-        let consul = ConsulRegistry::try_new(url, options).map_err(|e| failed(Box::new(e)))?;
-        Ok(Self { discover: Arc::new(consul.clone()), register: Some(Arc::new(consul)) })
+        Ok(registry)
     }
 
     /// One registry for both sides, as tests and fleets in one process want it.
@@ -55,12 +71,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_registry_is_named_by_its_url() {
-        for url in ["consul://127.0.0.1:8500", "http://127.0.0.1:8500", "127.0.0.1:8500"] {
+        for url in ["consul://127.0.0.1:8500", "http://127.0.0.1:8500", "127.0.0.1:8500", "memory:"]
+        {
             assert!(open(url).unwrap().register.is_some(), "{url}");
         }
-        for url in ["none", "static:user-service=127.0.0.1:8081"] {
+        for url in ["none", "static:user-service=127.0.0.1:8081", "dns:{service}:8080"] {
             assert!(open(url).unwrap().register.is_none(), "{url}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_somebody_else_registers_does_not_register_itself() {
+        let settings = RegistrySettings { register: false, ..RegistrySettings::default() };
+        assert!(Registry::open(&settings).unwrap().register.is_none());
     }
 
     #[tokio::test]

@@ -9,9 +9,8 @@ pub(crate) struct MethodName(u8);
 
 impl MethodName {
     /// The names, the one for all others last.
-    const NAMES: [&str; 10] = [
-        "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "_OTHER",
-    ];
+    const NAMES: [&str; 10] =
+        ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "_OTHER"];
 
     /// How many there are.
     pub(crate) const COUNT: usize = Self::NAMES.len();

@@ -51,10 +51,8 @@ where
         // Futures and bodies are moved a dozen times on their way; this is the larger part of them.
         let exchange = Box::new(exchange);
         let is_head = request.method() == http::Method::HEAD;
-        let mut scope = Scope {
-            context: Some(exchange.context().clone()),
-            current: Some(exchange.current()),
-        };
+        let mut scope =
+            Scope { context: Some(exchange.context().clone()), current: Some(exchange.current()) };
         // Layers further in may answer, log or call out as soon as they are called.
         let inner = &mut self.inner;
         let future = scope.enter(|| inner.call(request));

@@ -55,9 +55,11 @@ impl ClientSettings {
         options.cluster.breaker = Some(self.breaker());
         options.cluster.service_breaker = match self.service_failure_percent {
             0 => None,
-            percent => options.cluster.service_breaker.take().map(|breaker| {
-                breaker.with_failure_percent(Some(percent))
-            }),
+            percent => options
+                .cluster
+                .service_breaker
+                .take()
+                .map(|breaker| breaker.with_failure_percent(Some(percent))),
         };
         options.cluster.outlier = Some(self.outlier());
         options.idle_timeout = self.idle_timeout;
