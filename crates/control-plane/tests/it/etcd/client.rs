@@ -42,7 +42,7 @@ pub(crate) struct Watcher {
 /// etcd begins to answer a call with its first message, so waiting for the beginning comes later.
 enum Answers {
     Opening(BoxFuture<'static, Streaming<pb::WatchResponse>>),
-    Open(Streaming<pb::WatchResponse>),
+    Open(Box<Streaming<pb::WatchResponse>>),
 }
 
 impl Client {
@@ -133,7 +133,7 @@ impl Watcher {
 
     async fn answer(&mut self) -> Result<Option<pb::WatchResponse>, Status> {
         if let Answers::Opening(opening) = &mut self.answers {
-            self.answers = Answers::Open(opening.await);
+            self.answers = Answers::Open(Box::new(opening.await));
         }
         match &mut self.answers {
             Answers::Open(answers) => answers.message().await,
