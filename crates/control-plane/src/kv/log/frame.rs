@@ -1,4 +1,4 @@
-//! Groups of entries in a file, and how a torn one is told from a damaged one.
+//! Groups of entries in a file; a torn one is told from a damaged one.
 
 use super::codec::{self, Malformed};
 use crate::kv::entry::Entry;
