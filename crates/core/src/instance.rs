@@ -32,7 +32,16 @@ impl Instance {
     pub fn new(service: ServiceName, endpoint: Endpoint) -> Self {
         let id = InstanceId::new(&format!("{service}-{endpoint}"));
         let metadata = BTreeMap::new();
-        Self { id, service, endpoint, version: None, zone: None, weight: 1, incarnation: 0, metadata }
+        Self {
+            id,
+            service,
+            endpoint,
+            version: None,
+            zone: None,
+            weight: 1,
+            incarnation: 0,
+            metadata,
+        }
     }
 
     /// The same instance with this id.

@@ -117,8 +117,8 @@ mod tests {
     fn the_largest_weights_there_are_make_no_larger_ring() {
         let ring = Ring::new(&[(1, u32::MAX), (2, u32::MAX - 1), (3, 1), (4, 0)]);
         assert!(ring.points.len() as u64 <= MOST_POINTS + 1);
-        let counts = [0, 1, 2, 3]
-            .map(|place| ring.points.iter().filter(|(_, of)| *of == place).count());
+        let counts =
+            [0, 1, 2, 3].map(|place| ring.points.iter().filter(|(_, of)| *of == place).count());
         assert!(counts[0].abs_diff(counts[1]) <= 1 && counts[2..] == [1, 0], "{counts:?}");
     }
 
