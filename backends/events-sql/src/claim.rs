@@ -1,4 +1,4 @@
-//! How a group gets its events: it opens what the log has, then claims one after the other.
+//! How a group gets its events: opened from the log, claimed one by one.
 
 use regatta_database::{Database, Error as DatabaseError, executing, in_transaction, reading};
 use regatta_events::{FailedDelivery, Next, Subscription};

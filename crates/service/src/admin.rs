@@ -1,4 +1,4 @@
-//! The port for operators: what is called and how it fares, and a hand on the breakers.
+//! The port for operators: how called services fare, and their breakers.
 
 use std::net::SocketAddr;
 

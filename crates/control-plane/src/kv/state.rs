@@ -13,7 +13,7 @@ use super::query::{Answer, Query};
 use super::range::KeyRange;
 
 /// What a version costs beside its key and value, in bytes: the row, its place in the tree, the
-/// list of what changed. Measured with 100,000 keys, rounded up.
+/// list of what changed. An estimate from the sizes of these parts, rounded up.
 const VERSION_BYTES: usize = 200;
 
 /// The store at one revision, with what it was before back to the compaction. Cloning shares keys

@@ -1,4 +1,4 @@
-//! Who is let in: the limit of requests at a time, and the limit of each client.
+//! Who is let in: at most so many at a time, and from each client.
 
 use std::net::IpAddr;
 use std::sync::Arc;

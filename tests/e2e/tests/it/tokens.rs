@@ -1,4 +1,4 @@
-//! Tokens of an issuer with a key pair: its own pass, forgeries made from the public half do not.
+//! Tokens of an issuer with a key pair, and forgeries made from its public half.
 
 use regatta_e2e::{Caller, RsaKey, System, reference_manifest, unix_now, unsigned};
 use serde_json::{Value, json};
