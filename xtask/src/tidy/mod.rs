@@ -27,8 +27,9 @@ impl Source {
 
     /// Whether the file is code for tests, benches or examples only.
     fn is_for_tests(&self) -> bool {
-        let is_test_folder =
-            |part: &str| matches!(part, "tests" | "benches" | "examples" | "testkit" | "xtask");
+        let is_test_folder = |part: &str| {
+            matches!(part, "tests" | "benches" | "examples" | "testkit" | "xtask" | "conformance")
+        };
         self.name().split('/').any(is_test_folder)
             || ["tests.rs", "conformance.rs"].iter().any(|end| self.name().ends_with(end))
     }
