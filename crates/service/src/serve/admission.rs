@@ -193,13 +193,13 @@ fn whole_seconds(duration: Duration) -> u64 {
 /// How urgent the request says it is; anything malformed is as if absent (RFC 9218, section 4).
 fn priority(headers: &HeaderMap) -> Priority {
     let value = headers.get("priority").and_then(|value| value.to_str().ok());
-    let urgency = value.into_iter().flat_map(|text| text.split(',')).filter_map(|member| {
+    let mut urgency = value.into_iter().flat_map(|text| text.split(',')).filter_map(|member| {
         let digit = member.trim().strip_prefix("u=")?;
         let digit = digit.split(';').next().unwrap_or_default();
         digit.trim_end().parse::<u8>().ok().and_then(|urgency| Priority::try_new(urgency).ok())
     });
     // Of a key that is there twice the last counts (RFC 8941, section 3.2).
-    urgency.last().unwrap_or_default()
+    urgency.next_back().unwrap_or_default()
 }
 
 /// What orchestrators and operators ask: it is needed most when there is no room.
