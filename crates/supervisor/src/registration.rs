@@ -27,10 +27,13 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 /// Why there is no client of a registry.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
+/// Makes the client of a registry from its URL.
+type Connect = dyn Fn(&str) -> Result<Arc<dyn Register>, Cause> + Send + Sync;
+
 /// Makes the client of a registry from its URL. The supervisor knows the port and not the
 /// protocol, a program names the backend.
 #[derive(Clone)]
-pub struct Registry(Arc<dyn Fn(&str) -> Result<Arc<dyn Register>, Cause> + Send + Sync>);
+pub struct Registry(Arc<Connect>);
 
 impl Registry {
     /// A registry whose client this closure makes from a URL such as `http://127.0.0.1:8500`.
