@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) secret: String,
     /// Stands in tokens as `iss`.
     pub(crate) issuer: Option<String>,
+    /// Stands in tokens as `aud`.
+    pub(crate) audience: Option<String>,
     /// Canary weights, as variables.
     pub(crate) weights: BTreeMap<String, String>,
 }
@@ -64,6 +66,10 @@ pub(crate) fn environment(
         set("AUTH__SECRET", facts.secret.clone());
         if let Some(issuer) = &facts.issuer {
             set("AUTH__ISSUER", issuer.clone());
+        }
+        // A verifier without one refuses tokens that name one.
+        if let Some(audience) = &facts.audience {
+            set("AUTH__AUDIENCE", audience.clone());
         }
     }
     if let Some(version) = &part.version {
@@ -142,6 +148,7 @@ mod tests {
         let variables = environment(&part, &address(), &facts());
         let expected = [
             ("ADMIN_LISTEN", "[::1]:2"),
+            ("AUTH__AUDIENCE", "shop"),
             ("AUTH__ISSUER", "dev"),
             ("AUTH__SECRET", "s3cret"),
             ("CLIENT__SERVICES__A__VERSIONS", "v1=90,v2=10"),
@@ -218,6 +225,7 @@ mod tests {
             config_center: Some("http://127.0.0.1:2379".to_owned()),
             secret: "s3cret".to_owned(),
             issuer: Some("dev".to_owned()),
+            audience: Some("shop".to_owned()),
             weights: [("CLIENT__SERVICES__A__VERSIONS", "v1=90,v2=10")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),

@@ -95,6 +95,7 @@ fn facts(settings: &Settings, state: Option<&State>) -> Result<Facts, Error> {
         config_center,
         secret: development_secret(&settings.layout.secret_file()).map_err(Error::Secret)?,
         issuer: settings.plan.issuer.clone(),
+        audience: settings.plan.audience.clone(),
         weights: settings.plan.weights.clone(),
     })
 }

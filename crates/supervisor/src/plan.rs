@@ -21,6 +21,8 @@ pub struct Plan {
     pub manifest: PathBuf,
     /// Stands in development tokens as `iss`.
     pub issuer: Option<String>,
+    /// Stands in tokens as `aud`; services refuse a token for another.
+    pub audience: Option<String>,
     /// Whether all ports are free ones.
     pub isolated: bool,
     /// Shares of the traffic of each service's versions, as the variables that the clients of the
@@ -75,6 +77,7 @@ impl Plan {
             name: manifest.name.clone(),
             manifest: path.to_owned(),
             issuer: manifest.gateway.auth.as_ref().map(|auth| auth.issuer.clone()),
+            audience: manifest.gateway.auth.as_ref().and_then(|auth| auth.audience.clone()),
             isolated,
             weights: manifest.services.iter().filter_map(weights).collect(),
             parts,
@@ -226,7 +229,7 @@ services:
     versions: { v1: 90, v2: 10 }
 gateway:
   listen: 127.0.0.1:8000
-  auth: { issuer: dev }
+  auth: { issuer: dev, audience: shop }
 ";
 
     #[test]
@@ -240,6 +243,7 @@ gateway:
         assert_eq!(plan.parts[3].needs, ["control-plane", "user"]);
         assert_eq!(plan.parts[3].environment["LOG"], "debug");
         assert_eq!(plan.issuer.as_deref(), Some("dev"));
+        assert_eq!(plan.audience.as_deref(), Some("shop"));
         assert_eq!(plan.packages(), BTreeSet::from(["user-service".to_owned()]));
     }
 

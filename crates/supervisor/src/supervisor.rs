@@ -219,6 +219,7 @@ impl Supervisor {
             config_center: control_plane.and_then(Address::etcd_url),
             secret: development_secret(&self.layout.secret_file()).map_err(Error::Secret)?,
             issuer: plan.issuer.clone(),
+            audience: plan.audience.clone(),
             weights: plan.weights.clone(),
         })
     }

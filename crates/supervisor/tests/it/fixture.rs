@@ -124,6 +124,7 @@ pub(crate) fn settings(folder: &Path, parts: Vec<Part>) -> Settings {
         name: "test".to_owned(),
         manifest: folder.join("regatta.yaml"),
         issuer: None,
+        audience: None,
         isolated: true,
         weights: BTreeMap::new(),
         parts,
