@@ -2,9 +2,12 @@
 //!
 //! Load: a call at a time that ends at once, every instance usable, breakers and ejection on; a
 //! figure is for a pick and the report of its end. Flat means that the figure for 10,000 instances
-//! is that for 10.
+//! is that for 10. The peer of P2C is tower's, whose load is the calls in flight; it knows neither
+//! breakers nor ejection, and each of its calls makes and polls a future.
 
+use std::convert::Infallible;
 use std::hint::black_box;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -12,6 +15,11 @@ use regatta_core::{Endpoint, Instance, ServiceName};
 use regatta_traffic::balance::Strategy;
 use regatta_traffic::cluster::{Cluster, Hints, Outcome, Policies, Tried};
 use regatta_traffic::route::{Table, canonical};
+use tower::Service;
+use tower::balance::p2c::Balance;
+use tower::discover::ServiceList;
+use tower::load::pending_requests::Count;
+use tower::load::{CompleteOnResponse, Load, PendingRequests};
 
 const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
 
@@ -30,7 +38,7 @@ fn picks(c: &mut Criterion) {
     ];
     for strategy in strategies {
         for count in COUNTS {
-            let mut group = c.benchmark_group(format!("pick {strategy} of {count}"));
+            let mut group = c.benchmark_group(format!("pick {strategy}, {count} instances"));
             let (cluster, start) = (cluster(strategy, count), now());
             let mut calls = 0_u64;
             group.bench_function("ours", |b| {
@@ -39,9 +47,31 @@ fn picks(c: &mut Criterion) {
                     call(&cluster, start + Duration::from_micros(calls), calls);
                 });
             });
+            if strategy == Strategy::P2c {
+                let mut balance = Balance::new(ServiceList::new(peers(count)));
+                group.bench_function("tower p2c", |b| b.iter(|| call_peer(&mut balance)));
+            }
             group.finish();
         }
     }
+}
+
+/// As many services that answer at once, each with a count of its calls in flight.
+fn peers(count: usize) -> Vec<impl Service<u64, Error = Infallible> + Load<Metric = Count>> {
+    let peer = |_| {
+        let service = tower::service_fn(|request: u64| std::future::ready(Ok(request)));
+        PendingRequests::new(service, CompleteOnResponse::default())
+    };
+    (0..count).map(peer).collect()
+}
+
+/// One call through tower's balancer, from `poll_ready` to its answer.
+fn call_peer<S: Service<u64>>(balance: &mut S) {
+    let mut context = Context::from_waker(Waker::noop());
+    // A round moves so many services from waiting to ready; the first has all of them to move.
+    while balance.poll_ready(&mut context).is_pending() {}
+    let mut call = std::pin::pin!(balance.call(black_box(1)));
+    assert!(matches!(call.as_mut().poll(&mut context), Poll::Ready(Ok(_))), "it answers at once");
 }
 
 /// Half of the instances are out: the cost of finding one that is not.
@@ -53,7 +83,7 @@ fn picks_around_the_dead(c: &mut Criterion) {
             let control = regatta_traffic::cluster::Override::ForcedOpen;
             cluster.override_breaker(start, Some(id), control).expect("the instance is there");
         }
-        let mut group = c.benchmark_group(format!("pick p2c of {count}, half of them out"));
+        let mut group = c.benchmark_group(format!("pick p2c, {count} instances, half of them out"));
         let mut calls = 0_u64;
         group.bench_function("ours", |b| {
             b.iter(|| {
