@@ -1,6 +1,9 @@
 //! The effective values with their origins, fit to be shown.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
 
 use crate::redact::{HIDDEN, is_secret_name, redact_urls};
 use crate::value::{Data, Value};
@@ -15,6 +18,34 @@ pub struct Entry {
     pub value: String,
     /// Where it came from.
     pub origin: Origin,
+    mark: Mark,
+}
+
+/// Tells one raw value from another, hidden ones too, within this process.
+///
+/// Keyed at random: whoever sees it cannot try guesses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mark(u64);
+
+impl Mark {
+    fn of(raw: &str) -> Self {
+        static KEY: OnceLock<RandomState> = OnceLock::new();
+        Self(KEY.get_or_init(RandomState::new).hash_one(raw))
+    }
+}
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl Entry {
+    /// Whether both hold the same value, wherever it came from; secrets are compared as they are
+    /// and not as they are shown.
+    pub fn has_value_of(&self, other: &Self) -> bool {
+        self.value == other.value && self.mark == other.mark
+    }
 }
 
 impl Config {
@@ -40,7 +71,9 @@ impl Config {
                     let text = key.default.clone().unwrap_or_default();
                     let hide = key.secret && !text.is_empty() && text != "\"\"";
                     let value = if hide { HIDDEN.to_owned() } else { redact_urls(&text) };
-                    entries.push(Entry { key: key.name.clone(), value, origin: Origin::Default });
+                    let mark = Mark::of(&text);
+                    let (key, origin) = (key.name.clone(), Origin::Default);
+                    entries.push(Entry { key, value, origin, mark });
                 }
             }
         }
@@ -69,7 +102,8 @@ impl Config {
                 // cannot be asked for by its path, so what the file says stands.
                 let value = self.value(&key, &[]).unwrap_or_else(|| child.value.clone());
                 let value_shown = show(&value, is_secret_name(&key));
-                entries.push(Entry { key, value: value_shown, origin: value.origin });
+                let mark = Mark::of(&value.to_yaml());
+                entries.push(Entry { key, value: value_shown, origin: value.origin, mark });
             }
         }
     }
@@ -91,6 +125,7 @@ fn leaves(key: &str, value: &Value, secret: bool, entries: &mut Vec<Entry>) {
             key: key.to_owned(),
             value: show(value, secret),
             origin: value.origin.clone(),
+            mark: Mark::of(&value.to_yaml()),
         }),
     }
 }

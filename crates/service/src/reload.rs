@@ -185,11 +185,14 @@ impl Handle {
 
 /// The keys whose values have changed: those that hold at once, and all others.
 fn differences(running: &[Entry], found: &[Entry]) -> (Vec<String>, Vec<String>) {
-    let value = |entries: &[Entry], key: &str| {
-        entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone())
+    let find =
+        |entries: &[Entry], key: &str| entries.iter().find(|entry| entry.key == key).cloned();
+    let is_same = |key: &str| match (find(running, key), find(found, key)) {
+        (Some(before), Some(after)) => before.has_value_of(&after),
+        (before, after) => before.is_none() && after.is_none(),
     };
     let keys: BTreeSet<_> = running.iter().chain(found).map(|entry| &entry.key).collect();
-    let changed = keys.into_iter().filter(|key| value(running, key) != value(found, key));
+    let changed = keys.into_iter().filter(|key| !is_same(key));
     changed.cloned().partition(|key| is_live(key))
 }
 
@@ -236,6 +239,20 @@ mod tests {
         let (live, waiting) = differences(&running, &found);
         assert_eq!(live, ["client.timeout"]);
         assert_eq!(waiting, ["server.port"]);
+    }
+
+    #[test]
+    fn a_rotated_secret_is_a_change_and_is_not_shown() {
+        let entries = |secret: &str| {
+            let yaml = format!("auth: {{secret: {secret}}}");
+            Config::builder().yaml("config.yaml", &yaml).build().unwrap().entries::<Groups>()
+        };
+        let before = entries("0123456789abcdef0123456789abcdef");
+        assert!(before.iter().any(|entry| entry.key == "auth.secret" && entry.value == "***"));
+        assert!(differences(&before, &before).1.is_empty());
+        let after = entries("fedcba9876543210fedcba9876543210");
+        assert_eq!(differences(&before, &after).1, ["auth.secret"]);
+        assert!(!format!("{after:?}").contains("fedcba"));
     }
 
     #[test]

@@ -5,10 +5,15 @@ use std::sync::Arc;
 use axum::routing::get;
 use http::Request;
 use regatta::testing::{Answer, Running};
+use regatta_proto::userservice::GetUserRequest;
+use regatta_proto::userservice::user_service_client::UserServiceClient;
+use regatta_proto::userservice::user_service_server::UserServiceServer;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tonic::transport::Channel;
 
 use crate::fixture::{PATIENCE, opened, routes, running};
+use crate::grpc::Users;
 
 /// A service whose `/held` answers when it is let go.
 async fn holding(yaml: &str) -> (Arc<Running>, Arc<Semaphore>, Arc<Semaphore>) {
@@ -20,8 +25,8 @@ async fn holding(yaml: &str) -> (Arc<Running>, Arc<Semaphore>, Arc<Semaphore>) {
         "let go"
     };
     let routes = axum::Router::new().route("/held", get(held)).merge(routes());
-    let service = Running::start(opened(yaml).await.rest(routes)).await.unwrap();
-    (Arc::new(service), entered, gate)
+    let service = opened(yaml).await.rest(routes).grpc(UserServiceServer::new(Users));
+    (Arc::new(Running::start(service).await.unwrap()), entered, gate)
 }
 
 /// Calls `/held` and waits until the handler has begun.
@@ -54,15 +59,23 @@ async fn over_the_limit_a_request_is_a_503_that_says_when_to_come_back() {
 
 #[tokio::test]
 async fn over_grpc_it_is_unavailable() {
-    let (service, entered, _gate) = holding("shed: {limit: 1, queue: 0}").await;
-    let _held = hold(&service, &entered).await;
-    let request = Request::post("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+    let (service, entered, gate) = holding("shed: {limit: 1, queue: 0}").await;
+    let held = hold(&service, &entered).await;
+    let channel = Channel::from_shared(service.url()).unwrap().connect().await.unwrap();
+    let shed = UserServiceClient::new(channel);
+    let status = shed.clone().get_user(GetUserRequest { user_id: 1 }).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+    let request = Request::post("/other.Service/Get");
     let request = request.header("content-type", "application/grpc").body(String::new());
     // Not a service of this test: it is told so before anybody asks for room.
     assert_eq!(service.send(request).await.header("grpc-status"), "12");
     let request = Request::post("/grpc.health.v1.Health/Check");
     let request = request.header("content-type", "application/grpc").body(String::new());
     assert_ne!(service.send(request).await.header("grpc-status"), "14", "health is let in");
+    gate.add_permits(1);
+    held.await.unwrap();
+    let status = shed.clone().get_user(GetUserRequest { user_id: 9 }).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::NotFound, "there is room again");
 }
 
 #[tokio::test]

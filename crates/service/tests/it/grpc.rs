@@ -19,7 +19,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use crate::fixture::{opened, routes};
 
 #[derive(Clone)]
-struct Users;
+pub(crate) struct Users;
 
 #[tonic::async_trait]
 impl UserService for Users {
