@@ -21,7 +21,7 @@ const USERS: usize = 200;
 
 /// What each service answers: a head and 200 bytes of JSON.
 fn answer() -> Vec<u8> {
-    let body = format!("{{\"user_id\":1,\"name\":\"{}\"}}", "x".repeat(200 - 24));
+    let body = format!("{{\"user_id\":1,\"name\":\"{}\"}}", "x".repeat(200 - 23));
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
     format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
