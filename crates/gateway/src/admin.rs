@@ -15,11 +15,11 @@ use regatta_core::{Code, InstanceId, Problem};
 use regatta_traffic::cluster::{Override, View};
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::health;
-use crate::policy::Health;
+use crate::policy::{Denial, Health};
 use crate::shared::Shared;
 use crate::upstream::Upstream;
 
@@ -31,6 +31,9 @@ const MOST_BODY: usize = 4096;
 
 /// From a connection to the end of a request's head.
 const HEADER_READ: Duration = Duration::from_secs(5);
+
+/// From the head to the end of a request's body.
+const BODY_READ: Duration = Duration::from_secs(5);
 
 /// Serves until the drain is over, so that the last numbers can be read.
 ///
@@ -72,6 +75,10 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
 async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if path.starts_with("/clusters") && is_from_a_page(&request) {
+        let detail = "ask by an IP address or localhost, and not from a web page";
+        return deny(Problem::of(Code::PermissionDenied, detail.into()));
+    }
     match path.as_str() {
         "/metrics" if reads => {
             let text = shared.metrics.text(shared.open(), &services(shared));
@@ -107,6 +114,24 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<By
     }
 }
 
+/// Whether a web page could have caused it: a request that names an origin, or a host that is a
+/// name (a page may have its name resolved to this address, "DNS rebinding"). Operators' tools use
+/// an address or localhost. Metrics and health are read by name and decide nothing.
+fn is_from_a_page(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or(request.uri().authority().map(|authority| authority.as_str()));
+    !host.is_some_and(is_address) || request.headers().contains_key(header::ORIGIN)
+}
+
+/// Whether a host, with or without a port, is an IP address or localhost.
+fn is_address(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
+}
+
 /// The services of the rules in force, by name.
 fn services(shared: &Shared) -> Vec<Arc<Upstream>> {
     let rules = shared.rules.load();
@@ -135,7 +160,8 @@ async fn set_breaker(rest: &str, body: Incoming, shared: &Shared) -> Result<(), 
         }
     };
     let invalid = |detail: String| Problem::of(Code::InvalidArgument, detail);
-    let body = Limited::new(body, MOST_BODY).collect().await;
+    let body = timeout(BODY_READ, Limited::new(body, MOST_BODY).collect()).await;
+    let body = body.map_err(|_| *Denial::body_too_slow().problem)?;
     let bytes = body.map_err(|_| invalid(format!("the body has more than {MOST_BODY} bytes")))?;
     let said: Said = serde_json::from_slice(&bytes.to_bytes())
         .map_err(|error| invalid(format!("the body is not {{\"state\": \"...\"}}: {error}")))?;

@@ -99,6 +99,7 @@ impl Handle {
             // The policies were checked with the settings.
             _ = followed.upstream.cluster.configure(now, policies(service, &settings));
         }
+        rules.targets().for_each(|target| target.put_in_force());
         let after_restart = needs_restart(&state.settings, &settings);
         state.services = services;
         state.settings = settings;

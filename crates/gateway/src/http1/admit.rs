@@ -216,9 +216,6 @@ pub(crate) fn admit(
                 record,
                 target,
             };
-            if forward.attempt > 1 {
-                write::patch(out, forward.patch, forward.attempt, forward.timeout);
-            }
             Admitted::Forward(Box::new(forward))
         }
     };

@@ -43,6 +43,8 @@ pub(super) struct Attempts {
     tries: Tries,
     /// Attempts that were begun.
     pub(super) made: u8,
+    /// Attempts of which the instance may have seen something.
+    pub(super) sent: u8,
     /// Whether to pass over idle connections: one of them has just proved stale.
     pub(super) fresh_only: bool,
     pub(super) address: Option<SocketAddr>,
@@ -50,7 +52,7 @@ pub(super) struct Attempts {
 
 impl Attempts {
     pub(super) fn new() -> Self {
-        Self { tries: Tries::new(), made: 0, fresh_only: false, address: None }
+        Self { tries: Tries::new(), made: 0, sent: 0, fresh_only: false, address: None }
     }
 
     /// Connects to an instance whose breaker lets the call pass.
@@ -144,10 +146,20 @@ impl Attempts {
         }
     }
 
-    /// Makes the head say which attempt it is and how much time is left.
+    /// A kept connection was closed before it took a byte: another one is opened, which is no
+    /// attempt of its own. False when that was done before.
+    pub(super) fn starts_afresh(&mut self) -> bool {
+        if std::mem::replace(&mut self.fresh_only, true) {
+            return false;
+        }
+        self.made = self.made.saturating_sub(1);
+        true
+    }
+
+    /// Makes the head say which attempt it is and how much time is left, just before it is sent.
     pub(super) fn prepare(&self, forward: &Forward, out: &mut [u8], head_length: usize) {
-        let left = forward.end().saturating_duration_since(Instant::now());
-        let attempt = forward.attempt.saturating_add(self.made.saturating_sub(1));
+        let left = self.deadline(forward).saturating_duration_since(Instant::now());
+        let attempt = forward.attempt.saturating_add(self.sent);
         write::patch(&mut out[..head_length], forward.patch, attempt, left);
     }
 

@@ -68,9 +68,7 @@ pub(super) async fn run(
             Err(denial) => break denial,
         };
         let Reached { mut upstream, picked, began, is_reused, trace } = reached;
-        if attempts.made > 1 {
-            attempts.prepare(&forward, out, head_length);
-        }
+        attempts.prepare(&forward, out, head_length);
         if let Some(trace) = trace {
             write::patch_trace(&mut out[..head_length], forward.patch, &trace);
         }
@@ -78,6 +76,7 @@ pub(super) async fn run(
         let written = write_counting(&mut upstream, out, &mut sent);
         let deadline = Instant::now() + rules.timeouts.body_idle;
         let written = matches!(alarm.within(deadline, written).await, Ok(Ok(())));
+        attempts.sent = attempts.sent.saturating_add(u8::from(sent > 0));
 
         let mut response = Buffer::default();
         let mut broke_off = None;
@@ -136,11 +135,12 @@ pub(super) async fn run(
                 forward.record.answered(status, None);
                 let is_overloaded = retry::is_unavailable(status);
                 forward.slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
-                if !retry::is_unavailable(status) {
-                    Reached::finish(picked, began, Outcome::Success);
+                let outcome = retry::outcome(status);
+                Reached::finish(picked, began, outcome);
+                if outcome == Outcome::Success {
                     forward.target.budget.deposit(Instant::now().into_std());
-                } else {
-                    Reached::finish(picked, began, Outcome::Failure);
+                }
+                if is_overloaded {
                     let failure = Failure::Refused { retry_after };
                     if attempts.go_on(&mut forward, &member, failure, is_replayable, shared).await {
                         continue;
@@ -158,20 +158,18 @@ pub(super) async fn run(
                     0 => (Failure::Unsent, side.result.is_none() && body.is_untouched()),
                     _ => (Failure::Lost, is_replayable),
                 };
-                // An idle connection that the upstream closed as we wrote says nothing about its
-                // health: the same instance may be asked again on a new connection.
-                if is_reused && response.is_empty() {
-                    drop(picked);
-                    let may_repeat = failure == Failure::Unsent || forward.is_idempotent;
-                    if may_repeat && at_hand && !attempts.fresh_only {
-                        attempts.fresh_only = true;
-                        continue;
-                    }
-                } else {
-                    Reached::finish(picked, began, Outcome::Failure);
-                    if attempts.go_on(&mut forward, &member, failure, at_hand, shared).await {
-                        continue;
-                    }
+                // An idle connection that was closed before it took a byte says nothing about the
+                // instance: it is asked again on a new one. What took bytes may have worked on
+                // them, so the rules of sending again hold.
+                let is_stale = is_reused && failure == Failure::Unsent;
+                let outcome = if is_stale { Outcome::Abandoned } else { Outcome::Failure };
+                Reached::finish(picked, began, outcome);
+                if is_stale && at_hand && attempts.starts_afresh() {
+                    continue;
+                }
+                attempts.fresh_only |= is_reused;
+                if attempts.go_on(&mut forward, &member, failure, at_hand, shared).await {
+                    continue;
                 }
                 break Denial::bad_upstream(
                     forward.target.name(),

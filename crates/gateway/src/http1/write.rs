@@ -81,7 +81,7 @@ pub(crate) fn request_head(
     let attempt = out.len() - 1;
     out.extend_from_slice(b"\r\nx-envoy-expected-rq-timeout-ms: ");
     let timeout = out.len();
-    push_millis(out, outgoing.timeout);
+    out.extend_from_slice(&millis(outgoing.timeout));
     match facts.body {
         Body::Length(length) => {
             out.extend_from_slice(b"\r\nContent-Length: ");
@@ -97,12 +97,10 @@ pub(crate) fn request_head(
     Patch { trace, attempt, timeout }
 }
 
-/// Writes another attempt's number (1 to 9) and remaining time over the first one's.
+/// Writes an attempt's number (1 to 9) and the time that is left for it.
 pub(crate) fn patch(out: &mut [u8], at: Patch, attempt: u8, timeout: Duration) {
     out[at.attempt] = b'0' + attempt.min(9);
-    let mut digits = Vec::with_capacity(MILLIS_DIGITS);
-    push_millis(&mut digits, timeout);
-    out[at.timeout..at.timeout + MILLIS_DIGITS].copy_from_slice(&digits);
+    out[at.timeout..at.timeout + MILLIS_DIGITS].copy_from_slice(&millis(timeout));
 }
 
 /// Writes a try's own trace context over the request's.
@@ -113,7 +111,7 @@ pub(crate) fn patch_trace(out: &mut [u8], at: Patch, header: &[u8; TraceContext:
 /// Fixed, so that a later attempt's number fits; 99,999,999 ms are a day.
 const MILLIS_DIGITS: usize = 8;
 
-fn push_millis(out: &mut Vec<u8>, timeout: Duration) {
+fn millis(timeout: Duration) -> [u8; MILLIS_DIGITS] {
     // Rounded down, as a callee must not believe it has longer than its caller; not to zero.
     let mut rest = timeout.as_millis().clamp(1, 99_999_999) as u32;
     let mut digits = [b'0'; MILLIS_DIGITS];
@@ -121,7 +119,7 @@ fn push_millis(out: &mut Vec<u8>, timeout: Duration) {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    out.extend_from_slice(&digits);
+    digits
 }
 
 /// How the client is told where a response's body ends.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::idle::Idle;
 use super::reader::Reader;
+use super::replay::{Again, Kept};
 use super::streams::Open;
 use crate::record::Record;
 use crate::shared::Shared;
@@ -22,13 +23,22 @@ use crate::upstream::Slot;
 /// A request's body on its way to an upstream.
 #[derive(Debug)]
 pub(super) struct Upload {
-    /// None for a body that is known to be empty.
-    inner: Option<Incoming>,
+    inner: Source,
+    /// What a repetition needs; none for a body that is sent once.
+    kept: Option<Kept>,
     /// Bytes that may still come; none for gRPC, whose streams have no length.
     left: Option<u64>,
     ended: Arc<Notify>,
     /// None for a body that is known to be empty.
     idle: Option<Idle>,
+}
+
+/// Where a request's body comes from.
+#[derive(Debug)]
+enum Source {
+    Client(Incoming),
+    /// Sent before; nothing for no body.
+    Kept(Again),
 }
 
 /// Why a request's body did not get through; the client's doing.
@@ -44,13 +54,20 @@ pub(super) enum UploadError {
 
 impl Upload {
     /// A body of at most `most` bytes; `ended` is told when the last one was taken.
-    pub(super) fn new(inner: Incoming, most: Option<u64>, ended: Arc<Notify>, idle: Idle) -> Self {
-        Self { inner: Some(inner), left: most, ended, idle: Some(idle) }
+    /// Frames are noted in `kept` as they are taken.
+    pub(super) fn new(
+        inner: Incoming,
+        most: Option<u64>,
+        kept: Option<Kept>,
+        ended: Arc<Notify>,
+        idle: Idle,
+    ) -> Self {
+        Self { inner: Source::Client(inner), left: most, kept, ended, idle: Some(idle) }
     }
 
-    /// No body.
-    pub(super) fn empty(ended: Arc<Notify>) -> Self {
-        Self { inner: None, left: None, ended, idle: None }
+    /// A body that was sent before.
+    pub(super) fn again(again: Again, ended: Arc<Notify>) -> Self {
+        Self { inner: Source::Kept(again), left: None, kept: None, ended, idle: None }
     }
 }
 
@@ -63,8 +80,11 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        let Poll::Ready(found) = Pin::new(inner).poll_frame(cx) else {
+        let inner = match &mut this.inner {
+            Source::Client(inner) => inner,
+            Source::Kept(again) => return Poll::Ready(again.next().map(Ok)),
+        };
+        let Poll::Ready(found) = Pin::new(&mut *inner).poll_frame(cx) else {
             let Some(idle) = &mut this.idle else { return Poll::Pending };
             return idle.poll(cx).map(|()| Some(Err(UploadError::TooSlow)));
         };
@@ -72,25 +92,43 @@ impl Body for Upload {
             idle.moved();
         }
         let frame = match found {
-            None => return Poll::Ready(None),
+            None => {
+                this.kept.iter().for_each(Kept::end);
+                return Poll::Ready(None);
+            }
             Some(Err(error)) => return Poll::Ready(Some(Err(UploadError::Client(error)))),
             Some(Ok(frame)) => frame,
         };
-        if let (Some(data), Some(left)) = (frame.data_ref(), self.left) {
+        if let (Some(data), Some(left)) = (frame.data_ref(), this.left) {
             match left.checked_sub(data.len() as u64) {
-                Some(rest) => self.left = Some(rest),
+                Some(rest) => this.left = Some(rest),
                 None => return Poll::Ready(Some(Err(UploadError::TooLong))),
+            }
+        }
+        if let Some(kept) = &this.kept {
+            kept.add(&frame);
+            if inner.is_end_stream() {
+                kept.end();
             }
         }
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        match &self.inner {
+            Source::Client(inner) => inner.is_end_stream(),
+            Source::Kept(again) => again.is_over(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        match &self.inner {
+            Source::Client(inner) => inner.size_hint(),
+            Source::Kept(again) if again.trailers.is_some() => SizeHint::default(),
+            Source::Kept(again) => {
+                SizeHint::with_exact(again.data.iter().map(|data| data.len() as u64).sum())
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use super::answer::{Stamp, deny, own, stamp_headers, strip};
 use super::body::{Download, Upload};
 use super::exchange::{Outgoing, exchange};
 use super::idle::Idle;
+use super::replay::{Kept, MOST_KEPT};
 use super::request::{self, Rewrite};
 use super::streams::Open;
 use crate::health;
@@ -89,7 +90,10 @@ async fn answer(
         wait.settle(shared, &rules, &mut settled).await;
     };
     let has_length = !matches!(plan.verdict, Verdict::Forward { is_grpc_route: true, .. });
-    if let Some(refusal) = refused(&method, &host, &parts.headers, &body, &rules, has_length) {
+    let target_bytes = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let refusal = refused(&method, &host, &parts.headers, &body, &rules, has_length);
+    let is_target_long = target_bytes > rules.limits.target_bytes;
+    if let Some(refusal) = is_target_long.then_some(Refusal::TargetTooLong).or(refusal) {
         plan.verdict = Verdict::Deny(Box::new(refusal.into()));
     }
     let record = Record::begin(shared, &mut plan, &asked, Version::HTTP_2, started);
@@ -124,8 +128,6 @@ async fn answer(
             request_id: &stamp.request_id,
             trace: &stamp.trace,
             caller: caller.as_ref(),
-            timeout: allowance.timeout,
-            is_callers_timeout: allowance.is_callers,
             is_grpc: stamp.is_grpc,
         },
     );
@@ -138,8 +140,12 @@ async fn answer(
     } else {
         (rules.timeouts.body_idle, Arc::new(Activity::new(started)))
     };
+    let is_idempotent = retry::is_idempotent(method.as_str()) || has_idempotency_key;
+    let may_come_again = (is_idempotent || stamp.is_grpc) && !body.is_end_stream();
+    let kept = (may_come_again && body.size_hint().lower() <= MOST_KEPT).then(Kept::default);
     let outgoing = Outgoing {
-        is_idempotent: retry::is_idempotent(method.as_str()) || has_idempotency_key,
+        is_idempotent,
+        kept: kept.clone(),
         is_empty: body.is_end_stream(),
         path,
         query: parts.uri.query().map(str::to_owned),
@@ -157,7 +163,7 @@ async fn answer(
         idle,
     };
     let upload_idle = Idle::new(activity, idle);
-    let mut upload = Request::new(Upload::new(body, most, ended, upload_idle));
+    let mut upload = Request::new(Upload::new(body, most, kept, ended, upload_idle));
     *upload.method_mut() = method;
     *upload.headers_mut() = parts.headers;
     let mut record = record;

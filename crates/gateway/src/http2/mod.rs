@@ -10,5 +10,6 @@ mod idle;
 pub(crate) mod pool;
 mod prefixed;
 mod reader;
+mod replay;
 mod request;
 mod streams;

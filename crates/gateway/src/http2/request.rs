@@ -40,8 +40,6 @@ pub(super) struct Rewrite<'r> {
     pub(super) request_id: &'r RequestId,
     pub(super) trace: &'r Trace,
     pub(super) caller: Option<&'r Caller>,
-    pub(super) timeout: Duration,
-    pub(super) is_callers_timeout: bool,
     pub(super) is_grpc: bool,
 }
 
@@ -100,19 +98,16 @@ pub(super) fn rewrite(map: &mut HeaderMap, rewrite: &Rewrite<'_>) {
         let roles: Vec<&str> = caller.roles().collect();
         set(map, b"x-user-roles", roles.join(",").as_bytes());
     }
-    // A stream may outlast the time until its head, so gRPC gets only a deadline the caller set.
-    if rewrite.is_grpc {
-        if rewrite.is_callers_timeout {
-            set(map, GRPC_TIMEOUT.as_bytes(), format_grpc_timeout(rewrite.timeout).as_bytes());
-        }
-    } else {
-        set_timeout(map, rewrite.timeout);
-    }
 }
 
 /// Says how much time is left; not nothing, which would be no request at all.
-pub(super) fn set_timeout(map: &mut HeaderMap, left: Duration) {
-    set(map, ENVOY_TIMEOUT.as_bytes(), left.as_millis().max(1).to_string().as_bytes());
+pub(super) fn set_timeout(map: &mut HeaderMap, left: Duration, is_grpc: bool) {
+    if is_grpc {
+        let left = left.max(Duration::from_millis(1));
+        set(map, GRPC_TIMEOUT.as_bytes(), format_grpc_timeout(left).as_bytes());
+    } else {
+        set(map, ENVOY_TIMEOUT.as_bytes(), left.as_millis().max(1).to_string().as_bytes());
+    }
 }
 
 /// Makes one field of the cookies that HTTP/2 may split (RFC 9113, section 8.2.3): HTTP/1.1 knows
@@ -186,8 +181,6 @@ mod tests {
                 request_id: &request_id,
                 trace: &trace,
                 caller: Some(&caller),
-                timeout: Duration::from_secs(2),
-                is_callers_timeout: true,
                 is_grpc: true,
             },
         );
@@ -200,8 +193,21 @@ mod tests {
         assert_eq!(get("tracestate"), None);
         assert_eq!(get("x-envoy-attempt-count"), None);
         assert_eq!(get("accept"), Some("*/*"));
-        assert_eq!(get("grpc-timeout"), Some("2000000u"));
+        assert_eq!((get("grpc-timeout"), get("x-envoy-expected-rq-timeout-ms")), (None, None));
         assert_eq!(get("x-request-id"), Some("r"));
+    }
+
+    #[test]
+    fn what_time_is_left_is_said_in_the_protocols_own_words() {
+        let mut map = HeaderMap::new();
+        set_timeout(&mut map, Duration::from_secs(2), true);
+        set_timeout(&mut map, Duration::from_secs(3), false);
+        assert_eq!(
+            (&map["grpc-timeout"], &map["x-envoy-expected-rq-timeout-ms"]),
+            (&HeaderValue::from_static("2000000u"), &HeaderValue::from_static("3000"),)
+        );
+        set_timeout(&mut map, Duration::ZERO, false);
+        assert_eq!(map["x-envoy-expected-rq-timeout-ms"], "1", "nothing would be no request");
     }
 
     #[test]

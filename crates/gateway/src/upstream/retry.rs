@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use regatta_core::Code;
 pub(crate) use regatta_resilience::retry::Failure;
+use regatta_traffic::cluster::Outcome;
 
 /// Whether doing it twice is as good as once (RFC 9110, section 9.2.2).
 pub(crate) fn is_idempotent(method: &str) -> bool {
@@ -12,6 +14,21 @@ pub(crate) fn is_idempotent(method: &str) -> bool {
 /// Whether a status says that the upstream cannot serve now.
 pub(crate) fn is_unavailable(status: u16) -> bool {
     matches!(status, 502..=504)
+}
+
+/// What a status says about the instance: any 5xx counts against it but 501, which says what it
+/// never does.
+pub(crate) fn outcome(status: u16) -> Outcome {
+    match status {
+        501 => Outcome::Success,
+        500..=599 => Outcome::Failure,
+        _ => Outcome::Success,
+    }
+}
+
+/// What a gRPC status says about the instance; the same, by the statuses that stand for its codes.
+pub(crate) fn grpc_outcome(code: Code) -> Outcome {
+    outcome(code.http_status())
 }
 
 /// How long `Retry-After` asks to wait, in seconds or until a date (RFC 9110, section 10.2.3).
@@ -43,6 +60,20 @@ mod tests {
     fn only_answers_of_a_server_that_cannot_serve_are_repeated() {
         let repeated: Vec<u16> = (100..600).filter(|status| is_unavailable(*status)).collect();
         assert_eq!(repeated, [502, 503, 504]);
+    }
+
+    #[test]
+    fn answers_of_a_server_that_fails_count_against_it() {
+        let against: Vec<u16> =
+            (100..600).filter(|status| outcome(*status) == Outcome::Failure).collect();
+        assert_eq!(against.len(), 99, "all 5xx but one");
+        assert!(against.contains(&500) && !against.contains(&501));
+        for code in [Code::Internal, Code::Unavailable, Code::DeadlineExceeded] {
+            assert_eq!(grpc_outcome(code), Outcome::Failure, "{code:?}");
+        }
+        for code in [Code::Unimplemented, Code::NotFound, Code::ResourceExhausted] {
+            assert_eq!(grpc_outcome(code), Outcome::Success, "{code:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta_resilience::concurrency::Limit;
+use regatta_resilience::concurrency::{self, Limit};
 use regatta_resilience::retry::{Backoff, Budget, Policy};
 use regatta_traffic::balance::{HashOn, Strategy, hash_key};
 use regatta_traffic::cluster::Policies;
@@ -31,6 +31,7 @@ pub(crate) struct Target {
     settings: Retry,
     /// Requests in flight; shared by all cores, and by the rules that follow.
     pub(crate) limit: Option<Limit>,
+    concurrency: Option<concurrency::Settings>,
     /// Whether the limit follows the latency.
     pub(crate) is_adaptive: bool,
 }
@@ -52,12 +53,8 @@ impl Target {
         });
         // All were checked with the settings.
         let limit = traffic.concurrency.clone().and_then(|settings| {
-            let known = before.and_then(|before| before.limit.clone());
-            match known {
-                // What is in flight goes on counting.
-                Some(limit) => limit.reconfigure(settings).ok().map(|()| limit),
-                None => Limit::try_new(settings).ok(),
-            }
+            // What is in flight goes on counting; what it is to be comes with `put_in_force`.
+            before.and_then(|before| before.limit.clone()).or_else(|| Limit::try_new(settings).ok())
         });
         let is_adaptive = traffic.concurrency.as_ref().is_some_and(|it| it.adaptive.is_some());
         let fresh = || Budget::try_new(budget_percent, budget_floor).unwrap_or_default();
@@ -72,7 +69,16 @@ impl Target {
                 .then(|| traffic.hash_on.clone()),
             settings: traffic.retry,
             limit,
+            concurrency: traffic.concurrency.clone(),
             is_adaptive,
+        }
+    }
+
+    /// Changes what it shares with the rules before, once all of its own rules are known to hold.
+    pub(crate) fn put_in_force(&self) {
+        if let (Some(limit), Some(settings)) = (&self.limit, &self.concurrency) {
+            // They were checked with the settings.
+            _ = limit.reconfigure(settings.clone());
         }
     }
 

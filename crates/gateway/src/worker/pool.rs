@@ -15,6 +15,9 @@ struct Idle {
     since: Instant,
 }
 
+/// Servers close connections that rest, not those that are busy.
+const ASK_AFTER: Duration = Duration::from_millis(10);
+
 thread_local! {
     static IDLE: RefCell<HashMap<SocketAddr, Vec<Idle>>> = RefCell::new(HashMap::new());
 }
@@ -22,8 +25,9 @@ thread_local! {
 /// Takes the connection that was idle for the shortest time and is still open.
 ///
 /// One that the upstream has closed, or sent anything on without being asked, is dropped. With
-/// `ask` the system is asked even when no event has come; it costs a call and is worth it for
-/// requests that may not be repeated.
+/// `ask`, and for one that has rested for [`ASK_AFTER`], the system is asked even when no event has
+/// come; it costs a call and is worth it where a close is likely, or the request may not be
+/// repeated.
 pub(crate) fn take(
     address: SocketAddr,
     now: Instant,
@@ -33,9 +37,8 @@ pub(crate) fn take(
     IDLE.with_borrow_mut(|idle| {
         let connections = idle.get_mut(&address)?;
         while let Some(connection) = connections.pop() {
-            if now.duration_since(connection.since) < idle_timeout
-                && is_silent(&connection.stream, ask)
-            {
+            let idle = now.duration_since(connection.since);
+            if idle < idle_timeout && is_silent(&connection.stream, ask || idle >= ASK_AFTER) {
                 return Some(connection.stream);
             }
         }

@@ -3,7 +3,29 @@
 use crate::support::{answering, ask, echo, get, settings, start};
 
 fn put(path: &str, body: &str) -> String {
-    format!("PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+async fn seen_by_operator(address: std::net::SocketAddr) -> crate::support::Message {
+    ask(address, "GET /clusters HTTP/1.1\r\nHost: localhost\r\n\r\n").await
+}
+
+#[tokio::test]
+async fn a_web_page_learns_and_decides_nothing() {
+    let gateway = start(settings(), &[]).await;
+    let forced = put("/clusters/a/breaker", r#"{"state":"forced_open"}"#);
+    for request in [
+        forced.replace("127.0.0.1", "evil.example"),
+        forced.replace("Content", "Origin: http://evil.example\r\nContent"),
+        "GET /clusters HTTP/1.1\r\nHost: evil.example:9901\r\n\r\n".into(),
+    ] {
+        assert_eq!(ask(gateway.admin, &request).await.status, 403, "{request}");
+    }
+    assert_eq!(get(gateway.admin, "/metrics").await.status, 200, "is read by name");
+    assert_eq!(seen_by_operator(gateway.admin).await.json()[0]["control"], "automatic");
 }
 
 #[tokio::test]
@@ -11,7 +33,7 @@ async fn an_operator_sees_every_instance_and_decides_about_breakers() {
     let (service, other) = (echo().await, echo().await);
     let gateway = start(settings(), &[service.addr, other.addr]).await;
     get(gateway.addr, "/a/x").await;
-    let clusters = get(gateway.admin, "/clusters").await.json();
+    let clusters = seen_by_operator(gateway.admin).await.json();
     assert_eq!(clusters[0]["service"], "a");
     let instances = clusters[0]["instances"].as_array().unwrap();
     assert_eq!(instances.len(), 2);
@@ -37,7 +59,7 @@ async fn an_operator_sees_every_instance_and_decides_about_breakers() {
         assert_eq!(get(gateway.addr, "/a/x").await.status, 200);
     }
     assert_eq!((open.unseen(), before <= 2), (0, true));
-    let clusters = get(gateway.admin, "/clusters").await.json();
+    let clusters = seen_by_operator(gateway.admin).await.json();
     assert_eq!(clusters[0]["instances"][0]["control"], "forced_open", "{clusters}");
 }
 

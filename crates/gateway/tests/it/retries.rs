@@ -97,6 +97,28 @@ async fn a_breaker_keeps_requests_from_an_instance_that_fails() {
 }
 
 #[tokio::test]
+async fn an_instance_that_answers_500_is_left_alone() {
+    let broken = "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops";
+    let (mut broken, service) = (answering(broken).await, echo().await);
+    let gateway = start(settings(), &[broken.addr, service.addr]).await;
+    let mut failed = 0;
+    for _ in 0..40 {
+        failed += usize::from(get(gateway.addr, "/a/x").await.status == 500);
+    }
+    assert_eq!((broken.unseen(), failed), (5, 5), "the threshold, and none was repeated");
+}
+
+#[tokio::test]
+async fn an_attempt_that_never_left_is_not_counted_towards_the_service() {
+    let mut service = echo().await;
+    let gateway = start(settings(), &[nobody().await, service.addr]).await;
+    for _ in 0..4 {
+        assert_eq!(get(gateway.addr, "/a/x").await.status, 200);
+        assert_eq!(service.request().await.field("x-envoy-attempt-count"), Some("1"));
+    }
+}
+
+#[tokio::test]
 async fn the_only_instance_is_asked_once_more_and_then_its_answer_is_passed_on() {
     let mut down = answering(DOWN).await;
     let gateway = start(settings(), &[down.addr]).await;
