@@ -48,7 +48,9 @@ impl Server {
         let instance = identity::instance(&service.name, &settings.service, address);
         let instance = instance.map_err(Error::Advertise)?;
         let id = instance.id.clone();
-        let registrar = match service.registry.register.take() {
+        // Also one that was given to the builder.
+        let register = service.registry.register.take().filter(|_| settings.registry.register);
+        let registrar = match register {
             Some(registry) => {
                 let registration = registration(instance, &settings.registry, &service);
                 let registrar =

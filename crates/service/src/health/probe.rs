@@ -9,12 +9,16 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
-use super::report::{Finding, Report};
+use super::report::{Finding, Load, Report};
 use super::system::System;
 
 /// Longest time for one dependency (seed, R12).
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest time to say whether the service is ready: less than anybody who asks waits.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long an answer is kept: health is asked by an orchestrator, a balancer and a registry at
 /// once, and none of them asks more often than once a second.
@@ -76,17 +80,70 @@ pub(crate) struct Health {
 
 #[derive(Debug)]
 struct Inner {
-    dependencies: Vec<Dependency>,
+    /// Those that readiness waits for.
+    critical: Group,
+    /// All others, which it does not.
+    optional: Group,
+    /// Sampled with the optional ones.
     system: System,
     is_leaving: AtomicBool,
-    latest: Mutex<Option<(Instant, Arc<Report>)>>,
+    /// A round of probes is a task of its own: it outlives an asker who goes away.
+    rounds: TaskTracker,
+}
+
+/// Dependencies that are asked together.
+#[derive(Debug)]
+struct Group {
+    dependencies: Vec<Dependency>,
+    latest: Mutex<Option<(Instant, Round)>>,
+}
+
+/// What one round found.
+#[derive(Clone, Debug)]
+struct Round {
+    findings: Arc<[Finding]>,
+    load: Load,
+}
+
+impl Group {
+    fn new(dependencies: Vec<Dependency>) -> Self {
+        Self { dependencies, latest: Mutex::default() }
+    }
+
+    /// What was found, at most [`KEEP`] ago.
+    async fn round(&self, system: Option<&System>) -> Round {
+        // Held while asking, on purpose: whoever comes meanwhile waits for the same answer.
+        let mut latest = self.latest.lock().await;
+        if let Some((at, round)) = latest.as_ref()
+            && at.elapsed() < KEEP
+        {
+            return round.clone();
+        }
+        let asked = join_all(self.dependencies.iter().map(Dependency::ask));
+        let load = async {
+            match system {
+                Some(system) => system.load().await,
+                None => Load::default(),
+            }
+        };
+        let (findings, load) = tokio::join!(asked, load);
+        let round = Round { findings: findings.into(), load };
+        *latest = Some((Instant::now(), round.clone()));
+        round
+    }
 }
 
 impl Health {
     pub(crate) fn new(dependencies: Vec<Dependency>) -> Self {
-        let (system, is_leaving, latest) =
-            (System::new(), AtomicBool::new(false), Mutex::default());
-        Self { inner: Arc::new(Inner { dependencies, system, is_leaving, latest }) }
+        let (critical, optional) = dependencies.into_iter().partition(|it| it.is_critical);
+        let inner = Inner {
+            critical: Group::new(critical),
+            optional: Group::new(optional),
+            system: System::new(),
+            is_leaving: AtomicBool::new(false),
+            rounds: TaskTracker::new(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Not ready any more from now on.
@@ -94,29 +151,51 @@ impl Health {
         self.inner.is_leaving.store(true, Relaxed);
     }
 
-    /// Whether requests should be sent here.
+    /// Whether requests should be sent here: no critical dependency fails, or keeps us waiting for
+    /// longer than [`READY_TIMEOUT`]. A registry that is away makes a service unhealthy and not
+    /// unready, or no service would outlive its registry.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the probes go on, and the next caller gets what they find.
     pub(crate) async fn is_ready(&self) -> bool {
-        !self.inner.is_leaving.load(Relaxed) && self.report().await.is_ready()
+        if self.inner.is_leaving.load(Relaxed) {
+            return false;
+        }
+        match tokio::time::timeout(READY_TIMEOUT, self.critical()).await {
+            Ok(round) => round.findings.iter().all(|finding| finding.error.is_none()),
+            Err(_elapsed) => false,
+        }
     }
 
     /// The findings, at most a second old.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the next caller asks again.
+    /// Cancel safe: the probes go on, and the next caller gets what they find.
     pub(crate) async fn report(&self) -> Arc<Report> {
-        // Held while asking, on purpose: whoever comes meanwhile waits for the same answer.
-        let mut latest = self.inner.latest.lock().await;
-        if let Some((at, report)) = latest.as_ref()
-            && at.elapsed() < KEEP
-        {
-            return report.clone();
+        let (critical, optional) = tokio::join!(self.critical(), self.optional());
+        let findings = critical.findings.iter().chain(&*optional.findings).cloned().collect();
+        let (timestamp, load) = (super::system::timestamp(), optional.load);
+        Arc::new(Report { timestamp, load, findings })
+    }
+
+    async fn critical(&self) -> Round {
+        let inner = self.inner.clone();
+        self.detached(async move { inner.critical.round(None).await }).await
+    }
+
+    async fn optional(&self) -> Round {
+        let inner = self.inner.clone();
+        self.detached(async move { inner.optional.round(Some(&inner.system)).await }).await
+    }
+
+    async fn detached(&self, round: impl Future<Output = Round> + Send + 'static) -> Round {
+        match self.inner.rounds.spawn(round).await {
+            Ok(round) => round,
+            // Probes that panic are findings, so this is the runtime's end, which ends us too.
+            Err(_cancelled) => std::future::pending().await,
         }
-        let asked = join_all(self.inner.dependencies.iter().map(Dependency::ask));
-        let (findings, load) = tokio::join!(asked, self.inner.system.load());
-        let report = Arc::new(Report { timestamp: super::system::timestamp(), load, findings });
-        *latest = Some((Instant::now(), report.clone()));
-        report
     }
 }
 
@@ -166,6 +245,35 @@ mod tests {
         let report = health.report().await;
         assert_eq!(start.elapsed().as_secs(), PROBE_TIMEOUT.as_secs());
         assert!(report.findings.iter().all(|f| f.error.as_deref() == Some("no answer within 5s")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_does_not_wait_for_what_the_service_can_do_without() {
+        let hung = Dependency::new("hung", false, std::future::pending::<Result<(), String>>);
+        let health = Health::new(vec![hung]);
+        let start = Instant::now();
+        assert!(health.is_ready().await);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert!(!health.report().await.is_healthy());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_critical_dependency_that_hangs_makes_it_unready_in_time_for_whoever_asks() {
+        let hung = Dependency::new("hung", true, std::future::pending::<Result<(), String>>);
+        let health = Health::new(vec![hung]);
+        let start = Instant::now();
+        assert!(!health.is_ready().await);
+        assert_eq!(start.elapsed().as_secs(), READY_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_outlives_the_asker_who_goes_away() {
+        let calls = Arc::default();
+        let health = Health::new(vec![counting(&calls, Duration::from_millis(1500))]);
+        assert!(!health.is_ready().await, "it takes longer than anybody waits");
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert!(health.is_ready().await, "the first probe has ended meanwhile");
+        assert_eq!(calls.load(Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,12 +38,6 @@ impl Report {
         self.findings.iter().all(|finding| finding.error.is_none())
     }
 
-    /// Whether requests can be served: no critical dependency fails. A registry that is away makes
-    /// a service unhealthy and not unready, or no service would outlive its registry.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.findings.iter().all(|finding| finding.error.is_none() || !finding.is_critical)
-    }
-
     /// The body of `GET /health`. Times are seconds, loads percent.
     pub(crate) fn to_json(&self, version: &str) -> Value {
         let status = |healthy: bool| if healthy { "healthy" } else { "unhealthy" };
@@ -106,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_dependency_makes_it_unhealthy_and_only_a_critical_one_unready() {
+    fn any_failing_dependency_makes_it_unhealthy() {
         let fine = report(vec![finding("a", true, None), finding("b", false, None)]);
-        assert!(fine.is_healthy() && fine.is_ready());
-        let degraded = report(vec![finding("a", true, None), finding("b", false, Some("x"))]);
-        assert!(!degraded.is_healthy() && degraded.is_ready());
-        let broken = report(vec![finding("a", true, Some("x")), finding("b", false, None)]);
-        assert!(!broken.is_healthy() && !broken.is_ready());
+        assert!(fine.is_healthy());
+        for is_critical in [true, false] {
+            let broken = vec![finding("a", true, None), finding("b", is_critical, Some("x"))];
+            assert!(!report(broken).is_healthy());
+        }
         assert!(report(Vec::new()).is_healthy(), "no dependencies, no trouble");
     }
 }
