@@ -138,8 +138,8 @@ fn control_plane(
         (etcd.ip().to_string(), chosen)
     });
     part.needs.clear();
-    // Consul's own way to ask whether a server is there.
-    part.health = Health::Http { path: "/v1/status/leader".to_owned() };
+    // Not ready when it cannot write; it would lose what it is told.
+    part.health = Health::Http { path: "/health/ready".to_owned() };
     part
 }
 

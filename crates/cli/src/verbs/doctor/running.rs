@@ -32,9 +32,9 @@ fn ports_of(plan: &Plan, own: Option<&State>) -> Vec<Finding> {
         status.process.map(|process| process.pid)
     };
     let fixed = |part: &'_ Part| {
-        let admin = part.admin.clone().into_iter();
+        let also = part.admin.clone().into_iter().chain(part.etcd.clone());
         let all: Vec<_> =
-            std::iter::once((part.host.clone(), part.port.clone())).chain(admin).collect();
+            std::iter::once((part.host.clone(), part.port.clone())).chain(also).collect();
         let (name, own) = (part.name.clone(), pid(part));
         all.into_iter().map(move |(host, port)| (name.clone(), own, host, port))
     };
