@@ -4,7 +4,8 @@
 //! blocking queries. Clients of HashiCorp's Consul work unmodified with the part of its API that is
 //! offered: agent services and checks, catalog, health, status. With [`EtcdSettings::listen`] set,
 //! clients of etcd's version 3 gRPC API find keys, transactions, watches, leases, locks and
-//! elections there.
+//! elections there. With [`DnsSettings::listen`] set, `NAME.service.consul` and its like are answered
+//! over DNS.
 //!
 //! ```no_run
 //! use regatta_control_plane::{ControlPlane, Settings};
@@ -28,7 +29,7 @@
 //! It offers no Consul key-value store, sessions and events, no access control and no clustering.
 
 mod settings;
-pub use settings::{EtcdSettings, InvalidSettings, Settings};
+pub use settings::{DnsSettings, EtcdSettings, InvalidSettings, Settings};
 
 mod server;
 pub use server::{BindError, ControlPlane};
@@ -36,6 +37,7 @@ pub use server::{BindError, ControlPlane};
 mod accept;
 mod checks;
 mod consul;
+mod dns;
 mod duration;
 mod etcd;
 mod kv;

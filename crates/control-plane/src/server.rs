@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{self, Bounds};
 use crate::checks::{Prober, Runner, Schedule, SharedSchedule};
 use crate::consul::{App, Identity, router};
+use crate::dns::{DnsBounds, DnsServer, Zone};
 use crate::etcd::EtcdServer;
 use crate::metrics::Metrics;
 use crate::registry::{Delta, Limits, State, bootstrap};
@@ -35,6 +36,7 @@ pub struct ControlPlane {
     schedule: SharedSchedule,
     prober: Prober,
     etcd: Option<(SocketAddr, Box<EtcdServer>)>,
+    dns: Option<(SocketAddr, DnsServer)>,
 }
 
 /// The control plane cannot start.
@@ -120,7 +122,22 @@ impl ControlPlane {
             Some(address) => Some(open_etcd(&settings, address).await?),
             None => None,
         };
-        Ok(Self { listener, address, settings, identity, engine, writer, schedule, prober, etcd })
+        let dns = match settings.dns.listen {
+            Some(address) => Some(bind_dns(&settings, address).await?),
+            None => None,
+        };
+        Ok(Self {
+            listener,
+            address,
+            settings,
+            identity,
+            engine,
+            writer,
+            schedule,
+            prober,
+            etcd,
+            dns,
+        })
     }
 
     /// Where the Consul API listens; the port is the real one.
@@ -133,17 +150,26 @@ impl ControlPlane {
         self.etcd.as_ref().map(|(address, _)| *address)
     }
 
+    /// Where DNS is answered, if it is; the port is the real one.
+    pub fn dns_addr(&self) -> Option<SocketAddr> {
+        self.dns.as_ref().map(|(address, _)| *address)
+    }
+
     /// Serves until `drain`, then answers what is in flight and returns.
     ///
     /// # Cancel safety
     ///
     /// Not cancel safe: dropped, requests in flight are cut; nothing acknowledged is lost.
     pub async fn run(self, drain: CancellationToken) {
-        let Self { listener, settings, identity, engine, writer, schedule, prober, etcd, .. } =
-            self;
+        let Self { listener, settings, identity, engine, writer, schedule, prober, .. } = self;
+        let (etcd, dns) = (self.etcd, self.dns);
         let tasks = TaskTracker::new();
         if let Some((_, etcd)) = etcd {
             tasks.spawn(etcd.run(drain.clone()));
+        }
+        if let Some((_, dns)) = dns {
+            let (node, datacenter) = (identity.node.clone(), identity.datacenter.clone());
+            tasks.spawn(dns.run(engine.clone(), Zone { datacenter, node }, drain.clone()));
         }
         tasks.spawn(writer.run());
         let max_running = settings.max_running_checks;
@@ -173,15 +199,39 @@ impl ControlPlane {
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
-    let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
+    let not_bound = |source| not_bound(address, source);
+    let listener = TcpListener::bind(address).await.map_err(not_bound)?;
+    let address = listener.local_addr().map_err(not_bound)?;
+    warn_of_strangers(address);
+    Ok((listener, address))
+}
+
+async fn bind_dns(
+    settings: &Settings,
+    address: SocketAddr,
+) -> Result<(SocketAddr, DnsServer), BindError> {
+    let not_bound = |source| not_bound(address, source);
+    let bounds = DnsBounds {
+        max_connections: settings.dns.max_connections,
+        idle_timeout: settings.dns.idle_timeout,
+    };
+    let server = DnsServer::bind(address, bounds).await.map_err(not_bound)?;
+    let address = server.address().map_err(not_bound)?;
+    warn_of_strangers(address);
+    Ok((address, server))
+}
+
+fn not_bound(address: SocketAddr, source: std::io::Error) -> BindError {
+    match source.kind() {
         std::io::ErrorKind::AddrInUse => BindError::PortInUse { address },
         _ => BindError::Listen { address, source },
-    })?;
-    let address = listener.local_addr().map_err(|source| BindError::Listen { address, source })?;
+    }
+}
+
+fn warn_of_strangers(address: SocketAddr) {
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "the control plane has no access control and listens beyond this machine; put it behind a firewall");
     }
-    Ok((listener, address))
 }
 
 async fn open_etcd(

@@ -134,6 +134,9 @@ fn ports(
     if let Some(etcd) = control_plane.control_plane.etcd_listen {
         taken.push(("control_plane.etcd_listen".to_owned(), etcd, control_plane.etcd_listen));
     }
+    if let Some(dns) = control_plane.control_plane.dns_listen {
+        taken.push(("control_plane.dns_listen".to_owned(), dns, control_plane.dns_listen));
+    }
     if let Some(admin) = gateway.gateway.admin {
         taken.push(("gateway.admin".to_owned(), admin, gateway.admin));
     }

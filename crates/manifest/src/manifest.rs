@@ -32,12 +32,14 @@ pub struct ControlPlane {
     pub listen: SocketAddr,
     /// Where it speaks etcd's gRPC API; none switches that off. Default `127.0.0.1:2379`.
     pub etcd_listen: Option<SocketAddr>,
+    /// Where it answers DNS, over UDP and TCP; none switches that off. Default `127.0.0.1:8600`.
+    pub dns_listen: Option<SocketAddr>,
 }
 
 impl Default for ControlPlane {
     fn default() -> Self {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Self { listen: local(8500), etcd_listen: Some(local(2379)) }
+        Self { listen: local(8500), etcd_listen: Some(local(2379)), dns_listen: Some(local(8600)) }
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) struct Address {
     pub(crate) port: u16,
     pub(crate) admin: Option<(String, u16)>,
     pub(crate) etcd: Option<(String, u16)>,
+    pub(crate) dns: Option<(String, u16)>,
 }
 
 impl Address {
@@ -60,7 +61,7 @@ pub(crate) fn choose(parts: &[Part]) -> Result<Vec<Address>, Error> {
     // Fixed ports first, so that no free one is chosen which is somebody's fixed one.
     for part in parts {
         choice.fix(part, &part.host, &part.port);
-        for (host, port) in part.admin.iter().chain(&part.etcd) {
+        for (host, port) in part.admin.iter().chain(&part.etcd).chain(&part.dns) {
             choice.fix(part, host, port);
         }
     }
@@ -73,8 +74,8 @@ pub(crate) fn choose(parts: &[Part]) -> Result<Vec<Address>, Error> {
             Some((host, port)) => choice.port(host, port).map(|port| Some((host.clone(), port))),
             None => Ok(None),
         };
-        let (admin, etcd) = (also(&part.admin)?, also(&part.etcd)?);
-        Ok(Address { host: part.host.clone(), port, admin, etcd })
+        let (admin, etcd, dns) = (also(&part.admin)?, also(&part.etcd)?, also(&part.dns)?);
+        Ok(Address { host: part.host.clone(), port, admin, etcd, dns })
     };
     parts.iter().map(address).collect()
 }
@@ -151,6 +152,7 @@ mod tests {
             port: 20001,
             admin: Some(("::1".to_owned(), 2)),
             etcd: None,
+            dns: None,
         };
         assert_eq!(address.url(), "http://127.0.0.1:20001");
         assert_eq!(address.admin_url().unwrap(), "http://[::1]:2");

@@ -123,6 +123,7 @@ pub(crate) fn arguments(part: &Part, address: &Address, facts: &Facts) -> Vec<St
                 "{listen}" => join(&address.host, address.port),
                 "{admin}" => address.admin.as_ref().map_or(String::new(), |(h, p)| join(h, *p)),
                 "{etcd}" => address.etcd.as_ref().map_or("none".to_owned(), |(h, p)| join(h, *p)),
+                "{dns}" => address.dns.as_ref().map_or("none".to_owned(), |(h, p)| join(h, *p)),
                 "{data}" => facts.layout.data(&part.service).display().to_string(),
                 "{manifest}" => facts.manifest.display().to_string(),
                 other => other.to_owned(),
@@ -214,7 +215,7 @@ mod tests {
     fn address() -> Address {
         let admin = Some(("::1".to_owned(), 2));
         let etcd = Some(("127.0.0.1".to_owned(), 2379));
-        Address { host: "127.0.0.1".to_owned(), port: 20001, admin, etcd }
+        Address { host: "127.0.0.1".to_owned(), port: 20001, admin, etcd, dns: None }
     }
 
     fn facts() -> Facts {

@@ -113,8 +113,9 @@ fn address(part: &Part, state: Option<&State>) -> Address {
         Port::Fixed { port, .. } => (host.clone(), *port),
         Port::Free => (host.clone(), 0),
     };
-    let (admin, etcd) = (part.admin.as_ref().map(also), part.etcd.as_ref().map(also));
-    Address { host: part.host.clone(), port, admin, etcd }
+    let admin = part.admin.as_ref().map(also);
+    let (etcd, dns) = (part.etcd.as_ref().map(also), part.dns.as_ref().map(also));
+    Address { host: part.host.clone(), port, admin, etcd, dns }
 }
 
 async fn program(settings: &Settings, part: &Part) -> Result<String, Error> {

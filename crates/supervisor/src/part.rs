@@ -77,6 +77,8 @@ pub struct Part {
     pub admin: Option<(String, Port)>,
     /// Where it also speaks etcd's protocol; the control plane only.
     pub etcd: Option<(String, Port)>,
+    /// Where it also answers DNS, over UDP and TCP; the control plane only.
+    pub dns: Option<(String, Port)>,
     /// What it is asked to learn whether it is ready, by the supervisor and by the registry.
     pub health: Health,
     /// Whether the supervisor registers it, because it does not register itself.
@@ -104,6 +106,7 @@ pub(crate) mod tests {
             port: Port::Free,
             admin: None,
             etcd: None,
+            dns: None,
             health: Health::of_chassis(),
             register: false,
             database: false,

@@ -106,6 +106,7 @@ fn part(name: &str, kind: Kind, run: Run, host: String, port: Port) -> Part {
         port,
         admin: None,
         etcd: None,
+        dns: None,
         health: Health::of_chassis(),
         register: false,
         database: false,
@@ -128,6 +129,8 @@ fn control_plane(
         "{listen}",
         "--etcd-listen",
         "{etcd}",
+        "--dns-listen",
+        "{dns}",
         "--store",
         "{data}",
     ]);
@@ -136,6 +139,10 @@ fn control_plane(
     part.etcd = control_plane.etcd_listen.map(|etcd| {
         let chosen = port(etcd.port(), "control_plane.etcd_listen in the manifest");
         (etcd.ip().to_string(), chosen)
+    });
+    part.dns = control_plane.dns_listen.map(|dns| {
+        let chosen = port(dns.port(), "control_plane.dns_listen in the manifest");
+        (dns.ip().to_string(), chosen)
     });
     part.needs.clear();
     // Not ready when it cannot write; it would lose what it is told.
@@ -281,6 +288,8 @@ gateway:
         assert_eq!(ports, expected);
         let etcd = plan.parts[0].etcd.clone().unwrap();
         assert_eq!(etcd, ("127.0.0.1".to_owned(), fixed(2379, "control_plane.etcd_listen")));
+        let dns = plan.parts[0].dns.clone().unwrap();
+        assert_eq!(dns, ("127.0.0.1".to_owned(), fixed(8600, "control_plane.dns_listen")));
         let admin = plan.parts[4].admin.clone().unwrap();
         assert_eq!(admin, ("127.0.0.1".to_owned(), fixed(9901, "gateway.admin")));
     }
@@ -290,6 +299,7 @@ gateway:
         let plan = plan(SHOP, true).unwrap();
         assert!(plan.parts.iter().all(|part| part.port == Port::Free));
         assert_eq!(plan.parts[0].etcd.as_ref().unwrap().1, Port::Free);
+        assert_eq!(plan.parts[0].dns.as_ref().unwrap().1, Port::Free);
         assert_eq!(plan.parts[4].admin.as_ref().unwrap().1, Port::Free);
     }
 

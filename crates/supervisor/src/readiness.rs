@@ -122,6 +122,6 @@ mod tests {
     }
 
     fn address(port: u16) -> Address {
-        Address { host: "127.0.0.1".to_owned(), port, admin: None, etcd: None }
+        Address { host: "127.0.0.1".to_owned(), port, admin: None, etcd: None, dns: None }
     }
 }

@@ -154,6 +154,6 @@ mod tests {
     }
 
     fn address(host: &str) -> Address {
-        Address { host: host.to_owned(), port: 20001, admin: None, etcd: None }
+        Address { host: host.to_owned(), port: 20001, admin: None, etcd: None, dns: None }
     }
 }

@@ -33,3 +33,9 @@ pub use redis::{Redis, RedisError};
 
 mod etcd;
 pub use etcd::{Etcd, EtcdError, etcdctl};
+
+mod consul;
+pub use consul::{Consul, ConsulError, consul};
+
+mod python;
+pub use python::{PythonError, python};

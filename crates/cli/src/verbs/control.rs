@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::system::Place;
 use crate::verbs::serving;
 
-/// Runs the control plane: the service registry in Consul's HTTP API, keys and values in etcd's.
+/// Runs the control plane: the service registry in Consul's HTTP API and DNS, keys and values in
+/// etcd's API.
 ///
 /// What is not given here comes from the manifest, if there is one.
 #[derive(Debug, Args)]
@@ -22,6 +23,10 @@ pub(crate) struct Control {
     /// Where etcd's gRPC API listens, or none. Default: the manifest's, or 127.0.0.1:2379.
     #[arg(long, value_name = "ADDRESS", env = "ETCD_LISTEN")]
     etcd_listen: Option<Listen>,
+    /// Where names of services are answered over DNS, UDP and TCP, or none. Default: the manifest's,
+    /// or 127.0.0.1:8600.
+    #[arg(long, value_name = "ADDRESS", env = "DNS_LISTEN")]
+    dns_listen: Option<Listen>,
     /// The folder where it is all kept. Default: data/control-plane in the system's .regatta.
     #[arg(long = "store", value_name = "PATH", env = "CONTROL_STORE")]
     store: Option<PathBuf>,
@@ -61,6 +66,7 @@ impl Control {
         let mut settings = Settings::default();
         settings.consul_listen = self.listen.unwrap_or(written.listen);
         settings.etcd.listen = self.etcd_listen.unwrap_or(Listen(written.etcd_listen)).0;
+        settings.dns.listen = self.dns_listen.unwrap_or(Listen(written.dns_listen)).0;
         settings.data_dir = match self.store {
             Some(store) => store,
             None => place.layout_or_here()?.data("control-plane"),
@@ -86,16 +92,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("regatta.yaml");
         let text = "name: shop\nservices: { a: { run: { cargo: a } } }\ncontrol_plane: { listen: \
-                    127.0.0.1:18500, etcd_listen: none }\n";
+                    127.0.0.1:18500, etcd_listen: none, dns_listen: 127.0.0.1:18600 }\n";
         std::fs::write(&path, text).unwrap();
         let place = Place::at(path);
-        let control = |listen, etcd_listen| Control { listen, etcd_listen, store: None };
+        let control = |listen, etcd_listen| Control {
+            listen,
+            etcd_listen,
+            dns_listen: etcd_listen,
+            store: None,
+        };
         let settings = control(None, None).settings(&place).unwrap();
         assert_eq!(settings.consul_listen.port(), 18500);
         assert_eq!(settings.etcd.listen, None);
+        assert_eq!(settings.dns.listen.map(|at| at.port()), Some(18600));
         assert!(settings.data_dir.ends_with(".regatta/data/control-plane"));
         let given: SocketAddr = "127.0.0.1:1".parse().unwrap();
         let settings = control(Some(given), Some(Listen(Some(given)))).settings(&place).unwrap();
         assert_eq!((settings.consul_listen, settings.etcd.listen), (given, Some(given)));
+        assert_eq!(settings.dns.listen, Some(given));
     }
 }

@@ -3,6 +3,7 @@
 mod schedule;
 pub(crate) use schedule::{Due, Schedule};
 
+mod grpc;
 mod probe;
 pub(crate) use probe::Prober;
 

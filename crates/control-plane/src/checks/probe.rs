@@ -1,4 +1,4 @@
-//! Asks one instance once, over TCP or HTTP.
+//! Asks one instance once, over TCP, HTTP or gRPC.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use regatta_core::Chain;
 use reqwest::redirect::Policy;
 use tokio::net::TcpStream;
 
+use super::grpc::{Grpc, Security};
 use crate::registry::{CheckKind, Status};
 
 /// The most of an answer's body that is kept as a check's output, in bytes (Consul's value).
@@ -17,6 +18,7 @@ pub(crate) struct Prober {
     strict: reqwest::Client,
     /// For checks that ask for `TLSSkipVerify`.
     lax: reqwest::Client,
+    grpc: Grpc,
 }
 
 impl Prober {
@@ -31,7 +33,7 @@ impl Prober {
                 .redirect(Policy::limited(10))
         };
         let lax = client().danger_accept_invalid_certs(true).build()?;
-        Ok(Self { strict: client().build()?, lax })
+        Ok(Self { strict: client().build()?, lax, grpc: Grpc::default() })
     }
 
     /// What a check finds. Takes at most the check's timeout.
@@ -39,6 +41,10 @@ impl Prober {
         match kind {
             CheckKind::Tcp { address, timeout, .. } => tcp(address, *timeout).await,
             CheckKind::Http { .. } => self.http(kind).await,
+            CheckKind::Grpc { address, service, tls, skip_verify, timeout, .. } => {
+                let security = Security::of(*tls, *skip_verify);
+                self.grpc.probe(address, service, security, *timeout).await
+            }
             CheckKind::External | CheckKind::Ttl { .. } => (Status::Critical, String::new()),
         }
     }

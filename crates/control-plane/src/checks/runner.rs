@@ -106,9 +106,10 @@ impl Runner {
             let permit = permits.acquire_owned().await;
             let (status, output) = prober.probe(&kind).await;
             drop(permit);
-            let counts = schedule.lock().finished(now(), &key, run, rand::rng().random());
+            let random = rand::rng().random();
+            let is_enough = schedule.lock().finished(now(), &key, run, status, random);
             schedule.changed.notify_one();
-            if counts {
+            if is_enough {
                 submit(&engine, Command::Probed { key, kind, status, output }).await;
             }
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::registry::{Check, CheckKind, Key, Status};
+use crate::registry::{Check, CheckKind, Key, Status, Thresholds};
 
 /// When each check is due. No timer and no task per check: one queue for all.
 #[derive(Debug, Default)]
@@ -41,6 +41,10 @@ struct Entry {
     /// The latest probe; an older one that ends late says nothing about this definition.
     run: u64,
     runs: u32,
+    thresholds: Thresholds,
+    /// Findings in a row that were passing or warning, or that were critical.
+    good: u32,
+    bad: u32,
 }
 
 impl Schedule {
@@ -58,14 +62,27 @@ impl Schedule {
             self.remove(&key);
             let first = match check.kind {
                 CheckKind::External => None,
-                CheckKind::Tcp { .. } | CheckKind::Http { .. } => Some(now),
+                CheckKind::Tcp { .. } | CheckKind::Http { .. } | CheckKind::Grpc { .. } => {
+                    Some(now)
+                }
                 CheckKind::Ttl { ttl } => Some(now + ttl),
             };
             let act = first.map(|at| self.enqueue(at, &key, Event::Act));
             let kind = check.kind.clone();
-            let entry = Entry { kind, deregister_after: None, act, reap: None, run: 0, runs: 0 };
+            let entry = Entry {
+                kind,
+                deregister_after: None,
+                act,
+                reap: None,
+                run: 0,
+                runs: 0,
+                thresholds: check.thresholds,
+                good: 0,
+                bad: 0,
+            };
             self.entries.insert(key.clone(), entry);
         }
+        self.entries.entry(key.clone()).and_modify(|entry| entry.thresholds = check.thresholds);
         self.put_reaping(now, &key, check);
     }
 
@@ -123,23 +140,29 @@ impl Schedule {
         }
     }
 
-    /// A probe ended; says whether its result counts, and plans the next one.
+    /// A probe ended; plans the next one and says whether what it found is to be recorded: it asked
+    /// what the check asks now, and it is the last of as many in a row as its thresholds want.
     ///
     /// The second probe comes after a random part of the interval (`random` is in `[0, 1)`), the
     /// further ones after the whole: thousands of checks registered at once spread out.
-    pub(crate) fn finished(&mut self, now: Instant, key: &Key, run: u64, random: f64) -> bool {
+    pub(crate) fn finished(
+        &mut self,
+        now: Instant,
+        key: &Key,
+        run: u64,
+        found: Status,
+        random: f64,
+    ) -> bool {
         let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.run == run) else {
             return false;
         };
-        let interval = match entry.kind {
-            CheckKind::Tcp { interval, .. } | CheckKind::Http { interval, .. } => interval,
-            CheckKind::External | CheckKind::Ttl { .. } => return false,
-        };
+        let Some(interval) = entry.kind.interval() else { return false };
+        let is_enough = entry.count(found);
         let wait = if entry.runs == 0 { interval.mul_f64(random) } else { interval };
         entry.runs = entry.runs.saturating_add(1);
         let place = self.enqueue(now + wait, key, Event::Act);
         self.entries.entry(key.clone()).and_modify(|entry| entry.act = Some(place));
-        true
+        is_enough
     }
 
     /// How many checks are known.
@@ -170,21 +193,35 @@ impl Schedule {
     }
 }
 
+impl Entry {
+    /// Counts a finding; whether there are enough of its kind in a row.
+    fn count(&mut self, found: Status) -> bool {
+        if found == Status::Critical {
+            (self.good, self.bad) = (0, self.bad.saturating_add(1));
+            self.bad >= self.thresholds.critical
+        } else {
+            (self.good, self.bad) = (self.good.saturating_add(1), 0);
+            self.good >= self.thresholds.passing
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const PASSING: Status = Status::Passing;
 
     #[test]
     fn a_probe_is_due_at_once_then_after_a_part_of_the_interval_then_after_all_of_it() {
         let (mut schedule, now) = with(&tcp());
         let run = probe(&mut schedule, now);
         assert_eq!(schedule.next(), None, "not due again while it runs");
-        assert!(schedule.finished(now, &key(), run, 0.3));
+        assert!(schedule.finished(now, &key(), run, PASSING, 0.3));
         assert_eq!(schedule.next(), Some(now + 3 * SECOND));
         let run = probe(&mut schedule, now + 3 * SECOND);
-        assert!(schedule.finished(now + 4 * SECOND, &key(), run, 0.3));
+        assert!(schedule.finished(now + 4 * SECOND, &key(), run, PASSING, 0.3));
         assert_eq!(schedule.next(), Some(now + 14 * SECOND));
     }
 
@@ -196,7 +233,7 @@ mod tests {
         }
         for part in 0..100 {
             let Some(Due::Probe { key, run, .. }) = schedule.pop(now) else { panic!("is due") };
-            schedule.finished(now, &key, run, f64::from(part) / 100.0);
+            schedule.finished(now, &key, run, PASSING, f64::from(part) / 100.0);
         }
         for tenth in 1..=10 {
             let until = now + tenth * SECOND - Duration::from_millis(1);
@@ -210,7 +247,7 @@ mod tests {
         let (mut schedule, now) = with(&tcp());
         let run = probe(&mut schedule, now);
         schedule.put(now + SECOND, &Check { status: Status::Passing, ..tcp() });
-        assert!(schedule.finished(now + SECOND, &key(), run, 0.5));
+        assert!(schedule.finished(now + SECOND, &key(), run, PASSING, 0.5));
         schedule.put(now + 2 * SECOND, &tcp());
         assert_eq!(schedule.next(), Some(now + 6 * SECOND));
     }
@@ -222,11 +259,28 @@ mod tests {
         let address = "elsewhere:1".to_owned();
         let kind = CheckKind::Tcp { address, interval: SECOND, timeout: SECOND };
         schedule.put(now, &Check { kind, ..tcp() });
-        assert!(!schedule.finished(now, &key(), old, 0.5));
+        assert!(!schedule.finished(now, &key(), old, PASSING, 0.5));
         let run = probe(&mut schedule, now);
         schedule.remove(&key());
-        assert!(!schedule.finished(now, &key(), run, 0.5));
+        assert!(!schedule.finished(now, &key(), run, PASSING, 0.5));
         assert_eq!((schedule.next(), schedule.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_finding_is_recorded_once_there_are_as_many_in_a_row_as_wanted() {
+        let thresholds = Thresholds { passing: 2, critical: 3 };
+        let (mut schedule, mut now) = with(&Check { thresholds, ..tcp() });
+        let mut find = |found| {
+            now += 10 * SECOND;
+            let run = probe(&mut schedule, now);
+            schedule.finished(now, &key(), run, found, 0.0)
+        };
+        use Status::{Critical, Passing, Warning};
+        let recorded =
+            [Passing, Warning, Critical, Critical, Passing, Critical, Critical, Critical]
+                .map(&mut find);
+        assert_eq!(recorded, [false, true, false, false, false, false, false, true]);
+        assert!(find(Critical), "goes on being recorded");
     }
 
     #[test]
@@ -296,6 +350,7 @@ mod tests {
             service_name: "s".to_owned(),
             kind: CheckKind::Tcp { address, interval: 10 * SECOND, timeout: SECOND },
             deregister_after: None,
+            thresholds: Thresholds::default(),
             created: 1,
             modified: 1,
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    Check, CheckKind, Delta, Key, Node, OWN_SERVICE, SERF_HEALTH, Service, State, Status, Weights,
+    Check, CheckKind, Delta, Key, Node, OWN_SERVICE, SERF_HEALTH, Service, State, Status,
+    Thresholds, Weights,
 };
 
 /// The rows about itself that are missing or differ, stamped with this index: its node with this
@@ -59,6 +60,7 @@ pub(crate) fn bootstrap(
             service_name: String::new(),
             kind: CheckKind::External,
             deregister_after: None,
+            thresholds: Thresholds::default(),
             created: index,
             modified: index,
         })));

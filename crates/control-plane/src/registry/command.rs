@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Address, CheckKind, Key, Status, Weights};
+use super::{Address, CheckKind, Key, Status, Thresholds, Weights};
 
 /// A service as a client defines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub(crate) struct CheckSpec {
     pub(crate) service_id: String,
     pub(crate) kind: CheckKind,
     pub(crate) deregister_after: Option<Duration>,
+    pub(crate) thresholds: Thresholds,
 }
 
 /// A node as the catalog API defines it.

@@ -2,7 +2,8 @@
 
 mod model;
 pub(crate) use model::{
-    Address, Check, CheckKind, Key, Node, OWN_SERVICE, SERF_HEALTH, Service, Status, Weights,
+    Address, Check, CheckKind, Key, Node, OWN_SERVICE, SERF_HEALTH, Service, Status, Thresholds,
+    Weights,
 };
 
 mod topic;

@@ -107,6 +107,17 @@ pub(crate) enum CheckKind {
         interval: Duration,
         timeout: Duration,
     },
+    /// Asks gRPC's health service (`grpc.health.v1`) about one service, or the whole server.
+    Grpc {
+        /// Host and port.
+        address: String,
+        /// The service asked about; empty for the whole server.
+        service: String,
+        tls: bool,
+        skip_verify: bool,
+        interval: Duration,
+        timeout: Duration,
+    },
     /// The service reports; silence for `ttl` is critical.
     Ttl {
         ttl: Duration,
@@ -120,9 +131,30 @@ impl CheckKind {
             Self::External => "",
             Self::Tcp { .. } => "tcp",
             Self::Http { .. } => "http",
+            Self::Grpc { .. } => "grpc",
             Self::Ttl { .. } => "ttl",
         }
     }
+
+    /// How often it asks; none for a check that does not.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        match self {
+            Self::External | Self::Ttl { .. } => None,
+            Self::Tcp { interval, .. }
+            | Self::Http { interval, .. }
+            | Self::Grpc { interval, .. } => Some(*interval),
+        }
+    }
+}
+
+/// How many equal findings in a row a probe needs before its status changes; none or one means at
+/// once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Thresholds {
+    /// Before it is passing or warning.
+    pub(crate) passing: u32,
+    /// Before it is critical.
+    pub(crate) critical: u32,
 }
 
 /// A check of a service or, with an empty `service_id`, of a node.
@@ -138,6 +170,8 @@ pub(crate) struct Check {
     pub(crate) service_name: String,
     pub(crate) kind: CheckKind,
     pub(crate) deregister_after: Option<Duration>,
+    #[serde(default)]
+    pub(crate) thresholds: Thresholds,
     pub(crate) created: u64,
     pub(crate) modified: u64,
 }

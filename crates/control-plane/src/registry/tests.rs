@@ -278,6 +278,7 @@ fn check(id: &str, service_id: &str) -> CheckSpec {
         service_id: service_id.to_owned(),
         kind: ttl(),
         deregister_after: None,
+        thresholds: super::Thresholds::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::command::{CheckSpec, Command, NodeSpec, Rejection, ServiceSpec};
-use super::{Check, CheckKind, Delta, Key, Node, SERF_HEALTH, Service, State, Status};
+use super::{Check, CheckKind, Delta, Key, Node, SERF_HEALTH, Service, State, Status, Thresholds};
 
 /// What the registry may hold.
 #[derive(Clone, Debug)]
@@ -160,6 +160,7 @@ impl Deciding<'_> {
             service_name: service_name.to_owned(),
             kind: spec.kind,
             deregister_after: spec.deregister_after,
+            thresholds: spec.thresholds,
             created: stamps.0,
             modified: stamps.1,
         };
@@ -238,6 +239,7 @@ impl Deciding<'_> {
             service_id: service_id.unwrap_or_default(),
             kind: CheckKind::External,
             deregister_after: None,
+            thresholds: Thresholds::default(),
         };
         Ok(self.put_check(check, &service_name).into_iter().collect())
     }

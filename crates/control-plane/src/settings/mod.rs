@@ -4,6 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod dns;
+pub use dns::DnsSettings;
+
 mod etcd;
 pub use etcd::EtcdSettings;
 
@@ -39,6 +42,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// The key-value store and etcd's interface to it. Default: not offered.
     pub etcd: EtcdSettings,
+    /// The DNS interface. Default: not offered.
+    pub dns: DnsSettings,
 }
 
 /// A setting of the control plane is out of range.
@@ -97,6 +102,7 @@ impl Default for Settings {
             min_deregister_after: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(5),
             etcd: EtcdSettings::default(),
+            dns: DnsSettings::default(),
         }
     }
 }
@@ -125,6 +131,7 @@ impl Settings {
                 return Err(InvalidSettings::Name { name, value: value.clone() });
             }
         }
+        self.dns.validate()?;
         self.etcd.validate()
     }
 }

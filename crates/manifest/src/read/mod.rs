@@ -64,6 +64,7 @@ pub(crate) struct PlacedControlPlane {
     pub(crate) control_plane: ControlPlane,
     pub(crate) listen: Option<Mark>,
     pub(crate) etcd_listen: Option<Mark>,
+    pub(crate) dns_listen: Option<Mark>,
 }
 
 fn control_plane(node: Option<&Node>, problems: &mut Vec<Problem>) -> PlacedControlPlane {
@@ -77,11 +78,20 @@ fn control_plane(node: Option<&Node>, problems: &mut Vec<Problem>) -> PlacedCont
     }
     if let Some(node) = fields.take("etcd_listen") {
         placed.etcd_listen = Some(node.mark);
-        placed.control_plane.etcd_listen = match node.scalar().map(|scalar| scalar.text.as_str()) {
-            Some("none") => None,
-            _ => scalars::address(node, "control_plane.etcd_listen", problems),
-        };
+        placed.control_plane.etcd_listen = or_none(node, "control_plane.etcd_listen", problems);
+    }
+    if let Some(node) = fields.take("dns_listen") {
+        placed.dns_listen = Some(node.mark);
+        placed.control_plane.dns_listen = or_none(node, "control_plane.dns_listen", problems);
     }
     fields.finish(problems);
     placed
+}
+
+/// An address, or the word none.
+fn or_none(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<SocketAddr> {
+    match node.scalar().map(|scalar| scalar.text.as_str()) {
+        Some("none") => None,
+        _ => scalars::address(node, name, problems),
+    }
 }

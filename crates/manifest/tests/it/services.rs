@@ -224,6 +224,17 @@ fn a_grpc_name_is_full_and_served_by_one_service() {
 }
 
 #[test]
+fn the_control_plane_answers_dns_unless_told_not_to() {
+    let with = |lines: &str| services("  a: { run: { cargo: a }, port: 9000 }\n") + lines;
+    let dns = |lines: &str| parse(&with(lines)).control_plane.dns_listen.map(|at| at.port());
+    assert_eq!(dns(""), Some(8600));
+    assert_eq!(dns("control_plane: { dns_listen: 127.0.0.1:18600 }"), Some(18600));
+    assert_eq!(dns("control_plane: { dns_listen: none }"), None);
+    let found = problems(&with("control_plane: { dns_listen: 127.0.0.1:9000 }"));
+    assert!(found[0].contains("port 9000 is taken by services.a.port"), "{found:?}");
+}
+
+#[test]
 fn the_control_plane_speaks_etcd_unless_told_not_to() {
     let with = |lines: &str| services("  a: { run: { cargo: a }, port: 9000 }\n") + lines;
     let etcd = |lines: &str| parse(&with(lines)).control_plane.etcd_listen.map(|at| at.port());

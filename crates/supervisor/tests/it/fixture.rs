@@ -111,6 +111,7 @@ pub(crate) fn part_that(name: &str, role: &str) -> Part {
         port: Port::Free,
         admin: None,
         etcd: None,
+        dns: None,
         health: Health::of_chassis(),
         register: false,
         database: false,

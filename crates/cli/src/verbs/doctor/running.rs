@@ -32,7 +32,7 @@ fn ports_of(plan: &Plan, own: Option<&State>) -> Vec<Finding> {
         status.process.map(|process| process.pid)
     };
     let fixed = |part: &'_ Part| {
-        let also = part.admin.clone().into_iter().chain(part.etcd.clone());
+        let also = part.admin.clone().into_iter().chain(part.etcd.clone()).chain(part.dns.clone());
         let all: Vec<_> =
             std::iter::once((part.host.clone(), part.port.clone())).chain(also).collect();
         let (name, own) = (part.name.clone(), pid(part));

@@ -1,5 +1,8 @@
 //! Installs what the tests need and the machine lacks.
 
+mod consul;
+mod venv;
+
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -27,6 +30,8 @@ const NEEDS: &[Need] = &[
     Need { program: "redis-server", folders: &[], package: "redis-server" },
     Need { program: "etcd", folders: &[], package: "etcd-server" },
     Need { program: "etcdctl", folders: &[], package: "etcd-client" },
+    Need { program: "dig", folders: &[], package: "bind9-dnsutils" },
+    Need { program: "prometheus", folders: &[], package: "prometheus" },
 ];
 
 /// What the gateway's bench compares with.
@@ -37,7 +42,9 @@ const PEERS: &[Need] = &[
 
 /// Installs the servers and clients that tests start.
 pub(crate) fn for_tests() -> Result<()> {
-    install(NEEDS)
+    install(NEEDS)?;
+    consul::install()?;
+    venv::install()
 }
 
 /// Installs the proxies that the gateway's bench compares with.
@@ -53,15 +60,20 @@ fn install(needs: &[Need]) -> Result<()> {
     }
     let remedy =
         || format!("install by hand what is missing: `apt-get install -y {}`", missing.join(" "));
-    let mut command = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
+    as_root("apt-get", &["update", "-q"]).with_context(remedy)?;
+    let install = [&["install", "-y", "-q", "--no-install-recommends"], &missing[..]].concat();
+    as_root("apt-get", &install).with_context(remedy)
+}
+
+/// Runs a command that needs root, without questions.
+fn as_root(program: &str, arguments: &[&str]) -> Result<()> {
+    let mut command = vec!["env", "DEBIAN_FRONTEND=noninteractive", program];
     // Root needs no sudo, and a container has none.
     if !is_root() {
         command.insert(0, "sudo");
     }
     let (program, rest) = command.split_first().context("the command is not empty")?;
-    run(program, &[rest, &["update", "-q"]].concat()).with_context(remedy)?;
-    let install = [rest, &["install", "-y", "-q", "--no-install-recommends"], &missing].concat();
-    run(program, &install).with_context(remedy)
+    run(program, &[rest, arguments].concat())
 }
 
 fn is_there(need: &Need) -> bool {

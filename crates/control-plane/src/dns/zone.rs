@@ -1,0 +1,279 @@
+//! The records behind a name, given what is registered: pure.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use super::Asked;
+use super::asked::DOMAIN;
+use crate::registry::{Node, Service, State, Status};
+
+/// Records may not be kept: instances come and go. Consul's default.
+const TTL: u32 = 0;
+
+/// Who answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Zone {
+    pub(crate) datacenter: String,
+    /// The node that is the control plane itself.
+    pub(crate) node: String,
+}
+
+/// What is answered to one question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) code: ResponseCode,
+    pub(crate) answers: Vec<Answer>,
+    /// Who is responsible, for answers that say no.
+    pub(crate) authority: Option<Record>,
+}
+
+/// A record, and the addresses that go along with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) record: Record,
+    pub(crate) along: Vec<Record>,
+}
+
+impl Reply {
+    pub(crate) fn refused(code: ResponseCode) -> Self {
+        Self { code, answers: Vec::new(), authority: None }
+    }
+}
+
+impl From<Record> for Answer {
+    fn from(record: Record) -> Self {
+        Self { record, along: Vec::new() }
+    }
+}
+
+impl Zone {
+    /// Answers a question; `now` is in seconds since 1970 and becomes the zone's serial.
+    pub(crate) fn answer(
+        &self,
+        state: &State,
+        name: &Name,
+        kind: RecordType,
+        now: u32,
+        random: &mut impl Rng,
+    ) -> Reply {
+        let labels: Option<Vec<&str>> =
+            name.iter().map(|label| std::str::from_utf8(label).ok()).collect();
+        let asked = labels.map_or(Asked::Outside, |labels| Asked::read(&labels, &self.datacenter));
+        let found = match &asked {
+            Asked::Outside => return Reply::refused(ResponseCode::Refused),
+            Asked::OtherDatacenter => return Reply::refused(ResponseCode::ServFail),
+            Asked::Nothing => None,
+            Asked::Zone => Some(self.of_zone(state, name, kind, now)),
+            Asked::Service { name: service, tag } => {
+                let tag = tag.as_deref();
+                self.of_service(state, (service, tag), name, kind, random)
+            }
+            Asked::Node(node) => {
+                find_node(state, node).map(|node| self.of_node(state, node, name, kind))
+            }
+            Asked::Address(ip) => Some(by_address(*ip, name, kind).into_iter().collect()),
+            Asked::Reverse(ip) => self.of_reverse(state, *ip, name, kind),
+        };
+        let code = if found.is_some() { ResponseCode::NoError } else { ResponseCode::NXDomain };
+        let answers = found.unwrap_or_default();
+        let authority = answers.is_empty().then(|| soa(now)).flatten();
+        Reply { code, answers, authority }
+    }
+
+    fn of_zone(&self, state: &State, name: &Name, kind: RecordType, now: u32) -> Vec<Answer> {
+        let any = kind == RecordType::ANY;
+        let mut answers = Vec::new();
+        if any || kind == RecordType::SOA {
+            answers.extend(soa(now).map(Answer::from));
+        }
+        if (any || kind == RecordType::NS)
+            && let Some(server) = self.node_name(&self.node)
+        {
+            let record = Record::from_rdata(name.clone(), TTL, RData::NS(NS(server.clone())));
+            let along = state.node(&self.node).and_then(|node| node.address.parse().ok());
+            let along = along.map(|ip| address_record(&server, ip)).into_iter().collect();
+            answers.push(Answer { record, along });
+        }
+        answers
+    }
+
+    /// None when no instance passes: the name does not exist then, as in Consul.
+    fn of_service(
+        &self,
+        state: &State,
+        (service, tag): (&str, Option<&str>),
+        name: &Name,
+        kind: RecordType,
+        random: &mut impl Rng,
+    ) -> Option<Vec<Answer>> {
+        let has_tag = |service: &Service| {
+            tag.is_none_or(|tag| service.tags.iter().any(|own| own.eq_ignore_ascii_case(tag)))
+        };
+        let passes = |service: &Service| {
+            state.deciding_checks(service).all(|check| check.status == Status::Passing)
+        };
+        let instances = state.instances(service).filter(|it| has_tag(it) && passes(it));
+        let mut instances: Vec<&Service> = instances.map(|service| &**service).collect();
+        if instances.is_empty() {
+            return None;
+        }
+        // The order is what spreads the load of clients that take the first.
+        instances.shuffle(random);
+        let nodes = |service: &Service| state.node(&service.node).map(|node| &**node);
+        if kind == RecordType::SRV {
+            let answer = |service: &&Service| self.srv(service, nodes(service)?, name);
+            return Some(instances.iter().filter_map(answer).collect());
+        }
+        let mut seen = HashSet::new();
+        let mut alias = None;
+        let mut answers = Vec::new();
+        for service in instances {
+            let Some(node) = nodes(service) else { continue };
+            let address = effective_address(service, node);
+            if !seen.insert(address) {
+                continue;
+            }
+            match address.parse() {
+                Ok(ip) => answers.extend(by_address(ip, name, kind)),
+                // A name can have one alias only, and no address beside it (RFC 1034, 3.6.2).
+                Err(_) => alias = alias.or_else(|| cname(address, name, kind)),
+            }
+            if kind == RecordType::ANY {
+                answers.extend(self.srv(service, node, name));
+            }
+        }
+        if answers.is_empty() {
+            answers.extend(alias);
+        }
+        Some(answers)
+    }
+
+    fn of_node(&self, _state: &State, node: &Node, name: &Name, kind: RecordType) -> Vec<Answer> {
+        let mut answers: Vec<_> = match node.address.parse() {
+            Ok(ip) => by_address(ip, name, kind).into_iter().collect(),
+            Err(_) => cname(&node.address, name, kind).into_iter().collect(),
+        };
+        if [RecordType::TXT, RecordType::ANY].contains(&kind) {
+            let texts = node.meta.iter().map(|(key, value)| match key.strip_prefix("rfc1035-") {
+                Some(_) => value.clone(),
+                None => format!("{key}={value}"),
+            });
+            // A text has at most 255 bytes (RFC 1035, 3.3); a longer one is not shown.
+            let texts = texts.filter(|text| text.len() <= 255);
+            let record =
+                |text| Record::from_rdata(name.clone(), TTL, RData::TXT(TXT::new(vec![text])));
+            answers.extend(texts.map(record).map(Answer::from));
+        }
+        answers
+    }
+
+    fn of_reverse(
+        &self,
+        state: &State,
+        ip: IpAddr,
+        name: &Name,
+        kind: RecordType,
+    ) -> Option<Vec<Answer>> {
+        let is_it = |address: &str| address.parse() == Ok(ip);
+        let nodes = state.nodes().filter(|node| is_it(&node.address));
+        let nodes = nodes.filter_map(|node| self.node_name(&node.name));
+        let services = state.services().filter(|service| is_it(&service.address));
+        let services: HashSet<_> =
+            services.filter_map(|service| within(&[&service.name, "service"])).collect();
+        let targets: Vec<_> = nodes.chain(services).collect();
+        if targets.is_empty() {
+            return None;
+        }
+        if ![RecordType::PTR, RecordType::ANY].contains(&kind) {
+            return Some(Vec::new());
+        }
+        let record = |target| Record::from_rdata(name.clone(), TTL, RData::PTR(PTR(target)));
+        Some(targets.into_iter().map(record).map(Answer::from).collect())
+    }
+
+    /// Where an instance listens, with the address of its target.
+    fn srv(&self, service: &Service, node: &Node, name: &Name) -> Option<Answer> {
+        let address = effective_address(service, node);
+        let ip = address.parse::<IpAddr>().ok();
+        let of_node = || self.node_name(&node.name).filter(|_| service.address.is_empty());
+        let target = match ip {
+            Some(ip) => of_node().or_else(|| self.address_name(ip))?,
+            None => external(address)?,
+        };
+        let along = ip.map(|ip| address_record(&target, ip)).into_iter().collect();
+        // Consul's range of weights fits.
+        let weight = u16::try_from(service.weights.passing).unwrap_or(u16::MAX);
+        let data = RData::SRV(SRV::new(1, weight, service.port, target));
+        Some(Answer { record: Record::from_rdata(name.clone(), TTL, data), along })
+    }
+
+    fn node_name(&self, node: &str) -> Option<Name> {
+        within(&[node, "node", &self.datacenter])
+    }
+
+    fn address_name(&self, ip: IpAddr) -> Option<Name> {
+        let hex = match ip {
+            IpAddr::V4(ip) => format!("{:08x}", ip.to_bits()),
+            IpAddr::V6(ip) => format!("{:032x}", ip.to_bits()),
+        };
+        within(&[&hex, "addr", &self.datacenter])
+    }
+}
+
+/// By its name in any case, as Consul has it.
+fn find_node<'a>(state: &'a State, name: &str) -> Option<&'a Node> {
+    let exact = state.node(name);
+    let any = || state.nodes().find(|node| node.name.eq_ignore_ascii_case(name));
+    exact.or_else(any).map(|node| &**node)
+}
+
+fn effective_address<'a>(service: &'a Service, node: &'a Node) -> &'a str {
+    if service.address.is_empty() { &node.address } else { &service.address }
+}
+
+fn by_address(ip: IpAddr, name: &Name, kind: RecordType) -> Option<Answer> {
+    let own = if ip.is_ipv4() { RecordType::A } else { RecordType::AAAA };
+    [own, RecordType::ANY].contains(&kind).then(|| address_record(name, ip).into())
+}
+
+fn cname(target: &str, name: &Name, kind: RecordType) -> Option<Answer> {
+    let has_alias = [RecordType::A, RecordType::AAAA, RecordType::CNAME, RecordType::ANY];
+    let target = external(target).filter(|_| has_alias.contains(&kind))?;
+    Some(Record::from_rdata(name.clone(), TTL, RData::CNAME(CNAME(target))).into())
+}
+
+fn address_record(name: &Name, ip: IpAddr) -> Record {
+    let data = match ip {
+        IpAddr::V4(ip) => RData::A(A(ip)),
+        IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
+    };
+    Record::from_rdata(name.clone(), TTL, data)
+}
+
+/// The numbers are Consul's.
+fn soa(now: u32) -> Option<Record> {
+    let (server, contact) = (within(&["ns"])?, within(&["hostmaster"])?);
+    let data = SOA::new(server, contact, now, 3600, 600, 86_400, 0);
+    Some(Record::from_rdata(within(&[])?, TTL, RData::SOA(data)))
+}
+
+/// A name of the zone; none if a label cannot be one.
+fn within(labels: &[&str]) -> Option<Name> {
+    let labels = labels.iter().chain(&[DOMAIN]).map(|label| label.as_bytes());
+    let mut name = Name::from_labels(labels).ok()?;
+    name.set_fqdn(true);
+    Some(name)
+}
+
+/// A name outside the zone.
+fn external(text: &str) -> Option<Name> {
+    let mut name = Name::from_ascii(text).ok().filter(|name| !name.is_root())?;
+    name.set_fqdn(true);
+    Some(name)
+}
