@@ -26,6 +26,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("regatta-manifest", WITH_YAML),
     ("regatta-proto", &[]),
     ("regatta-testkit", &[]),
+    // See docs/adr/0029: the config center in etcd's protocol.
+    (
+        "regatta-config-etcd",
+        &["regatta-core", "regatta-config", "regatta-proto", "regatta-testkit"],
+    ),
     ("regatta-limits-redis", &["regatta-resilience", "regatta-testkit"]),
     ("regatta-database", &["regatta-core", "regatta-telemetry", "regatta-testkit"]),
     // The outbox keeps and the relay publishes events.
@@ -67,6 +72,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "regatta-core",
             "regatta-config",
+            "regatta-config-etcd",
             "regatta-telemetry",
             "regatta-discovery",
             "regatta-discovery-consul",
@@ -97,10 +103,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "regatta-control-plane",
-        // Discovery and its Consul backend for tests: the clients this server must please.
+        // Discovery and its Consul backend, the config center's etcd backend, for tests: the clients
+        // this server must please.
         &[
             "regatta-core",
             "regatta-config",
+            "regatta-config-etcd",
             "regatta-telemetry",
             "regatta-discovery",
             "regatta-discovery-consul",
@@ -113,6 +121,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "regatta-core",
             "regatta-config",
+            "regatta-config-etcd",
             "regatta-discovery",
             "regatta-discovery-consul",
             "regatta-discovery-dns",

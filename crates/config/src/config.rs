@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::builder::Source;
+use crate::center_layer::{CenterLayer, Tree};
 use crate::environment::Environment;
 use crate::unknown::Others;
 use crate::value::Value;
@@ -24,9 +25,11 @@ pub struct Config {
 
 struct Inner {
     sources: Vec<Source>,
-    /// Trees, lowest first. A config center becomes one that lies above the environment.
+    /// Trees, lowest first.
     files: Vec<Value>,
     environment: Environment,
+    /// Above all others.
+    center: CenterLayer,
     path: Option<Arc<str>>,
 }
 
@@ -74,16 +77,34 @@ impl Config {
         environment: Environment,
         path: Option<Arc<str>>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { sources, files, environment, path }) }
+        let center = CenterLayer::default();
+        Self { inner: Arc::new(Inner { sources, files, environment, center, path }) }
     }
 
-    /// Reads the files again, as they are now, under the same environment.
+    /// The same with these settings of a config center above all other layers, in place of those it
+    /// had.
+    #[must_use]
+    pub fn with_center(&self, center: CenterLayer) -> Self {
+        let inner = &self.inner;
+        Self {
+            inner: Arc::new(Inner {
+                sources: inner.sources.clone(),
+                files: inner.files.clone(),
+                environment: inner.environment.clone(),
+                center,
+                path: inner.path.clone(),
+            }),
+        }
+    }
+
+    /// Reads the files again, as they are now, under the same environment and config center.
     ///
     /// # Errors
     ///
     /// As [`Config::from_environment`].
     pub fn reread(&self) -> Result<Self, Problems> {
-        Builder::again(&self.inner.sources, self.inner.environment.clone()).build()
+        let again = Builder::again(&self.inner.sources, self.inner.environment.clone()).build()?;
+        Ok(again.with_center(self.inner.center.clone()))
     }
 
     /// The files it was read from, also those that may be absent and are; lowest layer first.
@@ -152,6 +173,19 @@ impl Config {
         self.read(Others::Allowed)
     }
 
+    /// Reads one or several groups and looks at no other key: for what has to be known before
+    /// everything else is read.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with these groups.
+    pub fn group<G: Groups>(&self) -> Result<G, Problems> {
+        let mut reader = Reader::new(self);
+        let group = G::read(&mut reader);
+        Problems::check(reader.into_problems())?;
+        Ok(group)
+    }
+
     fn read<G: Groups>(&self, others: Others) -> Result<G, Problems> {
         let mut reader = Reader::new(self);
         let groups = G::read(&mut reader);
@@ -194,7 +228,8 @@ impl Config {
         let path: Vec<&str> = key.split('.').collect();
         let files = self.inner.files.iter().filter_map(|tree| tree.at(&path).cloned());
         let environment = self.inner.environment.value(&path, aliases);
-        files.chain(environment).reduce(|mut below, above| {
+        let center = self.center().iter().filter_map(|tree| tree.value.at(&path).cloned());
+        files.chain(environment).chain(center).reduce(|mut below, above| {
             below.overlay(above);
             below
         })
@@ -202,6 +237,10 @@ impl Config {
 
     pub(crate) fn files(&self) -> &[Value] {
         &self.inner.files
+    }
+
+    pub(crate) fn center(&self) -> &[Tree] {
+        self.inner.center.trees()
     }
 
     pub(crate) fn environment(&self) -> &Environment {

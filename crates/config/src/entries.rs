@@ -49,8 +49,8 @@ impl Entry {
 }
 
 impl Config {
-    /// The effective value of every setting of the groups, and of every key of the files that none
-    /// of them knows; sorted by key, secrets hidden, passwords in URLs too.
+    /// The effective value of every setting of the groups, and of every key of the files and of the
+    /// service's own part of the config center that none of them knows; sorted by key, secrets hidden, passwords in URLs too.
     pub fn entries<G: Groups>(&self) -> Vec<Entry> {
         let mut schemas = Vec::new();
         G::schemas(&mut schemas);
@@ -79,7 +79,8 @@ impl Config {
         }
         let keys = schemas.iter().flat_map(|schema| &schema.keys);
         let known: Vec<_> = keys.map(|key| key.name.clone()).collect();
-        for tree in self.files() {
+        let of_center = self.center().iter().filter(|tree| !tree.is_shared).map(|tree| &tree.value);
+        for tree in self.files().iter().chain(of_center) {
             self.others(tree, "", &known, &mut entries);
         }
         entries.sort_by(|a, b| a.key.cmp(&b.key));

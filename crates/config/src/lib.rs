@@ -1,7 +1,7 @@
 //! Layered sources to typed settings that know where each value came from.
 //!
 //! A [`Config`] is layers, each above the last: the YAML file at `CONFIG_PATH`, then environment
-//! variables (`DATABASE__HOST` for `database.host`). A group of settings is a struct made by
+//! variables (`DATABASE__HOST` for `database.host`), then a config center ([`CenterLayer`]). A group of settings is a struct made by
 //! [`settings!`], which also makes its defaults and its [`Schema`]: one definition for code, for
 //! checking and for the commented file of defaults ([`default_file`]). [`Config::load`] reads whole
 //! groups and reports all [`Problems`] at once, each with its [`Origin`] and what to do.
@@ -31,8 +31,13 @@
 //! # Ok::<(), regatta_config::Problems>(())
 //! ```
 //!
-//! It reads its sources when asked ([`Config::reread`]) and watches nothing by itself; a config
-//! center will be one more layer on top.
+//! A [`Config`] reads its sources when asked ([`Config::reread`]) and watches nothing by itself. Module
+//! [`center`] has the port to a config center and what follows it; [`release`] the rules by which a
+//! change of it goes out in stages.
+//!
+//! | feature | effect | default |
+//! |---|---|---|
+//! | `conformance` | the checks every config center must pass, for backends' tests | off |
 
 mod config;
 pub use config::{Config, DEFAULT_PATH};
@@ -77,7 +82,14 @@ mod entries;
 pub use entries::Entry;
 
 mod redact;
-pub use redact::redact_urls;
+pub use redact::{is_secret_name, redact_urls};
+
+mod center_layer;
+pub use center_layer::CenterLayer;
+
+pub mod center;
+
+pub mod release;
 
 mod stores;
 pub use stores::{DatabaseSettings, RedisSettings};

@@ -37,7 +37,7 @@ pub fn redact_urls(text: &str) -> String {
 }
 
 /// Whether a key that no schema describes most likely holds a secret.
-pub(crate) fn is_secret_name(key: &str) -> bool {
+pub fn is_secret_name(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or(key).to_lowercase();
     ["password", "passwd", "secret", "token", "credential", "private_key", "api_key", "apikey"]
         .iter()

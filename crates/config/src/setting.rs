@@ -55,10 +55,7 @@ pub fn read_scalar<T: Setting>(
     let problem = |message: String| vec![Problem::wrong_type(&value.origin, message)];
     match &value.data {
         // What `from_environment` puts where bytes were not UTF-8.
-        Data::Text(scalar)
-            if scalar.text.contains('\u{fffd}')
-                && matches!(value.origin, Origin::Environment { .. }) =>
-        {
+        Data::Text(scalar) if scalar.text.contains('\u{fffd}') && value.origin.is_flat() => {
             Err(problem("the value is not UTF-8; set it to UTF-8 text".to_owned()))
         }
         Data::Text(scalar) => read(scalar).map_err(|error| problem(error.to_string())),
@@ -102,7 +99,7 @@ impl<T: Setting> Setting for Vec<T> {
         let from_text;
         let items = match &value.data {
             Data::List(items) => items,
-            Data::Text(scalar) if matches!(value.origin, Origin::Environment { .. }) => {
+            Data::Text(scalar) if value.origin.is_flat() => {
                 from_text = environment::list(&value.origin, &scalar.text).map_err(|p| vec![p])?;
                 &from_text
             }
@@ -136,7 +133,7 @@ impl<T: Setting> Setting for BTreeMap<String, T> {
         let from_text;
         let entries = match &value.data {
             Data::Map(entries) => entries,
-            Data::Text(scalar) if matches!(value.origin, Origin::Environment { .. }) => {
+            Data::Text(scalar) if value.origin.is_flat() => {
                 from_text = environment::map(&value.origin, &scalar.text).map_err(|p| vec![p])?;
                 &from_text
             }

@@ -12,6 +12,8 @@ pub(crate) enum Others {
     Refused,
     /// They are let through unless they look like a misspelt group.
     Allowed,
+    /// They are let through: they are meant for somebody else.
+    Foreign,
 }
 
 /// Reports unknown keys of the files and unknown nested variables of known groups.
@@ -24,6 +26,10 @@ pub(crate) fn report(
     let known = Known::of(schemas);
     for tree in config.files() {
         known.walk(tree, "", others, problems);
+    }
+    for tree in config.center() {
+        let others = if tree.is_shared { Others::Foreign } else { others };
+        known.walk(&tree.value, "", others, problems);
     }
     for (path, variable) in config.environment().nested() {
         let origin = Origin::Environment { variable: variable.clone() };
@@ -96,7 +102,12 @@ impl<'a> Known<'a> {
                 continue;
             }
             let meant = nearest(&entry.key, self.below(path));
-            let let_through = path.is_empty() && others == Others::Allowed && meant.is_none();
+            let let_through = path.is_empty()
+                && match others {
+                    Others::Refused => false,
+                    Others::Allowed => meant.is_none(),
+                    Others::Foreign => true,
+                };
             if !let_through {
                 problems.push(self.unknown(path, &entry.key, meant, entry.origin.clone(), ""));
             }

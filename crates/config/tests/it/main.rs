@@ -7,6 +7,7 @@ use std::time::Duration;
 use regatta_config::{ByteSize, Config, Groups, Problems, choices, settings};
 use regatta_core::Secret;
 
+mod center;
 mod default_file;
 mod entries;
 mod environment;

@@ -1,6 +1,7 @@
 //! etcd's interface: one suite, run against the embedded store and against a real etcd.
 
 mod client;
+mod config_center;
 mod crash;
 mod etcdctl;
 mod keys;

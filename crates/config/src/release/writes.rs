@@ -1,0 +1,247 @@
+//! What a release writes into the center: each step one commit.
+
+use std::collections::BTreeMap;
+
+use super::{Release, Rollout};
+use crate::center::{Commit, Expected, Item, JournalChange, JournalEntry, Layout};
+
+/// A finished release cannot be rolled back as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} changed since this release; set what you want with `regatta config set`, or roll the keys back \
+     with --force", .keys.join(" and ")
+)]
+pub struct Refusal {
+    /// The dotted keys.
+    pub keys: Vec<String>,
+}
+
+/// Makes the commits of a release.
+#[derive(Clone, Copy, Debug)]
+pub struct Writes<'a> {
+    layout: &'a Layout,
+    release: &'a Release,
+}
+
+impl<'a> Writes<'a> {
+    /// Of this release, as it is after the step.
+    pub fn new(layout: &'a Layout, release: &'a Release) -> Self {
+        Self { layout, release }
+    }
+
+    fn key(&self) -> String {
+        self.layout.release(&self.release.id)
+    }
+
+    fn setting(&self, key: &str) -> String {
+        self.layout.setting(&self.release.service, None, key)
+    }
+
+    /// Its state, expecting it as it was read.
+    fn state(&self, read: u64) -> Commit {
+        let key = self.key();
+        let commit = Commit::new().expect(&*key, Expected::Revision(read));
+        commit.put(key, self.release.to_text())
+    }
+
+    /// The first stage; the service has no other release under way then.
+    pub fn begin(&self, rollout: &Rollout) -> Commit {
+        let (key, at) = (self.key(), self.layout.rollout(&self.release.service));
+        let commit = Commit::new().expect(&*key, Expected::Absent).expect(&*at, Expected::Absent);
+        commit.put(key, self.release.to_text()).put(at, rollout.to_text())
+    }
+
+    /// Its state alone.
+    pub fn keep(&self, read: u64) -> Commit {
+        self.state(read)
+    }
+
+    /// Another stage.
+    pub fn stage(&self, read: u64, rollout: &Rollout) -> Commit {
+        self.state(read).put(self.layout.rollout(&self.release.service), rollout.to_text())
+    }
+
+    /// Its changes become the service's settings, and the rollout ends: the instances see no
+    /// difference.
+    pub fn finish(&self, read: u64) -> Commit {
+        let commit = self.state(read).delete(self.layout.rollout(&self.release.service));
+        self.release.changes.iter().fold(commit, |commit, (key, value)| match value {
+            Some(value) => commit.put(self.setting(key), value),
+            None => commit.delete(self.setting(key)),
+        })
+    }
+
+    /// Takes back one that is under way: the instances see the settings from before.
+    pub fn take_back(&self, read: u64) -> Commit {
+        self.state(read).delete(self.layout.rollout(&self.release.service))
+    }
+
+    /// Takes back one that was done: the values from before are the service's settings again.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] when settings have changed since, unless forced.
+    pub fn undo(
+        &self,
+        read: u64,
+        present: &BTreeMap<String, Item>,
+        is_forced: bool,
+    ) -> Result<Commit, Refusal> {
+        let changes = &self.release.changes;
+        let differs = |(key, value): &(&String, &Option<String>)| {
+            let now = present.get(*key).map(|item| &*item.value);
+            now != value.as_deref()
+        };
+        let keys: Vec<String> =
+            changes.iter().filter(differs).map(|(key, _)| format!("`{key}`")).collect();
+        if !is_forced && !keys.is_empty() {
+            return Err(Refusal { keys });
+        }
+        let commit = self.release.before.iter().fold(self.state(read), |commit, (key, value)| {
+            let expected = match present.get(key) {
+                Some(item) => Expected::Revision(item.revision),
+                None => Expected::Absent,
+            };
+            let commit = commit.expect(self.setting(key), expected);
+            match value {
+                Some(value) => commit.put(self.setting(key), value),
+                None => commit.delete(self.setting(key)),
+            }
+        });
+        Ok(commit)
+    }
+
+    /// The entry in the journal for settings that change by it.
+    pub fn journal(&self, at_ms: u64, by: &str, action: &str) -> JournalEntry {
+        let is_undo = action.starts_with("roll");
+        let change = |(key, value): (&String, &Option<String>)| {
+            let before = self.release.before.get(key).cloned().flatten();
+            let (from, to) = if is_undo { (value, &before) } else { (&before, value) };
+            JournalChange::new(&self.setting(key), from.as_deref(), to.as_deref())
+        };
+        JournalEntry {
+            at_ms,
+            by: by.to_owned(),
+            why: self.release.why.clone(),
+            action: format!("{action} {}", self.release.id),
+            service: self.release.service.clone(),
+            changes: self.release.changes.iter().map(change).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::center::{CenterError, ConfigCenter, MemoryCenter, Report};
+    use crate::release::{OnWorse, Phase, Stage, Thresholds};
+
+    const LIMIT: &str = "/config/pay/payment.limit";
+    const TIMEOUT: &str = "/config/pay/payment.timeout";
+    const ROLLOUT: &str = "/config/pay/_rollout";
+
+    fn release(id: &str) -> Release {
+        let text = |text: &str| Some(text.to_owned());
+        Release {
+            id: id.to_owned(),
+            service: "pay".to_owned(),
+            changes: [
+                ("payment.limit".to_owned(), text("7")),
+                ("payment.timeout".to_owned(), None),
+            ]
+            .into(),
+            before: [
+                ("payment.limit".to_owned(), None),
+                ("payment.timeout".to_owned(), text("9s")),
+            ]
+            .into(),
+            stages: Stage::USUAL.into(),
+            thresholds: Thresholds::default(),
+            on_worse: OnWorse::Halt,
+            by: "ada".to_owned(),
+            why: String::new(),
+            baseline_percent: 0.0,
+            phase: Phase::Done,
+            notes: Vec::new(),
+        }
+    }
+
+    /// A center where the release has begun, and the revision of that.
+    async fn begun() -> (MemoryCenter, Layout, Release, u64) {
+        let (center, layout, mut release) = (MemoryCenter::new(), Layout::default(), release("r1"));
+        center.set(TIMEOUT, "9s", Expected::Any).await.unwrap();
+        let report = Report { instance: "pay-1".to_owned(), ..Report::default() };
+        let rollout = release.begin(0, &[report]).unwrap();
+        let commit = Writes::new(&layout, &release).begin(&rollout);
+        let revision = center.commit(commit).await.unwrap().revision;
+        (center, layout, release, revision)
+    }
+
+    async fn value(center: &MemoryCenter, key: &str) -> Option<String> {
+        center.get(key).await.unwrap().map(|item| item.value.to_string())
+    }
+
+    async fn present(center: &MemoryCenter) -> BTreeMap<String, Item> {
+        let mut present = BTreeMap::new();
+        for (key, whole) in [("payment.limit", LIMIT), ("payment.timeout", TIMEOUT)] {
+            if let Some(item) = center.get(whole).await.unwrap() {
+                present.insert(key.to_owned(), item);
+            }
+        }
+        present
+    }
+
+    #[tokio::test]
+    async fn a_service_has_one_release_at_a_time() {
+        let (center, layout, _, _) = begun().await;
+        let other = release("r2");
+        let commit = Writes::new(&layout, &other).begin(&Rollout::default());
+        assert!(matches!(center.commit(commit).await, Err(CenterError::Conflict { .. })));
+    }
+
+    #[tokio::test]
+    async fn of_two_drivers_one_is_told() {
+        let (center, layout, release, read) = begun().await;
+        let writes = Writes::new(&layout, &release);
+        center.commit(writes.keep(read)).await.unwrap();
+        let late = center.commit(writes.finish(read)).await;
+        assert!(matches!(late, Err(CenterError::Conflict { .. })));
+        assert_eq!(value(&center, LIMIT).await, None);
+    }
+
+    #[tokio::test]
+    async fn when_it_is_done_its_changes_are_the_settings() {
+        let (center, layout, release, read) = begun().await;
+        let done = center.commit(Writes::new(&layout, &release).finish(read)).await.unwrap();
+        assert_eq!(value(&center, LIMIT).await.as_deref(), Some("7"));
+        assert_eq!(value(&center, TIMEOUT).await, None);
+        assert_eq!(value(&center, ROLLOUT).await, None);
+
+        let undo =
+            Writes::new(&layout, &release).undo(done.revision, &present(&center).await, false);
+        center.commit(undo.unwrap()).await.unwrap();
+        assert_eq!(value(&center, LIMIT).await, None);
+        assert_eq!(value(&center, TIMEOUT).await.as_deref(), Some("9s"));
+    }
+
+    #[tokio::test]
+    async fn taken_back_it_leaves_the_settings_alone() {
+        let (center, layout, release, read) = begun().await;
+        center.commit(Writes::new(&layout, &release).take_back(read)).await.unwrap();
+        assert_eq!(value(&center, ROLLOUT).await, None);
+        assert_eq!(value(&center, TIMEOUT).await.as_deref(), Some("9s"));
+    }
+
+    #[tokio::test]
+    async fn what_somebody_has_set_since_is_not_taken_back_by_accident() {
+        let (center, layout, release, read) = begun().await;
+        let done = center.commit(Writes::new(&layout, &release).finish(read)).await.unwrap();
+        center.set(LIMIT, "8", Expected::Any).await.unwrap();
+        let writes = Writes::new(&layout, &release);
+        let refused = writes.undo(done.revision, &present(&center).await, false).unwrap_err();
+        assert_eq!(refused.keys, ["`payment.limit`"]);
+        let forced = writes.undo(done.revision, &present(&center).await, true).unwrap();
+        center.commit(forced).await.unwrap();
+        assert_eq!(value(&center, LIMIT).await, None);
+    }
+}
