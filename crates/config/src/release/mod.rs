@@ -1,4 +1,4 @@
-//! A change of settings as a release: to one instance, to a share, then to all. Pure rules.
+//! A change of settings as a release, in stages, to all in the end: pure rules.
 //!
 //! All state is in the center: a [`Release`] says where it stands, and a [`Rollout`], which the
 //! instances follow, whom its changes reach. Whoever drives it reads the instances' reports, asks
