@@ -12,6 +12,7 @@ mod fields;
 mod health;
 mod query;
 mod routes;
+mod web_pages;
 
 pub(crate) use app::{App, Identity};
 pub(crate) use routes::router;

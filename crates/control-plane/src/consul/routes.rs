@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::app::App;
 use super::failure::Failure;
+use super::web_pages::refuse_web_pages;
 use super::{agent, agent_checks, catalog, health};
 
 /// Consul's API, and the control plane's own health and metrics beside it.
@@ -50,6 +51,7 @@ pub(crate) fn router(app: App, max_body_bytes: usize) -> Router {
         .route("/metrics", get(metrics))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(max_body_bytes))
+        .layer(middleware::from_fn(refuse_web_pages))
         .layer(middleware::from_fn_with_state(app.clone(), in_consuls_words))
         .with_state(app)
 }

@@ -10,3 +10,4 @@ mod lifecycle;
 mod scale;
 mod server;
 mod surface;
+mod web_pages;
