@@ -24,8 +24,10 @@
 //! # }
 //! ```
 //!
-//! What it does not do: encrypted tokens (JWE), logging in, refresh tokens, fetching: it reads key
-//! sets ([`key_set`]) that others have fetched.
+//! An issuer that publishes its keys (JWKS) and rotates them is followed by a [`KeyRing`], which
+//! layers take in place of a verifier.
+//!
+//! What it does not do: encrypted tokens (JWE), logging in, refresh tokens.
 
 mod algorithm;
 pub use algorithm::Algorithm;
@@ -65,6 +67,9 @@ mod extract;
 
 mod key_set;
 pub use key_set::{InvalidKeySet, key_set};
+
+mod keys;
+pub use keys::{InvalidLocation, InvalidTrust, KeyRing, Keys, KeysError, Trust};
 
 mod jwks;
 pub use jwks::{JWKS_MEDIA_TYPE, JWKS_PATH, jwks};

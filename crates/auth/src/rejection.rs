@@ -20,6 +20,9 @@ pub enum Rejection {
     /// The token was valid and is over.
     #[error("token has expired; get a new one")]
     Expired,
+    /// No key is known yet that a token could be verified with.
+    #[error("the keys of the issuer are not known yet; try again")]
+    NoKeys,
     /// The caller is known and has none of the roles that would do.
     #[error("role `{role}` is needed")]
     Role {
@@ -29,9 +32,10 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// 401, or 403 for a missing role.
+    /// 401, 403 for a missing role, 503 while no key is known.
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::NoKeys => StatusCode::SERVICE_UNAVAILABLE,
             Self::Role { .. } => StatusCode::FORBIDDEN,
             _ => StatusCode::UNAUTHORIZED,
         }
@@ -40,9 +44,15 @@ impl Rejection {
     /// The code in gRPC.
     pub fn code(&self) -> Code {
         match self {
+            Self::NoKeys => Code::Unavailable,
             Self::Role { .. } => Code::PermissionDenied,
             _ => Code::Unauthenticated,
         }
+    }
+
+    /// Whether keys that the issuer has published since could turn it into a pass.
+    pub fn may_be_for_want_of_keys(&self) -> bool {
+        matches!(self, Self::NoKeys | Self::Invalid(Reason::UnknownKey | Reason::Algorithm))
     }
 
     /// The short text of the member `error`.
@@ -51,6 +61,7 @@ impl Rejection {
             Self::Missing => "Missing token",
             Self::Invalid(_) => "Invalid token",
             Self::Expired => "Token expired",
+            Self::NoKeys => "Keys unavailable",
             Self::Role { .. } => "Insufficient permissions",
         }
     }
@@ -61,6 +72,7 @@ impl Rejection {
             Self::Missing => "missing_token",
             Self::Invalid(_) => "invalid_token",
             Self::Expired => "token_expired",
+            Self::NoKeys => "keys_unavailable",
             Self::Role { .. } => "insufficient_permissions",
         };
         Problem::of(self.code(), self.to_string()).with_code(code).with_error(self.error())
@@ -69,7 +81,7 @@ impl Rejection {
     /// The challenge (RFC 6750, section 3): no error code when no token was sent.
     pub fn www_authenticate(&self) -> HeaderValue {
         let text = match self {
-            Self::Missing => r#"Bearer realm="api""#,
+            Self::Missing | Self::NoKeys => r#"Bearer realm="api""#,
             Self::Invalid(_) => {
                 r#"Bearer realm="api", error="invalid_token", error_description="the token is not valid""#
             }
@@ -81,14 +93,17 @@ impl Rejection {
         HeaderValue::from_static(text)
     }
 
-    /// The response over HTTP: a problem with a challenge.
+    /// The response over HTTP: a problem with a challenge, or with when to come again.
     pub fn http_response<B: From<String>>(&self) -> http::Response<B> {
         let mut response = http::Response::new(B::from(self.problem().to_json()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         let media_type = HeaderValue::from_static(Problem::MEDIA_TYPE);
         headers.insert(header::CONTENT_TYPE, media_type);
-        headers.insert(header::WWW_AUTHENTICATE, self.www_authenticate());
+        match self {
+            Self::NoKeys => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            _ => headers.insert(header::WWW_AUTHENTICATE, self.www_authenticate()),
+        };
         response
     }
 

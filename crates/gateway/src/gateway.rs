@@ -19,7 +19,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long the first request may wait for the registry's first answer. A registry that is up
 /// answers in milliseconds; one that is down must not keep the gateway from starting.
-const FIRST_ANSWER: Duration = Duration::from_millis(500);
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
 
 /// A gateway that is bound and not yet running.
 #[derive(Debug)]

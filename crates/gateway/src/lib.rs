@@ -43,7 +43,6 @@ mod grpc;
 mod health;
 pub mod http1;
 mod http2;
-mod keys;
 mod metrics;
 mod policy;
 mod record;

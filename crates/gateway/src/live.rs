@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use regatta_auth::KeyRing;
 use regatta_discovery::Discover;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::keys::KeyRing;
 use crate::policy::Rules;
 use crate::shared::Shared;
 use crate::upstream::{Upstream, follow, policies};
@@ -34,7 +34,7 @@ struct Inner {
 struct State {
     settings: Settings,
     services: BTreeMap<String, Followed>,
-    ring: Option<(Arc<KeyRing>, DropGuard)>,
+    ring: Option<(KeyRing, DropGuard)>,
 }
 
 /// A service and what ends its watch.
@@ -133,13 +133,11 @@ impl Handle {
         let ring = rules.authenticator.as_ref().map(|authenticator| &authenticator.ring);
         state.ring = match (ring, state.ring.take()) {
             (None, _) => None,
-            (Some(ring), Some((running, stop))) if Arc::ptr_eq(ring, &running) => {
-                Some((running, stop))
-            }
+            (Some(ring), Some((running, stop))) if ring.is_same(&running) => Some((running, stop)),
             (Some(ring), _) => {
                 let stop: CancellationToken = shared.stop.child_token();
-                tasks.spawn(Arc::clone(ring).run(stop.clone()));
-                Some((Arc::clone(ring), stop.drop_guard()))
+                tasks.spawn(ring.clone().run(stop.clone()));
+                Some((ring.clone(), stop.drop_guard()))
             }
         };
     }

@@ -10,14 +10,14 @@ use tower_layer::Layer;
 
 use crate::health::{self, GrpcHealth, Health};
 use crate::serve::{Admission, Rules, Serve};
-use crate::settings::GrpcAuth;
-use crate::{Error, Guard, Result, Service, openapi};
+use crate::{Error, Result, Service, openapi};
 
 /// axum's own limit on bodies, in bytes.
 const AXUM_BODY_LIMIT: u64 = 2 * 1024 * 1024;
 
 /// Everything the port serves.
 pub(crate) fn app(mut service: Service, health: &Health) -> Result<App> {
+    let guard = service.grpc_guard()?;
     let version = service.shown_version();
     let document = openapi::complete(service.document, service.name.as_str(), &version);
     // Made once: it is the same for every request.
@@ -56,8 +56,7 @@ pub(crate) fn app(mut service: Service, health: &Health) -> Result<App> {
     }
     // tonic's own fallback would answer every unknown path of REST.
     let mut grpc = service.grpc.routes().into_axum_router().reset_fallback();
-    if service.settings.auth.grpc == GrpcAuth::Required {
-        let guard = Guard::open(&service.settings.auth)?;
+    if let Some(guard) = guard {
         grpc = grpc.route_layer(guard.token());
     }
     let settings = &service.settings.server;

@@ -79,6 +79,8 @@ impl Server {
             Some(address) => Some(Admin::bind(address, &service, handle)?),
             None => None,
         };
+        // Opened now, so that health knows of its keys.
+        _ = service.grpc_guard()?;
         let health = Health::new(service.dependencies.lock().map_or_else(
             |poisoned| poisoned.into_inner().clone(),
             |dependencies| dependencies.clone(),

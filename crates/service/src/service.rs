@@ -52,6 +52,8 @@ pub struct Service {
     pub(crate) door: Door,
     pub(crate) rate: Option<Limiter>,
     pub(crate) tasks: Tasks,
+    /// Opened once: all that guard routes share its keys.
+    pub(crate) guard: Mutex<Option<Guard>>,
     /// Added to by what is opened through a shared reference.
     pub(crate) dependencies: Mutex<Vec<Dependency>>,
     /// Closed at the end.
@@ -141,6 +143,7 @@ impl Service {
             door,
             rate,
             tasks: Tasks::default(),
+            guard: Mutex::default(),
             dependencies: Mutex::default(),
             #[cfg(feature = "database")]
             databases: Mutex::default(),
@@ -195,15 +198,6 @@ impl Service {
     /// As [`Service::client`].
     pub fn channel(&self, service: &str) -> Result<Channel> {
         Ok(self.client.channel(service)?)
-    }
-
-    /// Guards routes by token and role, with the keys of the group `auth`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Guard`] when there is no key, or it cannot be used.
-    pub fn auth(&self) -> Result<Guard> {
-        Guard::open(&self.settings.auth).map_err(|error| self.refuse(error.into()))
     }
 
     /// The service's own database, by `database.url` (`DATABASE_URL`) or its parts; without any of

@@ -4,26 +4,28 @@ use http::{Extensions, HeaderMap};
 use tower_layer::Layer;
 
 use super::service::{Auth, Guard};
-use crate::{Rejection, Verifier, bearer, now};
+use crate::{KeyRing, Rejection, bearer, now};
 
 /// Verifies the bearer token and leaves its [`Claims`](crate::Claims) in the request's extensions.
 ///
-/// What it rejects it answers itself: 401 with a challenge, or `UNAUTHENTICATED` for gRPC.
+/// What it rejects it answers itself: 401 with a challenge, or `UNAUTHENTICATED` for gRPC; 503, or
+/// `UNAVAILABLE`, while no key is known. A token of a key that the issuer may have published since
+/// waits up to 2 s for the keys to be read again.
 #[derive(Clone, Debug)]
 pub struct AuthLayer {
-    verifier: Verifier,
+    keys: KeyRing,
     is_required: bool,
 }
 
 impl AuthLayer {
     /// Lets only requests with a valid token through.
-    pub fn required(verifier: Verifier) -> Self {
-        Self { verifier, is_required: true }
+    pub fn required(keys: impl Into<KeyRing>) -> Self {
+        Self { keys: keys.into(), is_required: true }
     }
 
     /// Lets requests without a token through too; one that is sent must be valid.
-    pub fn optional(verifier: Verifier) -> Self {
-        Self { verifier, is_required: false }
+    pub fn optional(keys: impl Into<KeyRing>) -> Self {
+        Self { keys: keys.into(), is_required: false }
     }
 }
 
@@ -31,12 +33,22 @@ impl Guard for AuthLayer {
     fn admit(&self, headers: &HeaderMap, extensions: &mut Extensions) -> Result<(), Rejection> {
         match bearer(headers) {
             Ok(token) => {
-                extensions.insert(self.verifier.verify(token, now())?);
+                let verifier = self.keys.verifier();
+                let verifier = verifier.as_deref().ok_or(Rejection::NoKeys)?;
+                extensions.insert(verifier.verify(token, now())?);
                 Ok(())
             }
             Err(Rejection::Missing) if !self.is_required => Ok(()),
             Err(rejection) => Err(rejection),
         }
+    }
+
+    fn remedy(&self, rejection: &Rejection) -> Option<KeyRing> {
+        rejection
+            .may_be_for_want_of_keys()
+            .then_some(&self.keys)
+            .filter(|it| it.is_renewable())
+            .cloned()
     }
 }
 

@@ -7,7 +7,7 @@ use http::{Extensions, HeaderMap};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::Rejection;
+use crate::{KeyRing, Rejection};
 
 /// Decides whether a request goes on.
 pub trait Guard {
@@ -17,6 +17,11 @@ pub trait Guard {
     ///
     /// The rejection that the caller gets.
     fn admit(&self, headers: &HeaderMap, extensions: &mut Extensions) -> Result<(), Rejection>;
+
+    /// The keys whose renewal may turn this rejection into a pass; a request waits for them once.
+    fn remedy(&self, _rejection: &Rejection) -> Option<KeyRing> {
+        None
+    }
 }
 
 /// A service behind a layer of this crate.
@@ -35,62 +40,91 @@ impl<S, G> Auth<S, G> {
 impl<S, G, RequestBody, ResponseBody> Service<http::Request<RequestBody>> for Auth<S, G>
 where
     S: Service<http::Request<RequestBody>, Response = http::Response<ResponseBody>>,
-    G: Guard,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    G: Guard + Clone + Send + Sync + 'static,
+    RequestBody: Send + 'static,
     ResponseBody: Default + From<String>,
 {
     type Response = http::Response<ResponseBody>;
     type Error = S::Error;
-    type Future = AuthFuture<S::Future, ResponseBody>;
+    type Future = AuthFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: http::Request<RequestBody>) -> Self::Future {
-        let (headers, mut extensions) =
-            (std::mem::take(request.headers_mut()), std::mem::take(request.extensions_mut()));
-        let stage = match self.guard.admit(&headers, &mut extensions) {
-            Ok(()) => {
-                *request.headers_mut() = headers;
-                *request.extensions_mut() = extensions;
-                Stage::Admitted { future: self.inner.call(request) }
-            }
-            Err(rejection) => Stage::Rejected { response: Some(rejection.response_to(&headers)) },
+        let rejection = match admit(&self.guard, &mut request) {
+            Ok(()) => return AuthFuture::new(Stage::Admitted { future: self.inner.call(request) }),
+            Err(rejection) => rejection,
         };
-        AuthFuture { stage }
+        let Some(keys) = self.guard.remedy(&rejection) else {
+            let response = Some(Ok(rejection.response_to(request.headers())));
+            return AuthFuture::new(Stage::Rejected { response });
+        };
+        // The one that is ready goes along, a fresh one stays.
+        let fresh = self.inner.clone();
+        let (mut inner, guard) = (std::mem::replace(&mut self.inner, fresh), self.guard.clone());
+        let future = Box::pin(async move {
+            keys.renewed().await;
+            match admit(&guard, &mut request) {
+                Ok(()) => inner.call(request).await,
+                Err(rejection) => Ok(rejection.response_to(request.headers())),
+            }
+        });
+        AuthFuture::new(Stage::Waiting { future })
     }
+}
+
+fn admit<B>(guard: &impl Guard, request: &mut http::Request<B>) -> Result<(), Rejection> {
+    // Taken out, because the guard reads the one while it writes the other.
+    let headers = std::mem::take(request.headers_mut());
+    let admitted = guard.admit(&headers, request.extensions_mut());
+    *request.headers_mut() = headers;
+    admitted
 }
 
 pin_project! {
     /// The response of [`Auth`].
-    #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct AuthFuture<F, B> {
+    pub struct AuthFuture<F: Future> {
         #[pin]
-        stage: Stage<F, B>,
+        stage: Stage<F>,
     }
 }
 
 pin_project! {
-    #[derive(Debug)]
     #[project = Projection]
-    enum Stage<F, B> {
+    enum Stage<F: Future> {
         Admitted { #[pin] future: F },
-        Rejected { response: Option<http::Response<B>> },
+        Rejected { response: Option<F::Output> },
+        // Rare, so it may cost an allocation.
+        Waiting { future: Pin<Box<dyn Future<Output = F::Output> + Send>> },
     }
 }
 
-impl<F, B, E> Future for AuthFuture<F, B>
-where
-    F: Future<Output = Result<http::Response<B>, E>>,
-{
-    type Output = Result<http::Response<B>, E>;
+impl<F: Future> AuthFuture<F> {
+    fn new(stage: Stage<F>) -> Self {
+        Self { stage }
+    }
+}
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+impl<F: Future> std::fmt::Debug for AuthFuture<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F: Future> Future for AuthFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         Poll::Ready(match self.project().stage.project() {
             Projection::Admitted { future } => ready!(future.poll(cx)),
+            Projection::Waiting { future } => ready!(future.as_mut().poll(cx)),
             Projection::Rejected { response } => {
-                Ok(response.take().expect("futures are not polled after they end"))
+                response.take().expect("futures are not polled after they end")
             }
         })
     }

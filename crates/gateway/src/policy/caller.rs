@@ -1,18 +1,19 @@
 //! Who calls, as a verified token says.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use regatta_auth::{Claims, Reason, Rejection, RequireRole};
+use regatta_auth::{Claims, KeyRing, Reason, Rejection, RequireRole};
 
 use super::Denial;
+use crate::Auth;
 use crate::http1::Headers;
-use crate::keys::KeyRing;
 
 /// Verifies tokens and turns refusals into answers.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
-    pub(crate) ring: Arc<KeyRing>,
+    /// What the ring was made of.
+    pub(crate) auth: Auth,
+    pub(crate) ring: KeyRing,
 }
 
 /// A verified caller; its id and roles are visible ASCII and fit into header fields as they are.
@@ -52,9 +53,7 @@ impl Authenticator {
         match verifier.verify(token, wall) {
             Ok(claims) => Ok(Some(Caller(claims))),
             // Perhaps the issuer signs with a key that it has published since.
-            Err(rejection @ Rejection::Invalid(Reason::UnknownKey | Reason::Algorithm))
-                if self.ring.is_renewable() =>
-            {
+            Err(rejection) if rejection.may_be_for_want_of_keys() && self.ring.is_renewable() => {
                 Err(Unverified::NeedsKeys(rejected(&rejection)))
             }
             Err(rejection) => Err(Unverified::Denied(rejected(&rejection))),

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta_auth::RequireRole;
+use regatta_auth::{KeyRing, RequireRole};
 use regatta_traffic::route::{Found, Table};
 
 use super::{Authenticator, Counter};
-use crate::keys::KeyRing;
 use crate::upstream::{Target, Upstream};
 use crate::{Access, InvalidSettings, Limits, Network, RateLimit, Settings, Timeouts};
 
@@ -90,9 +89,13 @@ impl Rules {
         let authenticator = match &settings.auth {
             None => None,
             Some(auth) => Some(Authenticator {
-                ring: match known_ring.filter(|known| known.ring.serves(auth)) {
-                    Some(known) => Arc::clone(&known.ring),
-                    None => Arc::new(KeyRing::try_new(auth)?),
+                auth: auth.clone(),
+                ring: match known_ring.filter(|known| known.auth.is_same(auth)) {
+                    Some(known) => known.ring.clone(),
+                    None => KeyRing::try_new(auth.trust()).map_err(|error| {
+                        let reason = regatta_core::Chain(&error).to_string();
+                        InvalidSettings::BadAuth { reason }
+                    })?,
                 },
             }),
         };

@@ -1,8 +1,7 @@
 //! How tokens are verified.
 
-use std::fmt;
-use std::path::PathBuf;
-
+pub use regatta_auth::Keys;
+use regatta_auth::Trust;
 use regatta_core::Secret;
 
 /// How tokens are verified: with a secret (HS256), with an issuer's public keys (RS256, ES256,
@@ -33,25 +32,24 @@ impl Auth {
     }
 }
 
-/// Where an issuer's public keys are published.
-///
-/// They are read again while the gateway runs, so that an issuer can rotate them: on a schedule
-/// (file 10 s, URL 5 min), and at once when a token names a key that is not known, at most once in
-/// 10 s. While they cannot be read the last known ones stay.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Keys {
-    /// A file with a JWKS document or one public key in PEM. It must be there at the start.
-    File(PathBuf),
-    /// A URL of a JWKS document. It may be away at the start: until it answers, paths that need a
-    /// token are 503.
-    Url(String),
-}
-
-impl fmt::Display for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Url(url) => f.write_str(url),
+impl Auth {
+    /// The same in the words of the crate that verifies.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust {
+            secret: self.secret.clone(),
+            published: self.keys.clone(),
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            ..Trust::default()
         }
+    }
+
+    /// Whether both verify alike.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let secret = |auth: &Self| auth.secret.as_ref().map(|secret| secret.expose().to_owned());
+        secret(self) == secret(other)
+            && self.keys == other.keys
+            && self.issuer == other.issuer
+            && self.audience == other.audience
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use regatta_auth::{InvalidKey, VerifyingKey};
+use regatta_auth::{InvalidKey, InvalidLocation, Keys, VerifyingKey};
 use regatta_config::{choices, settings};
 use regatta_core::Secret;
 
@@ -16,6 +16,10 @@ settings! {
         pub public_key: Option<PathBuf>;
         /// Algorithm of that key.
         pub algorithm: KeyAlgorithm;
+        /// File or URL (http, https) of an issuer's public keys: a JWKS document, or in a file one
+        /// key in PEM. Read again while the service runs, every 10 s (a URL every 5 min) and when a
+        /// token names a key that is not known.
+        pub keys: Option<String>, validate a_location;
         /// The issuer that a token must name (`iss`).
         pub issuer: Option<String>;
         /// The audience that a token must name (`aud`).
@@ -58,6 +62,10 @@ fn long_enough(secret: &Option<Secret>) -> Result<(), InvalidKey> {
     secret.as_ref().map_or(Ok(()), |secret| VerifyingKey::hs256(secret).map(|_| ()))
 }
 
+fn a_location(keys: &Option<String>) -> Result<(), InvalidLocation> {
+    keys.as_deref().map_or(Ok(()), |keys| keys.parse::<Keys>().map(|_| ()))
+}
+
 #[cfg(test)]
 mod tests {
     use regatta_config::Config;
@@ -71,5 +79,18 @@ mod tests {
         let problems = config.load::<AuthSettings>().unwrap_err().to_string();
         assert!(problems.contains("auth.secret") && problems.contains("32 or more"), "{problems}");
         assert!(!problems.contains("hunter2"), "{problems}");
+    }
+
+    #[test]
+    fn keys_are_a_file_or_a_url_of_the_web() {
+        let load = |keys: &str| {
+            let config =
+                Config::builder().yaml("config.yaml", &format!("auth: {{keys: '{keys}'}}"));
+            config.build().unwrap().load::<AuthSettings>()
+        };
+        assert_eq!(load("https://idp/keys").unwrap().keys.as_deref(), Some("https://idp/keys"));
+        assert!(load("/etc/keys.json").is_ok());
+        let problems = load("ftp://idp/keys").unwrap_err().to_string();
+        assert!(problems.contains("auth.keys") && problems.contains("http"), "{problems}");
     }
 }

@@ -10,6 +10,7 @@ mod fixture;
 mod grpc;
 mod guide;
 mod health;
+mod keys;
 mod limits;
 mod process;
 mod promises;
