@@ -90,13 +90,11 @@ impl Place {
         Ok(settings)
     }
 
-    /// What runs; `None` when nothing does.
+    /// What runs, as its supervisor tells it; `None` when nothing does, or it builds still.
     pub(crate) fn state(&self) -> Result<Option<State>, Failure> {
         let layout = self.layout()?;
-        let state = State::read(&layout.state_file());
-        state.map_err(|error| {
-            let path = layout.state_file();
-            let text = format!("`{}` cannot be read; run `regatta down`: {error}", path.display());
+        regatta_supervisor::running_state(&layout).map_err(|error| {
+            let text = format!("{}; run `regatta down`", regatta_core::Chain(&error));
             Failure::new(text)
         })
     }

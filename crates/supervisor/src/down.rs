@@ -35,6 +35,19 @@ pub fn running(layout: &Layout) -> Result<Option<Identity>, Error> {
     Ok(holder.map(|identity| identity.unwrap_or(Identity { pid: 0, start_ticks: 0 })))
 }
 
+/// What runs, as the supervisor that runs now tells it; none when none does, or it builds still. The
+/// state that one left which was killed is not taken for it.
+///
+/// # Errors
+///
+/// [`Error::File`] when the lock or the state cannot be read.
+pub fn running_state(layout: &Layout) -> Result<Option<State>, Error> {
+    let Some(holder) = running(layout)? else { return Ok(None) };
+    let path = layout.state_file();
+    let state = State::read(&path).map_err(Error::file("cannot read", path))?;
+    Ok(state.filter(|state| state.supervisor == holder && holder.is_alive()))
+}
+
 /// Processes that a supervisor of this system started and that still run.
 pub fn leftovers(layout: &Layout) -> Vec<Identity> {
     let mut found = identity::marked(layout.root());

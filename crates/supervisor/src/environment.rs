@@ -16,8 +16,10 @@ pub(crate) struct Facts {
     pub(crate) registry: Option<String>,
     /// Where configuration is kept, such as `http://127.0.0.1:2379`.
     pub(crate) config_center: Option<String>,
-    /// Signs tokens.
-    pub(crate) secret: String,
+    /// Signs tokens; none when tokens of the development secret are not believed.
+    pub(crate) secret: Option<String>,
+    /// Where the keys are that verify tokens.
+    pub(crate) keys: Option<String>,
     /// Stands in tokens as `iss`.
     pub(crate) issuer: Option<String>,
     /// Stands in tokens as `aud`.
@@ -27,8 +29,9 @@ pub(crate) struct Facts {
 }
 
 /// Variables of the supervisor's own environment that a part must not see: they would send it to
-/// another service's database or port, or give it another's name.
-pub(crate) const WITHHELD: [&str; 12] = [
+/// another service's database or port, give it another's name, or have it believe other tokens than
+/// the gateway does.
+pub(crate) const WITHHELD: [&str; 20] = [
     "DATABASE_URL",
     "DATABASE__URL",
     "PORT",
@@ -36,6 +39,14 @@ pub(crate) const WITHHELD: [&str; 12] = [
     "HOST",
     "SERVER__HOST",
     "REGATTA_INSTANCE",
+    "SERVICE__INSTANCE",
+    "SERVICE__ADVERTISE",
+    "REGATTA_CONFIG_SHOW",
+    "AUTH__SECRET",
+    "AUTH__KEYS",
+    "AUTH__PUBLIC_KEY",
+    "AUTH__ISSUER",
+    "AUTH__AUDIENCE",
     "REGISTRY__URL",
     "REGISTRY__REGISTER",
     "ADMIN_LISTEN",
@@ -63,7 +74,12 @@ pub(crate) fn environment(
         set("ETCDCTL_ENDPOINTS", config_center.clone());
     }
     if part.kind != Kind::ControlPlane {
-        set("AUTH__SECRET", facts.secret.clone());
+        if let Some(secret) = &facts.secret {
+            set("AUTH__SECRET", secret.clone());
+        }
+        if let Some(keys) = &facts.keys {
+            set("AUTH__KEYS", keys.clone());
+        }
         if let Some(issuer) = &facts.issuer {
             set("AUTH__ISSUER", issuer.clone());
         }
@@ -199,6 +215,18 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_an_issuer_are_told_and_the_secret_only_where_it_is_believed() {
+        let mut facts = facts();
+        (facts.keys, facts.secret) = (Some("/shop/keys.json".to_owned()), None);
+        let variables = environment(&part("a", &[]), &address(), &facts);
+        assert_eq!(variables["AUTH__KEYS"], "/shop/keys.json");
+        assert!(!variables.contains_key("AUTH__SECRET"));
+        for variable in ["AUTH__SECRET", "AUTH__KEYS", "AUTH__PUBLIC_KEY", "AUTH__ISSUER"] {
+            assert!(WITHHELD.contains(&variable), "{variable} of the shell would be believed");
+        }
+    }
+
+    #[test]
     fn placeholders_are_filled_once_ports_are_chosen() {
         let mut part = part("gateway", &[]);
         let words =
@@ -224,7 +252,8 @@ mod tests {
             manifest: "/shop/regatta.yaml".into(),
             registry: Some("http://127.0.0.1:8500".to_owned()),
             config_center: Some("http://127.0.0.1:2379".to_owned()),
-            secret: "s3cret".to_owned(),
+            secret: Some("s3cret".to_owned()),
+            keys: None,
             issuer: Some("dev".to_owned()),
             audience: Some("shop".to_owned()),
             weights: [("CLIENT__SERVICES__A__VERSIONS", "v1=90,v2=10")]

@@ -67,6 +67,17 @@ pub enum Error {
         /// What there is.
         known: Vec<String>,
     },
+    /// A service that is not taken to have the chassis.
+    #[error(
+        "`{service}` is not started to show its settings: only a `run.cargo` service that registers \
+         itself is taken to be on the crate `regatta`, and any other program would begin its work. If \
+         it is on the crate, start it with REGATTA_CONFIG_SHOW=text, or read /config at its admin \
+         address"
+    )]
+    NotInspected {
+        /// The service.
+        service: String,
+    },
     /// The services could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -110,6 +121,24 @@ pub enum Error {
         /// All its lines.
         log: PathBuf,
     },
+    /// A part answers, and the registry does not list it.
+    #[error(
+        "{part} answers, and the registry did not list it within {} s, so that callers would not \
+         find it; see its log {}, and that its program gives itself the name it has in the manifest. \
+         A program that does not register itself needs `register: true` there, one that nobody \
+         calls `env: {{ REGISTRY__REGISTER: \"false\" }}`",
+        after.as_secs_f32(), log.display()
+    )]
+    NotListed {
+        /// The part.
+        part: String,
+        /// How long we waited.
+        after: Duration,
+        /// Its last lines.
+        lines: Vec<String>,
+        /// All its lines.
+        log: PathBuf,
+    },
     /// Somebody asked to stop before everything was ready.
     #[error("stopped before everything was ready")]
     Interrupted,
@@ -148,7 +177,9 @@ impl Error {
     /// What stands behind the error: the compiler's errors, the last lines of a log.
     pub fn detail(&self) -> &[String] {
         match self {
-            Self::EndedEarly { lines, .. } | Self::NotReady { lines, .. } => lines,
+            Self::EndedEarly { lines, .. }
+            | Self::NotReady { lines, .. }
+            | Self::NotListed { lines, .. } => lines,
             Self::Build(BuildError::Failed { errors, .. }) => errors,
             _ => &[],
         }

@@ -1,5 +1,6 @@
 //! Runs a service for a moment, as the supervisor would, to ask it something.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,9 +12,8 @@ use crate::environment::{Facts, WITHHELD, arguments, environment};
 use crate::error::Error;
 use crate::part::{Kind, Part, Port, Run};
 use crate::process::Launcher;
-use crate::secret::development_secret;
 use crate::state::State;
-use crate::supervisor::{Settings, folder};
+use crate::supervisor::{Settings, folder, secret};
 
 /// How long a service may take to answer.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -30,14 +30,15 @@ pub struct Inspection {
 }
 
 /// Starts the first instance of a service with its usual variables and these, and waits for its end,
-/// at most 10 s. `state` is the system as it runs now, if it does: it knows the addresses. Without it a
+/// at most 10 s. Only a service that is taken to have the chassis is started: any other program would
+/// not know that it is only asked something, and begin its work. `state` is the system as it runs now, if it does: it knows the addresses. Without it a
 /// free port, which nobody has chosen yet, is told as 0.
 ///
 /// Builds it first, as `up` would.
 ///
 /// # Errors
 ///
-/// [`Error::NoService`], [`Error::Build`], [`Error::Spawn`], or [`Error::File`].
+/// [`Error::NoService`], [`Error::NotInspected`], [`Error::Build`], [`Error::Spawn`], or [`Error::File`].
 ///
 /// # Cancel safety
 ///
@@ -52,12 +53,22 @@ pub async fn inspect(
     let part = services().find(|part| part.service == service || part.name == service);
     let part = part.ok_or_else(|| Error::NoService {
         name: service.to_owned(),
-        known: services().map(|part| part.service.clone()).collect(),
+        known: services()
+            .map(|part| part.service.clone())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
     })?;
+    let Run::Cargo { package } = &part.run else {
+        return Err(Error::NotInspected { service: part.service.clone() });
+    };
+    if part.register {
+        return Err(Error::NotInspected { service: part.service.clone() });
+    }
     settings.layout.create().map_err(Error::file("cannot make", settings.layout.root()))?;
     let facts = facts(settings, state)?;
     let address = address(part, state);
-    let program = program(settings, part).await?;
+    let program = program(settings, package).await?;
     let mut command = tokio::process::Command::new(&program);
     for name in WITHHELD {
         command.env_remove(name);
@@ -93,7 +104,8 @@ fn facts(settings: &Settings, state: Option<&State>) -> Result<Facts, Error> {
         manifest: settings.plan.manifest.clone(),
         registry,
         config_center,
-        secret: development_secret(&settings.layout.secret_file()).map_err(Error::Secret)?,
+        secret: secret(&settings.plan, &settings.layout)?,
+        keys: settings.plan.keys.clone(),
         issuer: settings.plan.issuer.clone(),
         audience: settings.plan.audience.clone(),
         weights: settings.plan.weights.clone(),
@@ -118,12 +130,8 @@ fn address(part: &Part, state: Option<&State>) -> Address {
     Address { host: part.host.clone(), port, admin, etcd, dns }
 }
 
-async fn program(settings: &Settings, part: &Part) -> Result<String, Error> {
-    let package = match &part.run {
-        Run::Cargo { package } => package,
-        Run::Command { program, .. } => return Ok(program.clone()),
-        Run::Regatta { .. } => return Ok(settings.program.display().to_string()),
-    };
+/// Builds the package and names its program.
+async fn program(settings: &Settings, package: &str) -> Result<String, Error> {
     let root = settings.layout.root();
     let launcher = Launcher::start().map_err(Error::file("cannot start threads for", root))?;
     let (stop, folder) = (CancellationToken::new(), folder(&settings.plan.manifest));

@@ -6,7 +6,6 @@ use std::process::ExitStatus;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use regatta_discovery::Register;
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -20,12 +19,13 @@ use crate::build::Executables;
 use crate::clock;
 use crate::environment::{Facts, WITHHELD, arguments, environment};
 use crate::error::Error;
+use crate::listing::{AGAIN_WITHIN, Listing};
 use crate::logs::{Journal, Stream};
 use crate::part::{Kind, Part, Port, Run};
 use crate::ports;
 use crate::process::{Identity, Launcher, Spec, end_group};
 use crate::readiness::{self, Answer};
-use crate::registration::Registered;
+use crate::registration::{Registered, RegistryClient};
 use crate::state::PartState;
 
 /// How often a part that starts is asked whether it is ready: a part that is ready at once costs
@@ -57,8 +57,8 @@ pub(crate) struct Shared {
     pub(crate) stop_by: OnceLock<Instant>,
     /// Done when parts are to be killed without asking.
     pub(crate) hurry: CancellationToken,
-    /// Where parts are registered that do not do it themselves.
-    pub(crate) registry: Option<Arc<dyn Register>>,
+    /// Where parts are registered that do not do it themselves, and which lists them all.
+    pub(crate) registry: Option<Arc<dyn RegistryClient>>,
     /// The first part that does not start says so here.
     pub(crate) failures: mpsc::Sender<Error>,
 }
@@ -74,6 +74,7 @@ pub(crate) struct Keeper {
     deaths: Deaths,
     was_ready: bool,
     registered: Option<Registered>,
+    listing: Option<Listing>,
 }
 
 /// How one process of a part came to its end.
@@ -94,8 +95,18 @@ impl Keeper {
         shared: Arc<Shared>,
         stop: CancellationToken,
     ) -> Self {
-        let deaths = Deaths::default();
-        Self { part, address, journal, shared, stop, deaths, was_ready: false, registered: None }
+        let registry = shared.registry.clone();
+        Self {
+            listing: registry.and_then(|registry| Listing::begin(registry, &part)),
+            part,
+            address,
+            journal,
+            shared,
+            stop,
+            deaths: Deaths::default(),
+            was_ready: false,
+            registered: None,
+        }
     }
 
     /// Runs until the part is stopped, or has failed to start the first time.
@@ -165,7 +176,7 @@ impl Keeper {
     async fn watch(&mut self, child: &mut Child, leader: u32) -> End {
         let patience = clock::now() + self.shared.ready_within;
         let (mut ready, mut misses) = (false, 0_u32);
-        let mut pause = Duration::ZERO;
+        let (mut pause, mut answers_since) = (Duration::ZERO, None);
         loop {
             let answer = async {
                 sleep(pause).await;
@@ -183,12 +194,17 @@ impl Keeper {
                 },
                 answer = answer => answer,
             };
+            let answer = match answer {
+                Answer::Ready if !ready => {
+                    self.listed(*answers_since.get_or_insert_with(clock::now))
+                }
+                answer => answer,
+            };
             match (&answer, ready) {
                 (Answer::Ready, _) => {
                     (ready, misses, pause) = (true, 0, ASK_READY);
                     self.was_ready = true;
                     self.deaths.ready(clock::now());
-                    self.register().await;
                     self.show(PartState::Ready, None);
                 }
                 (_, false) if clock::now() >= patience => {
@@ -208,22 +224,31 @@ impl Keeper {
         }
     }
 
-    /// Registers the part unless it does so itself or is registered; callers find it when it is
-    /// shown as ready.
-    async fn register(&mut self) {
-        let Some(registry) = self.shared.registry.as_ref().filter(|_| self.part.register) else {
-            return;
-        };
-        if self.registered.is_none() {
-            let board = &self.shared.board;
-            self.registered = Registered::begin(registry, &self.part, &self.address, board);
-            if let Some(registered) = &mut self.registered {
-                tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => {}
-                    () = registered.known() => {}
-                }
+    /// What it means that a process answers, since then: it is ready once callers find it. One that
+    /// starts again is not held up for long, the registry may be what is away.
+    fn listed(&mut self, answers_since: Instant) -> Answer {
+        self.register();
+        let is_patient = !self.was_ready || clock::now() < answers_since + AGAIN_WITHIN;
+        match &self.listing {
+            Some(listing) if is_patient && !listing.has(self.address.port) => {
+                self.show(
+                    PartState::Starting,
+                    Some("the registry does not list it yet".to_owned()),
+                );
+                Answer::Unlisted
             }
+            _ => Answer::Ready,
+        }
+    }
+
+    /// Begins to register the part, unless it does so itself or that has begun.
+    fn register(&mut self) {
+        if let (Some(registry), true, None) =
+            (&self.shared.registry, self.part.register, &self.registered)
+        {
+            let registry = Arc::clone(registry);
+            self.registered =
+                Registered::begin(registry, &self.part, &self.address, &self.shared.board);
         }
     }
 
@@ -314,6 +339,9 @@ impl Keeper {
         match end {
             End::Stopped => Error::Interrupted,
             End::Died(status) => Error::EndedEarly { part, status: status.to_string(), lines, log },
+            End::Late(Answer::Unlisted) => {
+                Error::NotListed { part, after: self.shared.ready_within, lines, log }
+            }
             End::Late(answer) => {
                 let (after, answer) = (self.shared.ready_within, answer.to_string());
                 Error::NotReady { part, after, answer, lines, log }

@@ -2,8 +2,11 @@
 //!
 //! A [`Plan`] says which processes make the system. A [`Supervisor`] builds them, starts each as
 //! soon as what it needs is ready, registers those that do not register themselves, starts those
-//! that die again after a [`Backoff`], and ends them in reverse order. It tells what happens as [`Event`]s, and keeps [`State`] in a file that other
-//! processes read. [`down`] stops it from outside, and cleans up after one that was killed.
+//! that die again after a [`Backoff`], and ends them in reverse order. A service is ready when it
+//! answers and the registry lists it; the gateway starts when all of them are, so that it knows them
+//! with its first request. The supervisor tells what happens as [`Event`]s, and keeps [`State`] in a
+//! file that other processes read. [`down`] stops it from outside, and cleans up after one that was
+//! killed.
 
 mod layout;
 pub use layout::Layout;
@@ -12,7 +15,7 @@ mod part;
 pub use part::{Kind, Part, Port, Run};
 
 mod registration;
-pub use registration::Registry;
+pub use registration::{Registry, RegistryClient};
 
 mod plan;
 pub use plan::{Plan, PlanError};
@@ -30,7 +33,7 @@ mod error;
 pub use error::{Conflict, Error};
 
 mod down;
-pub use down::{Stopped, clean, down, leftovers, running};
+pub use down::{Stopped, clean, down, leftovers, running, running_state};
 
 mod inspect;
 pub use inspect::{Inspection, inspect};
@@ -56,6 +59,7 @@ mod board;
 mod clock;
 mod environment;
 mod keeper;
+mod listing;
 mod lock;
 mod process;
 mod readiness;

@@ -83,6 +83,9 @@ pub struct Part {
     pub health: Health,
     /// Whether the supervisor registers it, because it does not register itself.
     pub register: bool,
+    /// Whether the registry is to list it: it counts as started once that does. Not the platform's
+    /// own parts, nor a service that was told not to register.
+    pub is_listed: bool,
     /// Whether it gets a database of its own.
     pub database: bool,
     /// Variables of the manifest.
@@ -109,6 +112,7 @@ pub(crate) mod tests {
             dns: None,
             health: Health::of_chassis(),
             register: false,
+            is_listed: true,
             database: false,
             environment: BTreeMap::new(),
         }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use regatta_manifest::{Health, Manifest, PlannedInstance, Service};
+use regatta_manifest::{Health, Keys, Manifest, PlannedInstance, Service};
 
 use crate::part::{Kind, Part, Port, Run};
+use crate::supervisor::folder;
 
 /// The control plane's name among the parts, and what services need.
 const CONTROL_PLANE: &str = "control-plane";
@@ -23,6 +24,11 @@ pub struct Plan {
     pub issuer: Option<String>,
     /// Stands in tokens as `aud`; services refuse a token for another.
     pub audience: Option<String>,
+    /// Where the keys are that tokens are verified with, beside or in place of the secret: an
+    /// absolute path or a URL.
+    pub keys: Option<String>,
+    /// Whether tokens of the development secret are believed.
+    pub trusts_secret: bool,
     /// Whether all ports are free ones.
     pub isolated: bool,
     /// Shares of the traffic of each service's versions, as the variables that the clients of the
@@ -72,12 +78,18 @@ impl Plan {
             let part = |instance| service_part(service, &run, &instance, &port);
             parts.extend(service.instances().map(part));
         }
-        parts.push(gateway(&manifest.gateway, &port));
+        let mut gateway = gateway(&manifest.gateway, &port);
+        // Started when the registry lists them, it knows them with its first request.
+        gateway.needs.extend(manifest.services.iter().map(|service| service.name.to_string()));
+        parts.push(gateway);
+        let auth = manifest.gateway.auth.as_ref();
         Ok(Self {
             name: manifest.name.clone(),
             manifest: path.to_owned(),
-            issuer: manifest.gateway.auth.as_ref().map(|auth| auth.issuer.clone()),
-            audience: manifest.gateway.auth.as_ref().and_then(|auth| auth.audience.clone()),
+            issuer: auth.map(|auth| auth.issuer.clone()),
+            audience: auth.and_then(|auth| auth.audience.clone()),
+            keys: auth.and_then(|auth| auth.keys.as_ref()).map(|keys| location(keys, path)),
+            trusts_secret: auth.is_none_or(|auth| auth.secret),
             isolated,
             weights: manifest.services.iter().filter_map(weights).collect(),
             parts,
@@ -109,6 +121,7 @@ fn part(name: &str, kind: Kind, run: Run, host: String, port: Port) -> Part {
         dns: None,
         health: Health::of_chassis(),
         register: false,
+        is_listed: false,
         database: false,
         environment: Default::default(),
     }
@@ -164,6 +177,14 @@ fn gateway(gateway: &regatta_manifest::Gateway, port: &impl Fn(u16, &str) -> Por
     part
 }
 
+/// Where keys are, for a process that may run in another folder.
+fn location(keys: &Keys, manifest: &Path) -> String {
+    match keys {
+        Keys::Url(url) => url.clone(),
+        Keys::File(file) => folder(manifest).join(file).display().to_string(),
+    }
+}
+
 fn run(service: &Service, path: &Path) -> Result<Run, PlanError> {
     Ok(match &service.run {
         regatta_manifest::Run::Cargo { package } => Run::Cargo { package: package.clone() },
@@ -199,6 +220,10 @@ fn service_part(
     part.environment = service.env.iter().cloned().collect();
     part.health = service.health.clone();
     part.register = service.register;
+    let is_unregistered = |(name, value): &(String, String)| {
+        name == "REGISTRY__REGISTER" && value == "false" || name == "REGISTRY__URL"
+    };
+    part.is_listed = service.register || !service.env.iter().any(is_unregistered);
     // Only the chassis listens there.
     part.admin = (!service.register).then(|| (part.host.clone(), Port::Free));
     part
@@ -263,6 +288,38 @@ gateway:
         assert_eq!(of("order-1").health, Health::Tcp);
         assert_eq!(of("user-1").admin, Some(("127.0.0.1".to_owned(), Port::Free)));
         assert_eq!(of("order-1").admin, None);
+    }
+
+    #[test]
+    fn services_are_told_where_the_keys_are_that_the_gateway_verifies_with() {
+        let plan = |auth: &str| plan(&SHOP.replace("issuer: dev", auth), false).unwrap();
+        let told = |auth: &str| (plan(auth).keys, plan(auth).trusts_secret);
+        assert_eq!(told("issuer: dev"), (None, true));
+        let file = "issuer: idp, keys: { file: keys.json }";
+        assert_eq!(told(file), (Some("/shop/keys.json".to_owned()), false));
+        let url = "issuer: idp, secret: true, keys: { url: https://idp/keys }";
+        assert_eq!(told(url), (Some("https://idp/keys".to_owned()), true));
+    }
+
+    #[test]
+    fn the_gateway_starts_after_the_services_it_sends_to() {
+        let plan = plan(SHOP, false).unwrap();
+        let needs: Vec<_> = plan.parts[4].needs.iter().map(String::as_str).collect();
+        assert_eq!(needs, ["control-plane", "order", "user"]);
+    }
+
+    #[test]
+    fn every_service_is_waited_for_in_the_registry_but_one_that_was_told_to_stay_out() {
+        let listed = |env: &str| {
+            let plan = plan(&SHOP.replace("    database: true", env), false).unwrap();
+            plan.parts.iter().map(|part| part.is_listed).collect::<Vec<_>>()
+        };
+        assert_eq!(listed("    database: true"), [false, true, true, true, false]);
+        let out = listed("    env: { REGISTRY__REGISTER: \"false\" }");
+        assert_eq!(out, [false, false, false, true, false]);
+        let elsewhere = listed("    env: { REGISTRY__URL: none }");
+        assert_eq!(elsewhere, [false, false, false, true, false]);
+        assert!(listed("    env: { REGISTRY__REGISTER: \"true\" }")[1]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) enum Answer {
     /// 2xx, or a connection where no more is asked.
     Ready,
+    /// 2xx, but the registry does not list it: callers do not find it.
+    Unlisted,
     /// Another status.
     Status(u16),
     /// Nothing, or no HTTP.
@@ -27,6 +29,7 @@ impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Ready => f.write_str("it is ready"),
+            Self::Unlisted => f.write_str("it answers, and the registry does not list it"),
             Self::Status(status) => write!(f, "it answers {status}"),
             Self::None(why) => write!(f, "it does not answer ({why})"),
         }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_core::{Endpoint, Instance, InstanceId, ServiceName};
-use regatta_discovery::{Check, Probe, Register, Registrar, RegistrarHandle, RegistrarSettings};
+use regatta_discovery::{
+    Check, Discover, Probe, Register, Registrar, RegistrarHandle, RegistrarSettings,
+};
 use regatta_discovery::{Registration, Standing};
 use regatta_manifest::Health;
 use tokio_util::sync::CancellationToken;
@@ -21,14 +23,17 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 const VERIFY_EVERY: Duration = Duration::from_secs(5);
 /// How long leaving may take: the registry's check removes who could not say goodbye.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
-/// How long a part that is ready waits to be known: longer than a registry on this machine needs.
-const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why there is no client of a registry.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
+/// What the supervisor needs of a registry: to register parts, and to see which ones it lists.
+pub trait RegistryClient: Register + Discover {}
+
+impl<T: Register + Discover> RegistryClient for T {}
+
 /// Makes the client of a registry from its URL.
-type Connect = dyn Fn(&str) -> Result<Arc<dyn Register>, Cause> + Send + Sync;
+type Connect = dyn Fn(&str) -> Result<Arc<dyn RegistryClient>, Cause> + Send + Sync;
 
 /// Makes the client of a registry from its URL. The supervisor knows the port and not the
 /// protocol, a program names the backend.
@@ -38,12 +43,12 @@ pub struct Registry(Arc<Connect>);
 impl Registry {
     /// A registry whose client this closure makes from a URL such as `http://127.0.0.1:8500`.
     pub fn new(
-        client: impl Fn(&str) -> Result<Arc<dyn Register>, Cause> + Send + Sync + 'static,
+        client: impl Fn(&str) -> Result<Arc<dyn RegistryClient>, Cause> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(client))
     }
 
-    pub(crate) fn client(&self, url: &str) -> Result<Arc<dyn Register>, Cause> {
+    pub(crate) fn client(&self, url: &str) -> Result<Arc<dyn RegistryClient>, Cause> {
         (self.0)(url)
     }
 }
@@ -59,14 +64,13 @@ impl fmt::Debug for Registry {
 pub(crate) struct Registered {
     drain: CancellationToken,
     tasks: TaskTracker,
-    handle: RegistrarHandle,
 }
 
 impl Registered {
     /// Begins to register the part. A part whose name or address no registry takes stays out of it,
     /// with a warning.
     pub(crate) fn begin(
-        registry: &Arc<dyn Register>,
+        registry: Arc<dyn Register>,
         part: &Part,
         address: &Address,
         board: &Board,
@@ -76,24 +80,14 @@ impl Registered {
         let mut settings = RegistrarSettings::default();
         settings.verify_every = VERIFY_EVERY;
         settings.deregister_within = LEAVE_WITHIN;
-        let registrar = Registrar::try_new(Arc::clone(registry), registration, settings);
+        let registrar = Registrar::try_new(registry, registration, settings);
         let registrar = registrar.map_err(|error| warn(error.to_string())).ok()?;
         let (drain, tasks, handle) =
             (CancellationToken::new(), TaskTracker::new(), registrar.handle());
         tasks.spawn(registrar.run(drain.clone()));
-        tasks.spawn(tell(part.name.clone(), handle.clone(), board.clone()));
+        tasks.spawn(tell(part.name.clone(), handle, board.clone()));
         tasks.close();
-        Some(Self { drain, tasks, handle })
-    }
-
-    /// Waits until the registry knows the part, but not for ever: a part serves without it.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub(crate) async fn known(&mut self) {
-        let known = self.handle.wait_for(|standing| *standing == Standing::Registered);
-        let _late = tokio::time::timeout(KNOWN_WITHIN, known).await;
+        Some(Self { drain, tasks })
     }
 
     /// Deregisters the part, within a second.

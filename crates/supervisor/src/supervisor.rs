@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use regatta_core::Chain;
-use regatta_discovery::Register;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +16,7 @@ use crate::backoff::Backoff;
 use crate::board::Board;
 use crate::build::{self, Executables, Profile};
 use crate::clock;
+use crate::down::leftovers;
 use crate::environment::Facts;
 use crate::error::Error;
 use crate::event::Event;
@@ -28,7 +28,7 @@ use crate::order::stop_levels;
 use crate::part::{Kind, Part};
 use crate::plan::Plan;
 use crate::process::{Identity, Launcher, end_all, identity};
-use crate::registration::Registry;
+use crate::registration::{Registry, RegistryClient};
 use crate::secret::development_secret;
 use crate::state::{PartState, PartStatus, State};
 use crate::state_file::StateFile;
@@ -52,7 +52,8 @@ pub struct Settings {
     /// How long all parts together may take to end; what is left then is killed. Default 30 s: they
     /// end level by level, a service takes 15 s at the most and mostly one.
     pub stop_within: Duration,
-    /// Registers the parts that do not register themselves; without it they are not.
+    /// Registers the parts that do not register themselves, and tells which parts are listed;
+    /// without it none are registered, and a part that answers is ready.
     pub registry: Option<Registry>,
     /// When a part that died starts again.
     pub backoff: Backoff,
@@ -132,7 +133,9 @@ impl Supervisor {
     async fn work(&self, stop: &CancellationToken, hurry: &CancellationToken) -> Result<(), Error> {
         let root = self.layout.root();
         // An earlier supervisor may have been killed; what it left would hold the ports.
-        end_all(|| identity::marked(root), self.settings.stop_within).await;
+        end_all(|| leftovers(&self.layout), self.settings.stop_within).await;
+        // Nor does anything run that its file tells of.
+        let _absent = std::fs::remove_file(self.layout.state_file());
         let addresses = choose(&self.settings.plan.parts)?;
         let facts = self.facts(&addresses)?;
         let launcher = Launcher::start().map_err(Error::file("cannot start threads for", root))?;
@@ -217,19 +220,17 @@ impl Supervisor {
             manifest: plan.manifest.clone(),
             registry: control_plane.map(Address::url),
             config_center: control_plane.and_then(Address::etcd_url),
-            secret: development_secret(&self.layout.secret_file()).map_err(Error::Secret)?,
+            secret: secret(plan, &self.layout)?,
+            keys: plan.keys.clone(),
             issuer: plan.issuer.clone(),
             audience: plan.audience.clone(),
             weights: plan.weights.clone(),
         })
     }
 
-    /// The client of the registry, when a part needs one.
-    fn registry(&self, facts: &Facts) -> Result<Option<Arc<dyn Register>>, Error> {
-        let is_needed = self.settings.plan.parts.iter().any(|part| part.register);
-        let (true, Some(registry), Some(url)) =
-            (is_needed, &self.settings.registry, &facts.registry)
-        else {
+    /// The client of the registry, when there is one.
+    fn registry(&self, facts: &Facts) -> Result<Option<Arc<dyn RegistryClient>>, Error> {
+        let (Some(registry), Some(url)) = (&self.settings.registry, &facts.registry) else {
             return Ok(None);
         };
         let client = registry.client(url);
@@ -308,6 +309,12 @@ impl Supervisor {
 
 /// How to stop each part's keeper, and how to wait for it.
 type Crew = Vec<(CancellationToken, JoinHandle<()>)>;
+
+/// The development secret, made if there is none; none for a system that believes no token of it.
+pub(crate) fn secret(plan: &Plan, layout: &Layout) -> Result<Option<String>, Error> {
+    let made = plan.trusts_secret.then(|| development_secret(&layout.secret_file()));
+    made.transpose().map_err(Error::Secret)
+}
 
 /// The folder a system is built and run in: the manifest's.
 pub(crate) fn folder(manifest: &Path) -> PathBuf {

@@ -37,7 +37,10 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) async fn run(self, place: &Place) -> Result<(), Failure> {
         let telemetry = serving::telemetry("gateway")?;
-        let (path, manifest) = place.manifest()?;
+        let path = place.manifest_path()?;
+        // Before it is read, so that no later change is missed.
+        let seen = live::look(&path);
+        let manifest = Manifest::load(&path)?;
         let registry = match &self.registry {
             Some(url) => url.clone(),
             None => format!("http://{}", manifest.control_plane.listen),
@@ -67,7 +70,7 @@ impl Gateway {
             move || convert(&path, &Manifest::load(&path)?)
         };
         let tasks = TaskTracker::new();
-        tasks.spawn(live::follow(path, gateway.handle(), read, hang_up, drain.clone()));
+        tasks.spawn(live::follow(path, gateway.handle(), read, hang_up, drain.clone(), seen));
         gateway.run(drain.clone()).await?;
         drain.cancel();
         tasks.close();

@@ -16,8 +16,8 @@ impl Ps {
         let layout = place.layout()?;
         let running = regatta_supervisor::running(&layout)?;
         match (place.state()?, running, format) {
-            (Some(state), Some(_), Format::Json) => out(&state_json(&state, true).to_string()),
-            (Some(state), Some(_), Format::Text) => {
+            (Some(state), _, Format::Json) => out(&state_json(&state, true).to_string()),
+            (Some(state), _, Format::Text) => {
                 let services = state.parts.iter().map(|part| part.service.as_str());
                 let paint = Paint::of_stdout().with_services(services);
                 parts_table(&state.parts, &paint).iter().for_each(|line| out(line));
@@ -26,7 +26,7 @@ impl Ps {
                 out(&json!({ "running": true, "parts": [] }).to_string())
             }
             (None, Some(_), Format::Text) => out("building; parts appear once they start"),
-            (Some(_), None, _) => {
+            (None, None, _) if layout.state_file().exists() => {
                 return Err(Failure::new(
                     "the process that ran this system is gone without stopping it; clean up with \
                      `regatta down`",

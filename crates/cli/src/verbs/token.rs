@@ -28,7 +28,16 @@ pub(crate) struct Token {
 
 impl Token {
     pub(crate) fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let (_, manifest) = place.manifest()?;
+        let (manifest_path, manifest) = place.manifest()?;
+        let auth = manifest.gateway.auth.as_ref();
+        if auth.is_some_and(|auth| !auth.secret) {
+            return Err(Failure::new(format!(
+                "nobody in this system believes a token of the development secret: `{}` names \
+                 gateway.auth.keys without the secret; get a token from the issuer of those keys, or \
+                 set gateway.auth.secret: true beside them",
+                manifest_path.display()
+            )));
+        }
         let path = place.layout()?.secret_file();
         let secret = regatta_supervisor::read_secret(&path).map_err(|error| {
             if error.kind() == std::io::ErrorKind::NotFound {
@@ -38,7 +47,6 @@ impl Token {
             Failure::from(error)
         })?;
         let mut issuer = Issuer::new(SigningKey::hs256(&Secret::new(secret))?).lifetime(self.ttl);
-        let auth = manifest.gateway.auth.as_ref();
         if let Some(auth) = auth {
             issuer = issuer.issuer(&auth.issuer);
             if let Some(audience) = &auth.audience {

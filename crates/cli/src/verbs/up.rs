@@ -43,13 +43,14 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
+        if self.background {
+            // A session of its own: the terminal that closes takes nobody along, and its Ctrl-C is
+            // for the process that waits for us, which hands it on.
+            nix::unistd::setsid()?;
+        }
         let settings = self.settings(place)?;
         if self.detach && !self.background {
             return detach::run(&self, place, &settings, format).await;
-        }
-        if self.background {
-            // A session of its own: the terminal that closes takes nobody along.
-            let _leader = nix::unistd::setsid();
         }
         let live = live(&settings, format);
         let supervisor = Supervisor::try_new(settings)?;

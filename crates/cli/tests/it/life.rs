@@ -26,6 +26,9 @@ fn a_detached_system_is_seen_and_stopped_from_outside() {
     let token = shop.regatta(&["token", "--user", "1", "--role", "user"]);
     assert_eq!((token.code, token.out.trim().split('.').count()), (0, 3), "{}", token.err);
 
+    let supervisor = state["supervisor"]["pid"].as_u64().unwrap();
+    assert_eq!(session(supervisor), supervisor, "a terminal that closes takes it not along");
+
     let again = shop.regatta(&["up"]);
     assert_eq!(again.code, 1);
     assert!(again.err.contains("runs already, under process"), "{}", again.err);
@@ -76,6 +79,20 @@ fn a_killed_supervisor_takes_its_parts_along_and_down_tidies_up() {
 }
 
 #[test]
+fn the_state_of_a_killed_supervisor_is_not_that_of_the_next_one() {
+    let shop = Shop::new();
+    let killed = shop.up();
+    kill(killed["supervisor"]["pid"].as_u64().unwrap(), SIGKILL);
+    until("it is gone", || shop.regatta(&["ps"]).code == 1);
+    // The next one holds the lock and has not written its state yet, as while it builds.
+    let lock = std::fs::File::open(shop.path().join(".regatta/lock")).unwrap();
+    lock.lock().unwrap();
+    let ps = shop.ps();
+    assert_eq!((&ps["running"], ps["parts"].as_array().unwrap().len()), (&true.into(), 0), "{ps}");
+    drop(lock);
+}
+
+#[test]
 fn in_the_foreground_ctrl_c_stops_everything() {
     let shop = Shop::new();
     let mut command = Command::new(REGATTA);
@@ -92,4 +109,11 @@ fn in_the_foreground_ctrl_c_stops_everything() {
     for part in state["parts"].as_array().unwrap() {
         assert!(!is_alive(part["pid"].as_u64().unwrap()), "{part}");
     }
+}
+
+/// The session that a process belongs to: the sixth field of its stat (proc(5)).
+fn session(pid: u64) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    rest.split_whitespace().nth(3).unwrap().parse().unwrap()
 }

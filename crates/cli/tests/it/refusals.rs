@@ -86,6 +86,44 @@ fn a_token_before_the_first_up_is_refused() {
 }
 
 #[test]
+fn a_token_that_nobody_would_believe_is_not_made() {
+    let shop = Shop::new();
+    let manifest = std::fs::read_to_string(shop.path().join("regatta.yaml")).unwrap();
+    let keys = "issuer: idp, keys: { url: https://idp/keys }";
+    shop.write_manifest(&manifest.replace("issuer: dev", keys));
+    let token = shop.regatta(&["token", "--user", "1"]);
+    assert_eq!((token.code, token.out.as_str()), (1, ""));
+    assert!(token.err.contains("gateway.auth.secret: true"), "{}", token.err);
+}
+
+#[test]
+fn config_show_does_not_start_a_program_that_may_be_any() {
+    let shop = Shop::new();
+    shop.write_manifest(
+        "name: shop\nservices:\n  front:\n    run: { command: [touch, started] }\n",
+    );
+    for register in ["", "    register: false\n"] {
+        let manifest = std::fs::read_to_string(shop.path().join("regatta.yaml")).unwrap();
+        shop.write_manifest(&(manifest + register));
+        let show = shop.regatta(&["config", "show", "front"]);
+        assert_eq!(show.code, 1, "{}", show.out);
+        assert!(show.err.contains("`front` is not started"), "{}", show.err);
+        assert!(!shop.path().join("started").exists());
+    }
+}
+
+#[test]
+fn a_variable_that_would_move_a_service_is_refused_with_its_line() {
+    let shop = Shop::empty();
+    shop.write_manifest(
+        "name: shop\nservices:\n  a:\n    run: { cargo: a }\n    env:\n      SERVER__PORT: 1\n",
+    );
+    let up = shop.regatta(&["up"]);
+    assert_eq!(up.code, 1);
+    assert!(up.err.contains("regatta.yaml:6:") && up.err.contains("`SERVER__PORT`"), "{}", up.err);
+}
+
+#[test]
 fn for_programs_errors_are_json_too() {
     let run = Shop::new().regatta(&["token", "--user", "1", "--format", "json"]);
     let error: serde_json::Value = serde_json::from_str(run.err.trim()).unwrap();

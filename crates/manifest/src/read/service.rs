@@ -297,16 +297,7 @@ fn env(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Vec<(String, Str
     };
     let mut env = Vec::new();
     for (key, node) in entries {
-        let remedy = match key.text.as_str() {
-            "PORT" => Some("is given by `port`; write that"),
-            "SERVICE__VERSION" => Some("is given by `versions`; write that"),
-            "REGATTA_INSTANCE" => Some("is given to each process; remove it"),
-            text if !is_variable(text) => {
-                Some("is not a variable; use letters, digits and `_`, not beginning with a digit")
-            }
-            _ => None,
-        };
-        if let Some(remedy) = remedy {
+        if let Some(remedy) = refused(&key.text) {
             problems.push(Problem::new(key.mark, format!("{name}: `{}` {remedy}", key.text)));
             continue;
         }
@@ -320,6 +311,23 @@ fn env(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Vec<(String, Str
         env.extend(value.map(|value| (key.text.clone(), value)));
     }
     env
+}
+
+/// Why a manifest may not set this variable: whoever runs the system decides it for each process, and
+/// the registry would be told something else than what is so.
+fn refused(variable: &str) -> Option<&'static str> {
+    match variable {
+        "PORT" | "SERVER__PORT" => Some("is given by `port`; write that"),
+        "HOST" | "SERVER__HOST" => Some("is given to each process, as is its port; remove it"),
+        "SERVICE__VERSION" | "SERVICE_VERSION" => Some("is given by `versions`; write that"),
+        "REGATTA_INSTANCE" | "SERVICE__INSTANCE" | "SERVICE__ADVERTISE" | "ADMIN_LISTEN"
+        | "ADMIN__LISTEN" => Some("is given to each process; remove it"),
+        "REGATTA_HOME" | "REGATTA_CONFIG_SHOW" => Some("is for `regatta` alone; remove it"),
+        text if !is_variable(text) => {
+            Some("is not a variable; use letters, digits and `_`, not beginning with a digit")
+        }
+        _ => None,
+    }
 }
 
 fn is_variable(text: &str) -> bool {

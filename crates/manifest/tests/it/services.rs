@@ -202,7 +202,22 @@ fn ports_do_not_clash() {
 fn variables_that_up_gives_are_not_set_by_hand() {
     assert!(service_problems("env: { PORT: 1 }")[0].contains("`PORT` is given by `port`"));
     assert!(service_problems("env: { SERVICE__VERSION: 1 }")[0].contains("given by `versions`"));
-    assert!(service_problems("env: { REGATTA_INSTANCE: 1 }")[0].contains("remove it"));
+    for variable in [
+        "HOST",
+        "SERVER__HOST",
+        "REGATTA_INSTANCE",
+        "SERVICE__INSTANCE",
+        "SERVICE__ADVERTISE",
+        "ADMIN_LISTEN",
+        "ADMIN__LISTEN",
+        "REGATTA_HOME",
+        "REGATTA_CONFIG_SHOW",
+    ] {
+        let problem = &service_problems(&format!("env: {{ {variable}: 1 }}"))[0];
+        assert!(problem.starts_with("3:") && problem.contains("remove it"), "{problem}");
+    }
+    assert!(service_problems("env: { SERVER__PORT: 1 }")[0].contains("given by `port`"));
+    assert!(service_problems("env: { SERVICE_VERSION: 1 }")[0].contains("given by `versions`"));
     assert!(service_problems("env: { a-b: 1 }")[0].contains("`a-b` is not a variable"));
     assert!(service_problems("env: { A: [1] }")[0].contains("expected a text, found a list"));
     assert!(service_problems("env: { A: \"\\0\" }")[0].contains("zero byte"));

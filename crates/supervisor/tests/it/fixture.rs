@@ -114,6 +114,7 @@ pub(crate) fn part_that(name: &str, role: &str) -> Part {
         dns: None,
         health: Health::of_chassis(),
         register: false,
+        is_listed: true,
         database: false,
         environment: BTreeMap::from([(ROLE.to_owned(), role.to_owned())]),
     }
@@ -126,6 +127,8 @@ pub(crate) fn settings(folder: &Path, parts: Vec<Part>) -> Settings {
         manifest: folder.join("regatta.yaml"),
         issuer: None,
         audience: None,
+        keys: None,
+        trusts_secret: true,
         isolated: true,
         weights: BTreeMap::new(),
         parts,

@@ -14,11 +14,12 @@ pub(super) fn all(manifest: Option<&Manifest>, path: &Path, layout: &Layout) -> 
     let state = State::read(&layout.state_file());
     let mut findings = Vec::new();
     let plan = manifest.and_then(|manifest| Plan::try_new(manifest, path, false).ok());
-    let own = state.as_ref().ok().and_then(Option::as_ref).filter(|_| running);
-    findings.extend(plan.iter().flat_map(|plan| ports_of(plan, own)));
+    // Not one that a supervisor left which was killed.
+    let own = regatta_supervisor::running_state(layout).ok().flatten();
+    findings.extend(plan.iter().flat_map(|plan| ports_of(plan, own.as_ref())));
     findings.push(match (running, &state) {
         (_, Err(error)) => Finding::wrong("state", error.to_string(), "run `regatta down`"),
-        (true, Ok(state)) => health(state.as_ref()),
+        (true, Ok(_)) => health(own.as_ref()),
         (false, Ok(state)) => leftovers(layout, state.is_some()),
     });
     findings.push(secret(layout));

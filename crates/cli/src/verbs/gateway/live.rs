@@ -1,6 +1,7 @@
 //! Puts the manifest's rules in force while the gateway runs.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use regatta_gateway::{Handle, Settings};
@@ -12,9 +13,13 @@ use crate::failure::Failure;
 /// How often the manifest is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Watches the manifest and applies what it says, until the drain. A manifest that is wrong is
-/// refused with a line in the log; the rules in force stay. A hang-up reads it at once, and reads
-/// it anew even if it looks unchanged.
+/// What tells a file from the one before: which it is, when it was written, how long it is.
+pub(super) type Seen = Option<(u64, SystemTime, u64)>;
+
+/// Watches the manifest and applies what it says, until the drain. `seen` is the file as it was
+/// before it was read for the rules in force, so that a change since then is found at once. A
+/// manifest that is wrong is refused with a line in the log; the rules in force stay. A hang-up reads
+/// it at once, and reads it anew even if it looks unchanged.
 ///
 /// # Cancel safety
 ///
@@ -25,26 +30,26 @@ pub(super) async fn follow(
     read: impl Fn() -> Result<Settings, Failure>,
     mut hang_up: Signal,
     drain: CancellationToken,
+    mut seen: Seen,
 ) {
-    let mut seen = look(&path);
+    let mut asked = false;
     loop {
-        let asked = tokio::select! {
+        let now = look(&path);
+        // A file that is away for a moment is being replaced.
+        if asked || (now != seen && now.is_some()) {
+            seen = now;
+            match read() {
+                Ok(settings) => apply(&handle, settings),
+                Err(problem) => {
+                    tracing::error!(%problem, "manifest refused; the rules in force stay");
+                }
+            }
+        }
+        asked = tokio::select! {
             () = drain.cancelled() => return,
             _ = hang_up.recv() => true,
             () = tokio::time::sleep(LOOK_EVERY) => false,
         };
-        let now = look(&path);
-        // A file that is away for a moment is being replaced.
-        if !asked && (now == seen || now.is_none()) {
-            continue;
-        }
-        seen = now;
-        match read() {
-            Ok(settings) => apply(&handle, settings),
-            Err(problem) => {
-                tracing::error!(%problem, "manifest refused; the rules in force stay");
-            }
-        }
     }
 }
 
@@ -62,8 +67,64 @@ fn apply(handle: &Handle, settings: Settings) {
     }
 }
 
-/// What tells a file from the one before: when it was written, and how long it is.
-fn look(path: &PathBuf) -> Option<(SystemTime, u64)> {
+/// Looks at a file without reading it.
+pub(super) fn look(path: &Path) -> Seen {
     let found = std::fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, found.len()))
+    Some((found.ino(), found.modified().ok()?, found.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use regatta_discovery::MemoryRegistry;
+    use regatta_gateway::Gateway;
+    use tokio::signal::unix::{SignalKind, signal};
+    use tokio::sync::mpsc;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_manifest_that_changed_while_the_gateway_started_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("regatta.yaml");
+        std::fs::write(&path, "as it was read").unwrap();
+        let seen = look(&path);
+        // The gateway binds its ports here.
+        std::fs::write(&path, "as it is by now").unwrap();
+        assert_eq!(reads(path, seen).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_manifest_that_is_as_it_was_is_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("regatta.yaml");
+        std::fs::write(&path, "as it was read").unwrap();
+        let seen = look(&path);
+        assert_eq!(reads(path, seen).await, 0);
+    }
+
+    /// How often the manifest is read before a hang-up has it read in any case.
+    async fn reads(path: PathBuf, seen: Seen) -> usize {
+        let mut settings = Settings::default();
+        settings.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        settings.admin = None;
+        let gateway = Gateway::bind(settings, Arc::new(MemoryRegistry::new())).await.unwrap();
+        let (told, mut read) = mpsc::unbounded_channel();
+        let read_again = move || {
+            let _ended = told.send(());
+            Err(Failure::new("nothing to apply"))
+        };
+        let (drain, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let hang_up = signal(SignalKind::hangup()).unwrap();
+        tasks.spawn(follow(path, gateway.handle(), read_again, hang_up, drain.clone(), seen));
+        // The first look was before the hang-up could be heard.
+        tokio::task::yield_now().await;
+        let before = read.len();
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).unwrap();
+        read.recv().await.unwrap();
+        drain.cancel();
+        before
+    }
 }

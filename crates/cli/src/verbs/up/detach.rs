@@ -83,8 +83,7 @@ fn spawn(up: &Up, place: &Place, settings: &Settings) -> Result<Child, Failure> 
         command.arg("--isolated");
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
-    // Ctrl-C at this terminal is for us; we hand it on while it starts.
-    command.process_group(0);
+    // Not in a process group of its own here: it begins a session, which a group's leader cannot.
     Ok(command.spawn()?)
 }
 
