@@ -29,6 +29,9 @@ pub struct Context {
     /// Whether this request is itself a retry; then outgoing calls are not retried, so that
     /// attempts do not multiply along a chain of hops.
     pub serves_retry: bool,
+    /// How urgent the request says it is (RFC 9218), 0 (most urgent) to 7; outgoing calls say the
+    /// same. None: nothing was said, which counts as 3.
+    pub urgency: Option<u8>,
     /// W3C `baggage`, passed on as it came; at most 8192 bytes.
     pub baggage: Option<Arc<str>>,
 }

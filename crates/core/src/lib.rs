@@ -32,6 +32,9 @@ pub use timeout_header::{
     ENVOY_TIMEOUT, GRPC_TIMEOUT, format_grpc_timeout, parse_grpc_timeout, parse_millis,
 };
 
+mod urgency;
+pub use urgency::{PRIORITY, parse_urgency};
+
 mod trace;
 pub use trace::{InvalidTrace, TraceContext};
 

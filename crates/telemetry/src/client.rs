@@ -91,6 +91,35 @@ pub fn span(outgoing: Outgoing<'_>) -> ClientSpan {
     ClientSpan::start(&span::telemetry(), outgoing)
 }
 
+/// Records a call that was turned away here, before any attempt: a span that ends at once, with
+/// why. It is not measured among the calls, which all went to some peer.
+pub fn rejected(outgoing: Outgoing<'_>, why: &'static str) {
+    let telemetry = span::telemetry();
+    if !telemetry.exports_spans() {
+        return;
+    }
+    let context = Context::current();
+    let parent = context.as_ref().and_then(|context| context.trace.as_ref());
+    let trace = ids::next(parent, telemetry.sample_ratio());
+    let Some(recording) = Recording::start(&telemetry, &trace, parent, SpanKind::Client) else {
+        return;
+    };
+    describe(&recording, &outgoing);
+    recording.annotate(KeyValue::new("error.type", why));
+    let name = match outgoing.is_grpc {
+        true => Cow::Owned(outgoing.path.trim_start_matches('/').to_owned()),
+        false => method_name(MethodName::of(outgoing.method)),
+    };
+    recording.end(&telemetry, name, std::time::Duration::ZERO, Status::error(""));
+}
+
+fn method_name(method: MethodName) -> Cow<'static, str> {
+    Cow::Borrowed(match method.name() {
+        OTHER => "HTTP",
+        method => method,
+    })
+}
+
 /// An attempt on its way. Dropping it unended counts it as `cancelled`.
 #[derive(Debug)]
 #[must_use = "dropping it at once counts the call as cancelled"]
@@ -251,10 +280,7 @@ impl ClientSpan {
         };
         let name = match &self.rpc {
             Some(rpc) => Cow::Owned(rpc.to_string()),
-            None => Cow::Borrowed(match self.method.name() {
-                OTHER => "HTTP",
-                method => method,
-            }),
+            None => method_name(self.method),
         };
         recording.end(&self.telemetry, name, elapsed, status);
     }
@@ -270,8 +296,11 @@ fn describe(recording: &Recording, outgoing: &Outgoing<'_>) {
     let method = MethodName::of(outgoing.method).name();
     recording.annotate(KeyValue::new("http.request.method", method));
     recording.annotate(KeyValue::new("url.path", outgoing.path.to_owned()));
-    recording.annotate(KeyValue::new("server.address", outgoing.address.to_owned()));
-    recording.annotate(KeyValue::new("server.port", i64::from(outgoing.port)));
+    // A call that was turned away had no peer.
+    if !outgoing.address.is_empty() {
+        recording.annotate(KeyValue::new("server.address", outgoing.address.to_owned()));
+        recording.annotate(KeyValue::new("server.port", i64::from(outgoing.port)));
+    }
     if let Some(service) = outgoing.service {
         recording.annotate(KeyValue::new("service.peer.name", service.to_owned()));
     }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use regatta_core::{
-    Context, Deadline, ENVOY_TIMEOUT, GRPC_TIMEOUT, TraceContext, format_grpc_timeout,
-    parse_grpc_timeout, parse_millis,
+    Context, Deadline, ENVOY_TIMEOUT, GRPC_TIMEOUT, PRIORITY, TraceContext, format_grpc_timeout,
+    parse_grpc_timeout, parse_millis, parse_urgency,
 };
 
 /// The header that names a request over all hops.
@@ -17,6 +17,9 @@ pub const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-c
 
 /// gRPC's header: how many attempts went before. More than 0 marks a retry.
 pub const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+
+/// RFC 9218's header: how urgent a request is.
+const URGENCY: HeaderName = HeaderName::from_static(PRIORITY);
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -37,6 +40,7 @@ pub(crate) struct Caller {
     pub(crate) request_id: Option<Arc<str>>,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) serves_retry: bool,
+    pub(crate) urgency: Option<u8>,
     pub(crate) baggage: Option<Arc<str>>,
 }
 
@@ -49,6 +53,7 @@ pub(crate) fn extract(headers: &HeaderMap, now: Instant) -> Caller {
         request_id: present.request_id.then(request_id).flatten().map(Into::into),
         deadline: present.deadline.then(|| deadline(headers, now)).flatten(),
         serves_retry: present.retry && serves_retry(headers),
+        urgency: present.urgency.then(|| urgency(headers)).flatten(),
         baggage: present.baggage.then(|| baggage(headers)).flatten(),
     }
 }
@@ -61,6 +66,7 @@ struct Present {
     request_id: bool,
     deadline: bool,
     retry: bool,
+    urgency: bool,
     baggage: bool,
 }
 
@@ -73,6 +79,7 @@ impl Present {
                 "x-request-id" => present.request_id = true,
                 GRPC_TIMEOUT | ENVOY_TIMEOUT => present.deadline = true,
                 "x-envoy-attempt-count" | "grpc-previous-rpc-attempts" => present.retry = true,
+                PRIORITY => present.urgency = true,
                 "baggage" => present.baggage = true,
                 _ => (),
             }
@@ -81,7 +88,7 @@ impl Present {
     }
 }
 
-/// Writes what callees need: trace, baggage, request id, and what is left of the deadline.
+/// Writes what callees need: trace, baggage, request id, urgency, and what is left of the deadline.
 pub(crate) fn inject(
     headers: &mut HeaderMap,
     context: &Context,
@@ -102,6 +109,10 @@ pub(crate) fn inject(
     }
     if let Some(request_id) = &context.request_id {
         insert(headers, REQUEST_ID, request_id.as_bytes());
+    }
+    // What the call says of itself comes first.
+    if let Some(urgency) = context.urgency.filter(|_| !headers.contains_key(URGENCY)) {
+        insert(headers, URGENCY, &[b'u', b'=', b'0' + urgency.min(7)]);
     }
     if let Some(deadline) = context.deadline {
         inject_deadline(headers, deadline, now, is_grpc);
@@ -183,6 +194,11 @@ fn deadline(headers: &HeaderMap, now: Instant) -> Option<Deadline> {
         (timeout, None) | (None, timeout) => timeout?,
     };
     Some(Deadline::after(now, timeout))
+}
+
+fn urgency(headers: &HeaderMap) -> Option<u8> {
+    // Several fields are one list, of which the last member counts.
+    headers.get_all(URGENCY).iter().filter_map(|value| parse_urgency(value.as_bytes())).next_back()
 }
 
 fn serves_retry(headers: &HeaderMap) -> bool {

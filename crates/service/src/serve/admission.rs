@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response};
+use regatta_core::{PRIORITY, parse_urgency};
 use regatta_resilience::concurrency::{
     Acquire, Ending, InvalidSettings, Limit, Permit, Priority, Rejected, Settings,
 };
@@ -190,16 +191,10 @@ fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + more).max(1)
 }
 
-/// How urgent the request says it is; anything malformed is as if absent (RFC 9218, section 4).
+/// How urgent the request says it is; anything malformed is as if absent.
 fn priority(headers: &HeaderMap) -> Priority {
-    let value = headers.get("priority").and_then(|value| value.to_str().ok());
-    let mut urgency = value.into_iter().flat_map(|text| text.split(',')).filter_map(|member| {
-        let digit = member.trim().strip_prefix("u=")?;
-        let digit = digit.split(';').next().unwrap_or_default();
-        digit.trim_end().parse::<u8>().ok().and_then(|urgency| Priority::try_new(urgency).ok())
-    });
-    // Of a key that is there twice the last counts (RFC 8941, section 3.2).
-    urgency.next_back().unwrap_or_default()
+    let urgency = headers.get(PRIORITY).and_then(|value| parse_urgency(value.as_bytes()));
+    urgency.and_then(|urgency| Priority::try_new(urgency).ok()).unwrap_or_default()
 }
 
 /// What orchestrators and operators ask: it is needed most when there is no room.
@@ -222,30 +217,14 @@ fn is_exempt(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn urgency(text: &str) -> u8 {
-        let mut headers = HeaderMap::new();
-        headers.insert("priority", text.parse().unwrap());
-        priority(&headers).urgency()
-    }
-
     #[test]
-    fn urgency_is_read_and_anything_else_is_the_default() {
-        for (text, expected) in [
-            ("u=0", 0),
-            ("u=7, i", 7),
-            ("i, u=1", 1),
-            ("u=5;x=1", 5),
-            ("u=1, u=6", 6),
-            ("u=8", 3),
-            ("u=-1", 3),
-            ("u", 3),
-            ("i", 3),
-            ("", 3),
-            ("urgent", 3),
-        ] {
-            assert_eq!(urgency(text), expected, "{text}");
-        }
-        assert_eq!(priority(&HeaderMap::new()).urgency(), 3);
+    fn what_is_not_said_is_the_default() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(priority(&headers).urgency(), 3);
+        headers.insert("priority", "u=6".parse().unwrap());
+        assert_eq!(priority(&headers).urgency(), 6);
+        headers.insert("priority", "urgent".parse().unwrap());
+        assert_eq!(priority(&headers).urgency(), 3);
     }
 
     #[test]

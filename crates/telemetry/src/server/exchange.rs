@@ -84,6 +84,7 @@ impl Exchange {
             None => caller.deadline,
         };
         context.serves_retry = caller.serves_retry;
+        context.urgency = caller.urgency;
         context.baggage = caller.baggage;
         let name = if is_grpc && status::split_rpc(head.uri.path()).is_some() {
             Name::Rpc(head.uri.path().trim_start_matches('/').into())

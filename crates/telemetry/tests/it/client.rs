@@ -53,6 +53,14 @@ async fn a_retry_is_marked_and_so_is_every_call_of_a_hop_that_serves_one() {
     assert_eq!(first[ATTEMPT_COUNT], "2");
 }
 
+#[tokio::test]
+async fn a_call_is_as_urgent_as_the_request_it_serves() {
+    assert!(!injected(context(), |it| it).await.contains_key("priority"));
+    let mut urgent = context();
+    urgent.urgency = Some(1);
+    assert_eq!(injected(urgent, |it| it).await["priority"], "u=1");
+}
+
 #[test]
 fn a_call_outside_a_request_begins_a_trace_of_its_own() {
     let mut headers = HeaderMap::new();

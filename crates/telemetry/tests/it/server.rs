@@ -26,6 +26,7 @@ async fn a_handler_sees_what_its_caller_sent() {
         .header("tracestate", "a=1")
         .header("tracestate", "b=2")
         .header("baggage", "tenant=a")
+        .header("priority", "u=5, i")
         .header("x-request-id", "r-1")
         .header("x-envoy-expected-rq-timeout-ms", "5000")
         .header("x-envoy-attempt-count", "2");
@@ -37,6 +38,7 @@ async fn a_handler_sees_what_its_caller_sent() {
     assert_eq!(context.baggage.as_deref(), Some("tenant=a"));
     assert_eq!(context.request_id.as_deref(), Some("r-1"));
     assert!(context.serves_retry && context.deadline.is_some());
+    assert_eq!(context.urgency, Some(5));
     assert_eq!(response.headers()["x-request-id"], "r-1");
 }
 
@@ -49,6 +51,7 @@ async fn a_request_without_anything_gets_ids_and_malformed_ones_are_replaced() {
             .header("traceparent", "00-xyz")
             .header("x-request-id", &bad_id)
             .header("x-envoy-attempt-count", "1")
+            .header("priority", "soon")
             .header("grpc-timeout", "soon"),
         Request::get("/").header("x-request-id", "a b").header("x-envoy-attempt-count", "many"),
         Request::get("/").header("traceparent", TRACEPARENT).header("traceparent", TRACEPARENT),
@@ -61,6 +64,7 @@ async fn a_request_without_anything_gets_ids_and_malformed_ones_are_replaced() {
         assert_eq!(request_id.len(), 32);
         assert_eq!(response.headers()["x-request-id"], request_id);
         assert!(!context.serves_retry && context.deadline.is_none());
+        assert_eq!(context.urgency, None);
     }
 }
 
