@@ -7,6 +7,7 @@ use std::time::Duration;
 #[error("circuit breaker is open; retry in {retry_after:?}")]
 #[non_exhaustive]
 pub struct BreakerOpen {
-    /// How long until the breaker admits a probe; zero while probes are in flight.
+    /// How long until the breaker admits a probe; while probes are in flight, until another would be
+    /// admitted although they say nothing.
     pub retry_after: Duration,
 }

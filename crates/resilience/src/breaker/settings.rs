@@ -55,6 +55,10 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How long a probe that has not ended keeps another from being tried: 10 s, longer than a try
+    /// of a call usually may take, so that only a quiet stream is overtaken.
+    pub const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+
     /// Most probes at a time; more is no probing any more.
     pub const MOST_PROBES: u32 = 1000;
 

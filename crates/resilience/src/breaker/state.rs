@@ -30,9 +30,17 @@ pub(crate) struct Ticket(pub(crate) u64);
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    Closed { failures: u32 },
-    Open { until: Instant },
-    HalfOpen { in_flight: u32 },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+    },
+    /// `newest` is when the latest probe was admitted.
+    HalfOpen {
+        in_flight: u32,
+        newest: Instant,
+    },
     Forced(State),
 }
 
@@ -122,9 +130,15 @@ impl Rules {
                 None | Some(Duration::ZERO) => return Ok(()),
                 Some(left) => left,
             },
-            Phase::HalfOpen { in_flight } if in_flight < self.settings.probes => return Ok(()),
-            // A crowd of probes could finish off a recovering service.
-            Phase::HalfOpen { .. } => Duration::ZERO,
+            Phase::HalfOpen { in_flight, .. } if in_flight < self.settings.probes => return Ok(()),
+            // A crowd of probes could finish off a recovering service; but one that says nothing,
+            // such as a stream that waits for an event, must not keep all others away.
+            Phase::HalfOpen { newest, .. } => {
+                match (newest + Settings::PROBE_PATIENCE).checked_duration_since(now) {
+                    None | Some(Duration::ZERO) => return Ok(()),
+                    Some(left) => left,
+                }
+            }
             // Nobody knows when the operator will; ask again after the usual time.
             Phase::Forced(_) => self.settings.open_for,
         };
@@ -138,10 +152,12 @@ impl Rules {
         let change = match &mut self.phase {
             Phase::Closed { .. } | Phase::Forced(_) => None,
             Phase::Open { .. } => {
-                Some(self.enter(Phase::HalfOpen { in_flight: 1 }, Cause::OpenTimeOver))
+                let probing = Phase::HalfOpen { in_flight: 1, newest: now };
+                Some(self.enter(probing, Cause::OpenTimeOver))
             }
-            Phase::HalfOpen { in_flight } => {
-                *in_flight += 1;
+            Phase::HalfOpen { in_flight, newest } => {
+                *in_flight = in_flight.saturating_add(1);
+                *newest = now;
                 None
             }
         };
@@ -185,7 +201,7 @@ impl Rules {
     /// Takes note that a call ended without saying anything about the dependency.
     pub(crate) fn abandon(&mut self, ticket: Ticket) {
         if ticket == Ticket(self.phases_entered)
-            && let Phase::HalfOpen { in_flight } = &mut self.phase
+            && let Phase::HalfOpen { in_flight, .. } = &mut self.phase
         {
             // The prober left without an answer: another caller probes.
             *in_flight -= 1;

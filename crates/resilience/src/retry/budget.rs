@@ -104,6 +104,11 @@ impl Budget {
         })
     }
 
+    /// Takes a retry out, if there is one, to be put back should it never go out.
+    pub fn take(&self, now: Instant) -> Option<Withdrawal> {
+        self.withdraw(now).then(|| Withdrawal { budget: Some(self.clone()) })
+    }
+
     /// How many retries could be taken out at `now`.
     pub fn left(&self, now: Instant) -> u64 {
         self.with(now, |account| account.left())
@@ -124,6 +129,30 @@ impl Budget {
     fn lock(&self) -> MutexGuard<'_, Account> {
         // The sums are whole after each line that changes them.
         self.shared.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A retry that was taken out of a [`Budget`]. Dropped unspent it goes back: its call was given up
+/// during the wait before it, or found no instance.
+#[derive(Debug)]
+#[must_use = "a withdrawal that is dropped goes back into the budget"]
+pub struct Withdrawal {
+    /// None once spent.
+    budget: Option<Budget>,
+}
+
+impl Withdrawal {
+    /// The retry goes out now.
+    pub fn spend(mut self) {
+        self.budget = None;
+    }
+}
+
+impl Drop for Withdrawal {
+    fn drop(&mut self) {
+        if let Some(budget) = self.budget.take() {
+            budget.lock().last.take_back(RETRIES);
+        }
     }
 }
 
@@ -217,6 +246,29 @@ mod tests {
         }
         assert_eq!(budget.left(now), 8);
         assert_eq!(budget.left(now + Duration::from_secs(5)), 8);
+    }
+
+    #[test]
+    fn a_retry_that_never_went_out_is_put_back() {
+        let (budget, now) = (Budget::try_new(0, 1).unwrap(), now());
+        let taken: Vec<_> = (0..10).filter_map(|_| budget.take(now)).collect();
+        assert!(taken.len() == 10 && budget.take(now).is_none());
+        for (turn, withdrawal) in taken.into_iter().enumerate() {
+            if turn < 4 {
+                withdrawal.spend();
+            }
+        }
+        assert_eq!(budget.left(now), 6);
+    }
+
+    #[test]
+    fn a_retry_that_is_put_back_when_it_counts_no_more_changes_nothing() {
+        let (budget, now) = (Budget::try_new(0, 1).unwrap(), now());
+        let late = budget.take(now).unwrap();
+        let later = now + Budget::WINDOW;
+        assert_eq!(budget.left(later), 10);
+        drop(late);
+        assert_eq!(budget.left(later), 10);
     }
 
     #[test]

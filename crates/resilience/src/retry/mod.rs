@@ -9,7 +9,7 @@ mod backoff;
 pub use backoff::{Backoff, InvalidBackoff};
 
 mod budget;
-pub use budget::{Budget, InvalidBudget};
+pub use budget::{Budget, InvalidBudget, Withdrawal};
 
 mod policy;
 pub use policy::{Attempt, Decision, Failure, Policy, Stop};

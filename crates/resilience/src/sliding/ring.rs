@@ -54,6 +54,18 @@ impl<const KINDS: usize> Ring<KINDS> {
         self.sum[kind] += count;
     }
 
+    /// Takes one out again, the latest that is still counted; nothing when there is none.
+    pub(crate) fn take_back(&mut self, kind: usize) {
+        let from_newest = (0..SLOTS).map(|back| (self.newest + SLOTS - back) % SLOTS);
+        for slot in from_newest {
+            if self.slots[slot][kind] > 0 {
+                self.slots[slot][kind] -= 1;
+                self.sum[kind] -= 1;
+                return;
+            }
+        }
+    }
+
     /// The counts in the window, as of the instant last turned to.
     pub(crate) fn sum(&self) -> [u64; KINDS] {
         self.sum
@@ -95,6 +107,21 @@ mod tests {
         assert_eq!(ring.sum(), [3]);
         ring.turn_to(start + WINDOW);
         assert_eq!(ring.sum(), [0]);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_the_latest_and_never_more_than_there_is() {
+        let (mut ring, start) = (Ring::<2>::new(WINDOW), now());
+        for second in [0, 5] {
+            ring.turn_to(start + Duration::from_secs(second));
+            ring.add(0, 1);
+            ring.add(1, 1);
+        }
+        ring.take_back(0);
+        ring.turn_to(start + WINDOW);
+        assert_eq!(ring.sum(), [0, 1], "the one of second 5 is gone, that of second 0 is too old");
+        ring.take_back(0);
+        assert_eq!(ring.sum(), [0, 1]);
     }
 
     #[test]

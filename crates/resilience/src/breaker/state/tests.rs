@@ -65,9 +65,24 @@ fn a_successful_probe_closes_and_a_failed_one_opens_for_the_whole_time_again() {
 fn an_abandoned_probe_lets_another_through() {
     let (mut rules, later) = (opened(1), start() + OPEN_FOR);
     let ticket = rules.admit(later).0.unwrap();
-    assert_eq!(rules.admit(later).0.unwrap_err().retry_after, Duration::ZERO);
+    assert_eq!(rules.admit(later).0.unwrap_err().retry_after, Settings::PROBE_PATIENCE);
     end(&mut rules, later, ticket, Outcome::Abandoned);
     assert!(rules.admit(later).0.is_ok());
+}
+
+#[test]
+fn a_probe_that_says_nothing_keeps_others_away_for_ten_seconds_and_no_longer() {
+    let (mut rules, later) = (opened(1), start() + OPEN_FOR);
+    let quiet = rules.admit(later).0.unwrap();
+    let patience = Settings::PROBE_PATIENCE;
+    let soon = later + patience - Duration::from_millis(1);
+    assert_eq!(rules.check(soon).unwrap_err().retry_after, Duration::from_millis(1));
+    let second = rules.admit(later + patience).0.unwrap();
+    assert!(rules.admit(later + patience).0.is_err(), "the second has its time, too");
+    end(&mut rules, later + patience, quiet, Outcome::Abandoned);
+    assert!(rules.check(later + patience).is_err(), "the second is still under way");
+    end(&mut rules, later + patience, second, Outcome::Success);
+    assert_eq!(rules.state(later + patience), State::Closed);
 }
 
 #[test]
@@ -270,12 +285,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn never_more_than_the_bound_of_probes_at_a_time(steps in steps(), probes in 1_u32..4) {
+    fn never_more_than_the_bound_of_probes_but_one_for_each_that_was_waited_for_in_vain(
+        steps in steps(), probes in 1_u32..4,
+    ) {
         let (mut rules, mut now) = (rules(2, probes), start());
         let mut in_flight: Vec<(Ticket, State)> = Vec::new();
+        // Waits long enough for one more.
+        let mut patience = 0;
         for step in steps {
             match step {
-                Step::Wait(time) => now += time,
+                Step::Wait(time) => {
+                    now += time;
+                    patience += usize::from(time >= Settings::PROBE_PATIENCE);
+                }
                 Step::Admit => {
                     let expected = rules.check(now).is_ok();
                     let (admitted, _) = rules.admit(now);
@@ -294,7 +316,8 @@ proptest! {
                     *ticket == Ticket(rules.phases_entered) && *state == State::HalfOpen
                 })
                 .count();
-            prop_assert!(probing <= probes as usize);
+            prop_assert!(probing <= probes as usize + patience);
+            patience = if probing == 0 { 0 } else { patience };
         }
     }
 
