@@ -3,7 +3,8 @@
 //! Pure decisions over immutable snapshots, shared by the client and the gateway: a
 //! [`route::Table`] finds the first rule that matches a method and a path, and a
 //! [`cluster::Cluster`] holds what is known of a service's instances and picks one for a call
-//! without a lock, by one of the [`balance::Strategy`]s and the versions' [`subset::Weights`].
+//! without a lock, by one of the [`balance::Strategy`]s and the versions' [`subset::Weights`]. How a
+//! call ended, and whether it may be repeated, says a [`verdict::Verdict`].
 //!
 //! ```
 //! use regatta_traffic::route::{Found, Table};
@@ -20,3 +21,4 @@ pub mod balance;
 pub mod cluster;
 pub mod route;
 pub mod subset;
+pub mod verdict;

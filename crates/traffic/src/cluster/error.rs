@@ -24,13 +24,15 @@ pub enum PickError {
     /// Every instance is out: its breaker is open, or it was ejected.
     #[error("the circuit breaker of every instance is open; retry in {retry_after:?}")]
     AllOpen {
-        /// How long until one takes a call; zero while a probe is in flight.
+        /// How long until one takes a call; while a probe is in flight, until another is let
+        /// through although it says nothing.
         retry_after: Duration,
     },
     /// The breaker of the service as a whole is open.
     #[error("the circuit breaker of the service is open; retry in {retry_after:?}")]
     ServiceOpen {
-        /// How long until it admits a probe; zero while one is in flight.
+        /// How long until it admits a probe; while one is in flight, until another is let
+        /// through although it says nothing.
         retry_after: Duration,
     },
 }

@@ -57,6 +57,14 @@ impl Load {
         decayed(self.latency.load(Ordering::Relaxed), now_millis)
     }
 
+    /// Takes that a call was given up after so long: its answer would have taken longer.
+    pub(crate) fn at_least(&self, now_millis: u32, waited: Duration) {
+        let sample = waited.as_secs_f32() * 1e6;
+        if self.micros(now_millis).is_none_or(|expected| expected < sample) {
+            self.observe(now_millis, waited, false);
+        }
+    }
+
     /// Takes the latency of a call.
     pub(crate) fn observe(&self, now_millis: u32, latency: Duration, failed: bool) {
         let mut held = self.latency.load(Ordering::Relaxed);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use regatta_core::Instance;
 use regatta_resilience::breaker::{Outcome, Permit};
 
-use super::Member;
 use super::shared::Shared;
+use super::{Member, State};
 
 /// An instance that may be called once. It stays valid when the instance leaves the set.
 ///
@@ -58,26 +58,46 @@ impl<T> Picked<T> {
 
     /// Reports how the call ended: when, how, and how long the answer took to begin.
     ///
-    /// [`Outcome::Abandoned`] counts for nothing, and so does its latency.
-    pub fn finish(mut self, now: Instant, outcome: Outcome, latency: Duration) {
+    /// [`Outcome::Abandoned`] counts for nothing, and so does its latency. Says which state the
+    /// instance's breaker went into by it, if it did.
+    pub fn finish(mut self, now: Instant, outcome: Outcome, latency: Duration) -> Option<State> {
         let failed = match outcome {
             Outcome::Success => false,
             Outcome::Failure => true,
             // Dropping it says so.
-            Outcome::Abandoned => return,
+            Outcome::Abandoned => return None,
         };
         let life = &self.member.life;
-        let millis = now.saturating_duration_since(self.origin).as_millis() as u32;
-        life.load.observe(millis, latency, failed);
+        life.load.observe(self.millis(now), latency, failed);
         let in_a_row = life.tally.count(failed);
+        // At rest a success changes nothing, so what is asked for seldom costs no call anything.
+        let before = (failed || life.is_watched()).then(|| life.breaker.state(now));
         if let Some((instance, service)) = self.permits.take() {
             instance.record(now, outcome);
             service.record(now, outcome);
         }
+        let after = before.map(|_| life.breaker.state(now));
         if failed && let Some(shared) = life.cluster.upgrade() {
             shared.failed(&self.member, in_a_row, now);
         }
         self.began = now;
+        after.filter(|after| Some(*after) != before)
+    }
+
+    /// The caller's own time ran out after it had waited so long: that says nothing about the
+    /// instance's health, but that an answer takes at least as long.
+    pub fn give_up(self, now: Instant, waited: Duration) {
+        self.member.life.load.at_least(self.millis(now), waited);
+    }
+
+    /// Whether this call tries an instance whose breaker is not closed yet.
+    pub fn is_probe(&self) -> bool {
+        let life = &self.member.life;
+        life.is_watched() && life.breaker.state(self.began) == State::HalfOpen
+    }
+
+    fn millis(&self, now: Instant) -> u32 {
+        now.saturating_duration_since(self.origin).as_millis() as u32
     }
 
     /// Takes in what the use of a breaker that is not plainly closed has changed.

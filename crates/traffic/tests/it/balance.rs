@@ -99,7 +99,7 @@ fn one_that_fails_fast_does_not_look_fast() {
         match number {
             2 => picked.finish(fleet.now, Outcome::Failure, MILLI / 10),
             _ => picked.finish(fleet.now, Outcome::Success, 5 * MILLI),
-        }
+        };
     }
     assert!(counts[2] < 200, "{counts:?}");
 }

@@ -1,7 +1,5 @@
 //! Breakers: of instances, of the service, and by an operator's hand.
 
-use std::time::Duration;
-
 use regatta_core::InstanceId;
 use regatta_resilience::breaker;
 use regatta_traffic::balance::Strategy;
@@ -45,10 +43,66 @@ fn an_abandoned_probe_lets_another_call_probe() {
     fleet.wait(60 * SECOND);
     drop(fleet.pick().unwrap());
     let probe = fleet.pick().unwrap();
-    let busy = PickError::AllOpen { retry_after: Duration::ZERO };
+    let busy = PickError::AllOpen { retry_after: 10 * SECOND };
     assert_eq!(fleet.pick().unwrap_err(), busy);
     probe.finish(fleet.now, Outcome::Success, MILLI);
     assert!(fleet.pick().is_ok());
+}
+
+#[test]
+fn a_quiet_probe_does_not_keep_the_instance_out_for_ever() {
+    let mut fleet = Fleet::new(with_breakers(), instances(1));
+    fleet.fail(0, 5);
+    fleet.wait(60 * SECOND);
+    let quiet = fleet.pick().unwrap();
+    assert!(fleet.pick().is_err());
+    fleet.wait(10 * SECOND);
+    assert_eq!(fleet.call(Outcome::Success), Ok(0));
+    assert!(fleet.pick().is_ok());
+    drop(quiet);
+    assert!(fleet.pick().is_ok());
+}
+
+#[test]
+fn a_call_that_was_given_up_says_how_long_it_waited_and_nothing_else() {
+    let mut fleet = Fleet::new(with_breakers(), instances(2));
+    for _ in 0..50 {
+        let picked = fleet.pick().unwrap();
+        match *picked.data() {
+            0 => picked.give_up(fleet.now, 50 * MILLI),
+            _ => drop(picked.finish(fleet.now, Outcome::Success, MILLI)),
+        }
+    }
+    let view = fleet.cluster.view(fleet.now);
+    assert!(view.instances.iter().all(|one| one.breaker == "closed"));
+    let to_the_slow = (0..100).filter(|_| fleet.call(Outcome::Success) == Ok(0)).count();
+    assert!(to_the_slow < 40, "{to_the_slow}");
+    // Less than what is known is no news.
+    let before = fleet.cluster.view(fleet.now).instances[1].latency_ms;
+    let quick = loop {
+        let picked = fleet.pick().unwrap();
+        if *picked.data() == 1 {
+            break picked;
+        }
+        drop(picked);
+    };
+    quick.give_up(fleet.now, MILLI / 100);
+    assert_eq!(fleet.cluster.view(fleet.now).instances[1].latency_ms, before);
+}
+
+#[test]
+fn a_call_says_what_it_changed_about_the_breaker() {
+    let mut fleet = Fleet::new(with_breakers(), instances(1));
+    let mut said = Vec::new();
+    for _ in 0..5 {
+        said.push(fleet.pick().unwrap().finish(fleet.now, Outcome::Failure, MILLI));
+    }
+    assert_eq!(said, [None, None, None, None, Some(State::Open)]);
+    fleet.wait(60 * SECOND);
+    let probe = fleet.pick().unwrap();
+    assert!(probe.is_probe());
+    assert_eq!(probe.finish(fleet.now, Outcome::Success, MILLI), Some(State::Closed));
+    assert!(!fleet.pick().unwrap().is_probe());
 }
 
 #[test]

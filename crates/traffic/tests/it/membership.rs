@@ -52,7 +52,9 @@ fn a_failing_call_to_one_that_has_left_harms_nobody() {
     let mut fleet = Fleet::new(Policies::default(), instances(2));
     let held: Vec<_> = (0..40).map(|_| fleet.pick().unwrap()).collect();
     fleet.replace(vec![instance(7)]);
-    held.into_iter().for_each(|picked| picked.finish(fleet.now, Outcome::Failure, MILLI));
+    for picked in held {
+        picked.finish(fleet.now, Outcome::Failure, MILLI);
+    }
     assert_eq!(fleet.counts(10)[&7], 10);
     assert_eq!(fleet.view(7).failures_in_a_row, 0);
 }
