@@ -8,12 +8,13 @@ use regatta_core::{Deadline, Endpoint};
 use regatta_resilience::retry::Failure;
 use regatta_telemetry::client::{ClientSpan, Outgoing, span};
 use regatta_traffic::cluster::{Outcome, Picked};
+use regatta_traffic::verdict::{Silence, Verdict, silence};
 
 use crate::Error;
 use crate::body::RequestBody;
 use crate::call::{Call, now};
-use crate::classify::{self, Verdict};
-use crate::transport::{Pool, PooledBody, Protocol, SendError};
+use crate::classify;
+use crate::transport::{Pool, PooledBody, Protocol, SendError, Unanswered};
 
 /// What a try needs to know of the call's course.
 #[derive(Clone, Copy)]
@@ -23,17 +24,41 @@ pub(crate) struct Trial {
     /// When the call began.
     pub(crate) started: Instant,
     pub(crate) deadline: Deadline,
+    /// Whether that is sooner than what the policy gives, by the caller's own wish.
+    pub(crate) is_callers: bool,
 }
 
 /// How one try ended.
 pub(crate) struct Ended {
     /// None when the answer is to be handed on with no further thought.
     pub(crate) failure: Option<Failure>,
+    /// Whether the instance says that it did not take the call.
+    pub(crate) is_turned_away: bool,
+    /// Whether it was given up because the caller's own time was over.
+    pub(crate) is_impatient: bool,
     pub(crate) answer: Result<Response<PooledBody>, Error>,
     pub(crate) endpoint: Endpoint,
-    pub(crate) span: ClientSpan,
+    /// None once it has ended.
+    pub(crate) span: Option<ClientSpan>,
     /// What the answer's first frame has to say about the instance, where its head does not.
     pub(crate) unjudged: Option<Unjudged>,
+    /// The body of a request of which nothing left.
+    pub(crate) unsent: Option<Box<RequestBody>>,
+}
+
+impl Ended {
+    pub(crate) fn annotate(&self, key: &'static str, value: &'static str) {
+        self.span.iter().for_each(|span| span.annotate(key, value));
+    }
+
+    /// Ends the span, though the answer is kept for when no other comes.
+    pub(crate) fn end_span(&mut self) {
+        let Some(mut span) = self.span.take() else { return };
+        if let Err(error) = &self.answer {
+            span.fail(error.name());
+        }
+        span.end();
+    }
 }
 
 /// An instance whose answer has begun without saying how the call went.
@@ -45,8 +70,16 @@ pub(crate) struct Unjudged {
 
 impl Unjudged {
     /// Reports how the call went after all. Dropped, the call counts as abandoned.
-    pub(crate) fn judge(self, outcome: Outcome) {
-        self.picked.finish(now(), outcome, self.latency);
+    pub(crate) fn judge(self, outcome: Outcome, span: Option<&ClientSpan>) {
+        finish(self.picked, outcome, self.latency, span);
+    }
+}
+
+/// Reports how the call went, and notes on the span what that did to the instance's breaker.
+fn finish(picked: Picked<Pool>, outcome: Outcome, latency: Duration, span: Option<&ClientSpan>) {
+    let changed = picked.finish(now(), outcome, latency);
+    if let (Some(state), Some(span)) = (changed, span) {
+        span.annotate("regatta.breaker.changed_to", state.name());
     }
 }
 
@@ -65,6 +98,9 @@ pub(crate) async fn make(
     let is_grpc = call.protocol == Protocol::Grpc;
     let mut span = span(if is_grpc { outgoing.grpc() } else { outgoing });
     span.annotate("regatta.instance.id", picked.instance().id.to_string());
+    if picked.is_probe() {
+        span.annotate("regatta.breaker.probe", true);
+    }
 
     let mut request = Request::new(body);
     *request.method_mut() = call.method.clone();
@@ -78,11 +114,10 @@ pub(crate) async fn make(
     let sent = picked.data().send(call.protocol, call.options.limits(), request);
     let by = tokio::time::Instant::from_std(trial.deadline.instant());
     let answer = tokio::time::timeout_at(by, sent).await;
-    let ended = now();
-    let latency = ended.saturating_duration_since(began);
-    match answer {
+    let latency = now().saturating_duration_since(began);
+    let (silence_is, error, unsent) = match answer {
         Ok(Ok(response)) => {
-            let Verdict { outcome, failure } = match call.protocol {
+            let Verdict { outcome, failure, is_turned_away } = match call.protocol {
                 Protocol::Http => classify::http(response.status(), response.headers()),
                 Protocol::Grpc => classify::grpc(response.status(), response.headers()),
             };
@@ -91,19 +126,24 @@ pub(crate) async fn make(
             let unjudged = if is_grpc && classify::is_open(&response) {
                 Some(unjudged)
             } else {
-                unjudged.judge(outcome);
+                unjudged.judge(outcome, Some(&span));
                 None
             };
-            Ended { failure, answer: Ok(response), endpoint, span, unjudged }
+            let (span, is_impatient, answer, unsent) = (Some(span), false, Ok(response), None);
+            return Ended {
+                failure,
+                is_turned_away,
+                is_impatient,
+                answer,
+                endpoint,
+                span,
+                unjudged,
+                unsent,
+            };
         }
-        Ok(Err(source)) => {
-            let failure = Some(source.failure());
-            // A refusal costs nothing and ends with the restart that it announces; a breaker would
-            // keep the instance away long after.
-            let outcome = if source.was_refused() { Outcome::Abandoned } else { Outcome::Failure };
-            picked.finish(ended, outcome, latency);
-            let (service, at) = (service.clone(), endpoint.clone());
-            let error = match source {
+        Ok(Err(Unanswered { error, unsent })) => {
+            let (silence_is, service, at) = (error.silence(), service.clone(), endpoint.clone());
+            let error = match error {
                 SendError::Connect(source) => {
                     Error::Connect { service, endpoint: at, source: source.into() }
                 }
@@ -111,16 +151,23 @@ pub(crate) async fn make(
                     Error::Broken { service, endpoint: at, source: source.into() }
                 }
             };
-            Ended { failure, answer: Err(error), endpoint, span, unjudged: None }
+            (silence_is, error, unsent)
         }
         Err(_elapsed) => {
-            picked.finish(ended, Outcome::Failure, latency);
-            let waited = ended.saturating_duration_since(trial.started);
+            let waited = now().saturating_duration_since(trial.started);
             let error = Error::Timeout { service: service.clone(), waited };
-            let failure = Some(Failure::Lost);
-            Ended { failure, answer: Err(error), endpoint, span, unjudged: None }
+            (if trial.is_callers { Silence::Impatient } else { Silence::Late }, error, None)
         }
+    };
+    let Verdict { outcome, failure, is_turned_away } = silence(silence_is);
+    let is_impatient = silence_is == Silence::Impatient;
+    if is_impatient {
+        picked.give_up(now(), latency);
+    } else {
+        finish(picked, outcome, latency, Some(&span));
     }
+    let (span, answer, unjudged) = (Some(span), Err(error), None);
+    Ended { failure, is_turned_away, is_impatient, answer, endpoint, span, unjudged, unsent }
 }
 
 /// Says where the request goes: in HTTP/1.1 by a path and `Host`, in HTTP/2 by a whole URI.

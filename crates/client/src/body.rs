@@ -79,6 +79,8 @@ pub(crate) struct Limit {
     pub(crate) endpoint: Endpoint,
     pub(crate) started: Instant,
     pub(crate) deadline: Deadline,
+    /// Whether that is the caller's own wish, sooner than what the policy gives.
+    pub(crate) is_callers: bool,
     /// Made when the body first is not there at once.
     pub(crate) sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -86,12 +88,12 @@ pub(crate) struct Limit {
 impl ResponseBody {
     pub(crate) fn new(
         incoming: PooledBody,
-        span: ClientSpan,
+        span: Option<ClientSpan>,
         limit: Limit,
         unjudged: Option<Unjudged>,
         permit: Option<(Permit, Ending)>,
     ) -> Self {
-        Self { incoming, span: Some(span), limit, unjudged, permit }
+        Self { incoming, span, limit, unjudged, permit }
     }
 
     pub(crate) fn limit(&self) -> &Limit {
@@ -100,13 +102,14 @@ impl ResponseBody {
 
     fn judge(&mut self, outcome: Outcome) {
         if let Some(unjudged) = self.unjudged.take() {
-            unjudged.judge(outcome);
+            unjudged.judge(outcome, self.span.as_ref());
         }
     }
 
     fn end(&mut self, failure: Option<&'static str>) {
         if let Some((permit, ending)) = self.permit.take() {
-            permit.finish(crate::call::now(), failure.map_or(ending, |_| Ending::Overloaded));
+            let broken = if self.limit.is_callers { Ending::Ignored } else { Ending::Overloaded };
+            permit.finish(crate::call::now(), failure.map_or(ending, |_| broken));
         }
         if let Some(mut span) = self.span.take() {
             failure.into_iter().for_each(|name| span.fail(name));
@@ -145,7 +148,9 @@ impl Body for ResponseBody {
             }
             Poll::Pending => {
                 ready!(this.limit.poll(cx));
-                this.judge(Outcome::Failure);
+                // A caller with no patience must not open the breaker for all others.
+                let is_callers = this.limit.is_callers;
+                this.judge(if is_callers { Outcome::Abandoned } else { Outcome::Failure });
                 this.end(Some("timeout"));
                 Poll::Ready(Some(Err(this.limit.timeout())))
             }

@@ -26,10 +26,12 @@ use crate::transport::Protocol;
 /// streams included; [`Channel::without_timeout`] is for streams that stay open. An error of a call
 /// that got no answer has the [`Error`] as its source.
 ///
-/// A call that the other side may have begun is not repeated, whatever its status: a handler says
-/// `UNAVAILABLE` also when it does not know whether its work was done. It is repeated when the
-/// channel is [`Channel::idempotent`], or when the request carries the metadata `idempotency-key`,
-/// of which the service does one call once. A call that was provably not begun is repeated always.
+/// Any call is repeated elsewhere when it was not begun: no connection was made, or the answer is
+/// `UNAVAILABLE` before any message (gRPC's word for it; a service that has begun and does not know
+/// how it ended adds `grpc-retry-pushback-ms: -1`, as errors of this crate do by themselves). Any
+/// other failure is repeated only when the channel is [`Channel::idempotent`], or when the request
+/// carries the metadata `idempotency-key`, of which the service does one call once. Streams and
+/// messages over [`crate::Options::replay_bytes`] go elsewhere as long as nothing of them was sent.
 #[derive(Clone, Debug)]
 pub struct Channel {
     target: Arc<Target>,
@@ -74,9 +76,8 @@ impl Channel {
     /// The same channel for methods that may be done twice, such as those that only read. Default:
     /// none may.
     ///
-    /// Its calls are repeated when no message came and the answer is `UNAVAILABLE`, or a proxy's
-    /// 502, 503 or 504, or the connection broke, or nothing came within
-    /// [`crate::Options::try_timeout`]. A server that pushes back (`grpc-retry-pushback-ms: -1`) is
+    /// Its calls are repeated, too, when no message came and the answer is a proxy's 502, 503 or
+    /// 504, or the connection broke, or nothing came within [`crate::Options::try_timeout`]. A server that pushes back (`grpc-retry-pushback-ms: -1`) is
     /// obeyed. The channel does not know which method is called: use a clone for the methods this
     /// is true of, and another for the rest.
     #[must_use]

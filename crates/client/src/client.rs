@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use regatta_core::{InstanceId, InvalidName, ServiceName};
 use regatta_discovery::Discover;
@@ -107,6 +108,16 @@ impl Client {
         let mut targets: Vec<_> = self.shared.lock().targets.values().cloned().collect();
         targets.sort_by(|one, other| one.name().cmp(other.name()));
         targets.iter().map(|target| target.view()).collect()
+    }
+
+    /// For how long the registry has not stood behind the instances of services called so far, by
+    /// name: the last known ones are called meanwhile. Empty while it stands behind all.
+    pub fn stale(&self) -> Vec<(ServiceName, Duration)> {
+        let targets: Vec<_> = self.shared.lock().targets.values().cloned().collect();
+        let stale = |target: &Arc<Target>| Some((target.name().clone(), target.stale_for()?));
+        let mut stale: Vec<_> = targets.iter().filter_map(stale).collect();
+        stale.sort();
+        stale
     }
 
     /// Hands the decision about a breaker to an operator, or back: that of one instance, or of all

@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use regatta_core::{Code, Endpoint, Origin, Problem, ServiceName};
 
+use crate::classify;
+
 /// No breaker was put in another state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -293,8 +295,9 @@ impl Rejected {
     }
 }
 
+/// Rounded up, so that nobody comes back too early; one at least, for 0 asks to come at once.
 fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
 impl From<&Error> for Problem {
@@ -315,9 +318,16 @@ impl From<Error> for Problem {
 }
 
 impl From<Error> for tonic::Status {
-    /// What this process answers to its own caller, with the error as source for the log.
+    /// What this process answers to its own caller, with the error as source for the log. When the
+    /// call may have happened, the caller is told not to repeat its own
+    /// (`grpc-retry-pushback-ms: -1`).
     fn from(error: Error) -> Self {
         let mut status = Self::new(error.code().grpc().into(), error.public());
+        if error.was_sent() && error.code() == Code::Unavailable {
+            // UNAVAILABLE without a message says that nothing was begun, and here it may have been.
+            let never = tonic::metadata::MetadataValue::from_static("-1");
+            status.metadata_mut().insert(classify::GRPC_PUSHBACK, never);
+        }
         status.set_source(std::sync::Arc::new(error));
         status
     }

@@ -59,6 +59,8 @@ mod attempt;
 mod body;
 mod call;
 mod classify;
+mod course;
+mod hedged;
 mod metrics;
 mod replay;
 mod target;

@@ -133,6 +133,18 @@ impl Metrics {
         let held: Weak<Target> = Arc::downgrade(target);
         self.0
             .meter
+            .f64_observable_gauge("regatta.client.discovery.stale")
+            .with_unit("s")
+            .with_description("Time since the registry last stood behind the instances; 0: it does")
+            .with_callback(move |gauge| {
+                let Some(target) = held.upgrade() else { return };
+                let stale = target.stale_for().unwrap_or_default();
+                gauge.observe(stale.as_secs_f64(), &[name(target.name())]);
+            })
+            .build();
+        let held: Weak<Target> = Arc::downgrade(target);
+        self.0
+            .meter
             .u64_observable_gauge("regatta.client.connections")
             .with_description("Idle HTTP/1.1 connections, and open HTTP/2 connections")
             .with_callback(move |gauge| {

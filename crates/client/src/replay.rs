@@ -66,8 +66,20 @@ impl Replay {
         }
     }
 
-    /// Whether another try can be made.
-    pub(crate) fn is_replayable(&self) -> bool {
+    /// Takes back a body of which nothing was sent, so that it can go elsewhere.
+    pub(crate) fn give_back(&mut self, unsent: RequestBody) {
+        if let Self::Once(body) = self {
+            *body = Some(Box::new(unsent));
+        }
+    }
+
+    /// Whether there is a body for another try now.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        !matches!(self, Self::Once(None))
+    }
+
+    /// Whether there is one for any number of tries.
+    pub(crate) fn is_kept(&self) -> bool {
         matches!(self, Self::Kept(_))
     }
 }

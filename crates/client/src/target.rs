@@ -167,6 +167,11 @@ impl Target {
         self.cluster.override_breaker(now(), instance, control)
     }
 
+    /// How long the registry has not stood behind the instances; none while it does.
+    pub(crate) fn stale_for(&self) -> Option<Duration> {
+        self.watch.current().stale_for(now())
+    }
+
     /// Calls in flight, and calls that wait to be.
     pub(crate) fn calls(&self) -> (u32, usize) {
         (self.concurrency.in_flight(), self.concurrency.queued())

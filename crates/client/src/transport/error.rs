@@ -4,7 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta_resilience::retry::Failure;
+use http::Request;
+use hyper::client::conn::TrySendError;
+use regatta_traffic::verdict::Silence;
+
+use crate::body::RequestBody;
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +21,8 @@ pub(crate) enum SendError {
     Broken {
         /// Whether the connection handed the request back, untouched.
         untouched: bool,
+        /// Whether it had served other requests before.
+        is_reused: bool,
         /// What hyper reported.
         #[source]
         source: hyper::Error,
@@ -39,37 +45,66 @@ pub(crate) enum ConnectError {
     Removed,
 }
 
-impl SendError {
-    /// Whether nobody listens where the instance was: it restarts, or is gone and will be taken
-    /// out.
-    pub(crate) fn was_refused(&self) -> bool {
-        match self {
-            Self::Connect(ConnectError::Io(error)) => {
-                error.kind() == io::ErrorKind::ConnectionRefused
-            }
-            // Says nothing about the instance either.
-            Self::Connect(ConnectError::Removed) => true,
-            _ => false,
-        }
+/// A request without an answer.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    pub(crate) error: SendError,
+    /// Its body, when nothing of it left, so that it can go elsewhere.
+    pub(crate) unsent: Option<Box<RequestBody>>,
+}
+
+impl Unanswered {
+    /// No connection: the request is untouched.
+    pub(super) fn unconnected(error: ConnectError, request: Request<RequestBody>) -> Self {
+        let unsent = Some(Box::new(request.into_body()));
+        Self { error: SendError::Connect(error), unsent }
     }
 
-    /// Whether the call may have reached the other side.
-    pub(crate) fn failure(&self) -> Failure {
-        let Self::Broken { untouched: false, source } = self else { return Failure::Unsent };
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source);
-        while let Some(error) = cause {
-            // The connection closed before the request was taken up, or the server said that it
-            // has not looked at it (RFC 9113, sections 6.8 and 8.7).
-            let untaken = error.downcast_ref().is_some_and(hyper::Error::is_canceled);
-            let refused = error.downcast_ref().is_some_and(|error: &h2::Error| {
-                error.reason() == Some(h2::Reason::REFUSED_STREAM)
-                    || (error.is_go_away() && error.is_remote())
-            });
-            if untaken || refused {
-                return Failure::Unsent;
-            }
-            cause = error.source();
-        }
-        Failure::Lost
+    /// The connection failed; with the request, if it handed that back.
+    pub(super) fn broken(mut error: TrySendError<Request<RequestBody>>, is_reused: bool) -> Self {
+        let unsent = error.take_message().map(|request| Box::new(request.into_body()));
+        let (untouched, source) = (unsent.is_some(), error.into_error());
+        Self { error: SendError::Broken { untouched, is_reused, source }, unsent }
     }
+}
+
+impl SendError {
+    /// What that says, in the words of the classifier.
+    pub(crate) fn silence(&self) -> Silence {
+        match self {
+            // Removed says nothing about the instance either.
+            Self::Connect(ConnectError::Removed) => Silence::Refused,
+            Self::Connect(ConnectError::Io(error))
+                if error.kind() == io::ErrorKind::ConnectionRefused =>
+            {
+                Silence::Refused
+            }
+            Self::Connect(_) => Silence::Unreached,
+            Self::Broken { untouched, is_reused, source } => {
+                match (*untouched || was_untaken(source), *is_reused) {
+                    (false, _) => Silence::Broken,
+                    (true, true) => Silence::Stale,
+                    (true, false) => Silence::Untaken,
+                }
+            }
+        }
+    }
+}
+
+/// Whether the connection closed before the request was taken up, or the server said that it has
+/// not looked at it (RFC 9113, sections 6.8 and 8.7).
+fn was_untaken(error: &hyper::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let untaken = error.downcast_ref().is_some_and(hyper::Error::is_canceled);
+        let refused = error.downcast_ref().is_some_and(|error: &h2::Error| {
+            error.reason() == Some(h2::Reason::REFUSED_STREAM)
+                || (error.is_go_away() && error.is_remote())
+        });
+        if untaken || refused {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

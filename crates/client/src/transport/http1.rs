@@ -9,7 +9,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::body::{Held, PooledBody};
-use super::error::{ConnectError, SendError};
+use super::error::{ConnectError, Unanswered};
 use super::pool::{Limits, Shared};
 use crate::body::RequestBody;
 
@@ -37,11 +37,14 @@ pub(super) async fn send(
     shared: &Arc<Shared>,
     limits: Limits,
     mut request: Request<RequestBody>,
-) -> Result<Response<PooledBody>, SendError> {
+) -> Result<Response<PooledBody>, Unanswered> {
     loop {
         let (mut sender, is_new) = match shared.take_idle(&limits) {
             Some(sender) => (sender, false),
-            None => (connect(shared, limits).await.map_err(SendError::Connect)?, true),
+            None => match connect(shared, limits).await {
+                Ok(sender) => (sender, true),
+                Err(error) => return Err(Unanswered::unconnected(error, request)),
+            },
         };
         // The body before this one has ended, and the connection is about to notice.
         if sender.ready().await.is_err() && !is_new {
@@ -53,13 +56,11 @@ pub(super) async fn send(
                 let held = Held::Http1(lease);
                 return Ok(response.map(|incoming| PooledBody::new(incoming, held)));
             }
-            Err(mut error) => match error.take_message() {
-                Some(untouched) if !is_new => request = untouched,
-                message => {
-                    let untouched = message.is_some();
-                    return Err(SendError::Broken { untouched, source: error.into_error() });
-                }
+            Err(mut error) if !is_new => match error.take_message() {
+                Some(untouched) => request = untouched,
+                None => return Err(Unanswered::broken(error, true)),
             },
+            Err(error) => return Err(Unanswered::broken(error, false)),
         }
     }
 }

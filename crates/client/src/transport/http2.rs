@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::task::TaskTracker;
 
 use super::body::{Held, PooledBody};
-use super::error::{ConnectError, SendError};
+use super::error::{ConnectError, Unanswered};
 use super::pool::{Limits, Shared};
 use crate::body::RequestBody;
 
@@ -152,32 +152,33 @@ pub(super) async fn send(
     shared: &Arc<Shared>,
     limits: Limits,
     mut request: Request<RequestBody>,
-) -> Result<Response<PooledBody>, SendError> {
+) -> Result<Response<PooledBody>, Unanswered> {
     let mut connected = false;
     // Each round meets another connection that closes, or waits for a new one.
     for _ in 0..2 * limits.max_http2.max(1) + 2 {
-        let (mut connection, stream) = match shared.place(&limits)? {
-            Place::On(connection, stream) => (connection, stream),
-            Place::After(connecting) => {
-                connecting.await.map_err(SendError::Connect)?;
-                connected = true;
-                continue;
-            }
+        let (mut connection, stream) = match shared.place(&limits) {
+            Ok(Place::On(connection, stream)) => (connection, stream),
+            Ok(Place::After(connecting)) => match connecting.await {
+                Ok(_) => {
+                    connected = true;
+                    continue;
+                }
+                Err(error) => return Err(Unanswered::unconnected(error, request)),
+            },
+            Err(error) => return Err(Unanswered::unconnected(error, request)),
         };
         match connection.sender.try_send_request(request).await {
             Ok(response) => {
                 return Ok(response.map(|body| PooledBody::new(body, Held::Http2(stream))));
             }
-            Err(mut error) => match error.take_message() {
-                Some(untouched) if !connected => request = untouched,
-                message => {
-                    let untouched = message.is_some();
-                    return Err(SendError::Broken { untouched, source: error.into_error() });
-                }
+            Err(mut error) if !connected => match error.take_message() {
+                Some(untouched) => request = untouched,
+                None => return Err(Unanswered::broken(error, true)),
             },
+            Err(error) => return Err(Unanswered::broken(error, false)),
         }
     }
-    Err(SendError::Connect(ConnectError::Closes))
+    Err(Unanswered::unconnected(ConnectError::Closes, request))
 }
 
 /// An attempt to connect that puts its connection into the pool; `streams` is what another

@@ -18,7 +18,7 @@ mod body;
 pub(crate) use body::PooledBody;
 
 mod error;
-pub(crate) use error::SendError;
+pub(crate) use error::{SendError, Unanswered};
 
 mod http1;
 mod http2;

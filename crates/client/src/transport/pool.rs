@@ -8,7 +8,7 @@ use http::{Request, Response};
 use regatta_core::Endpoint;
 use tokio_util::task::TaskTracker;
 
-use super::error::{ConnectError, SendError};
+use super::error::{ConnectError, Unanswered};
 use super::http1::{self, Idle};
 use super::http2::{self, Connection, Connections, Place};
 use super::{Connect, PooledBody, Protocol, Stream};
@@ -61,7 +61,7 @@ impl Pool {
         protocol: Protocol,
         limits: Limits,
         request: Request<RequestBody>,
-    ) -> Result<Response<PooledBody>, SendError> {
+    ) -> Result<Response<PooledBody>, Unanswered> {
         match protocol {
             Protocol::Http => http1::send(&self.shared, limits, request).await,
             Protocol::Grpc => http2::send(&self.shared, limits, request).await,
@@ -117,11 +117,11 @@ impl Shared {
         }
     }
 
-    pub(super) fn place(self: &Arc<Self>, limits: &Limits) -> Result<Place, SendError> {
+    pub(super) fn place(self: &Arc<Self>, limits: &Limits) -> Result<Place, ConnectError> {
         let now = crate::call::now();
         let mut state = self.lock();
         if state.is_closed {
-            return Err(SendError::Connect(ConnectError::Removed));
+            return Err(ConnectError::Removed);
         }
         Ok(state.http2.place(now, limits.max_http2, |known| http2::connect(self, *limits, known)))
     }

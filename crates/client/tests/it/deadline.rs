@@ -31,6 +31,31 @@ async fn a_callers_earlier_deadline_comes_first() {
 }
 
 #[tokio::test]
+async fn a_callers_own_short_time_does_not_count_against_an_instance() {
+    let fleet = Fleet::new();
+    let server = fleet.serve(Does::Hang).await;
+    let mut options = options();
+    options.retry.tries = 1;
+    let users = fleet.client(options.clone());
+    for round in 0..20 {
+        let error = match round % 2 {
+            0 => users.get("/").timeout(MILLISECOND * 10).send().await.unwrap_err(),
+            _ => within(MILLISECOND * 10, users.get("/").send()).await.unwrap_err(),
+        };
+        assert!(matches!(error, Error::Timeout { .. }), "{round}: {error}");
+    }
+    assert_eq!(server.hits(), 20);
+    // The time that the operator gives it does count.
+    options.timeout = MILLISECOND * 10;
+    let users = fleet.client(options);
+    for _ in 0..5 {
+        users.get("/").send().await.unwrap_err();
+    }
+    let error = users.get("/").send().await.unwrap_err();
+    assert!(matches!(error, Error::BreakerOpen { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn nothing_is_sent_when_no_time_is_left() {
     let fleet = Fleet::new();
     let server = fleet.serve(Does::Answer(200)).await;

@@ -37,6 +37,24 @@ async fn one_of_three_instances_dead_costs_no_call() {
 }
 
 #[tokio::test]
+async fn what_is_sent_once_goes_elsewhere_as_long_as_nothing_of_it_was_sent() {
+    let fleet = Fleet::new();
+    let (one, _dead, _other) = (healthy(&fleet).await, fleet.dead().await, fleet.dead().await);
+    let mut options = options();
+    options.replay_bytes = 100;
+    let channel = fleet.channel(options);
+    for round in 0..9 {
+        let mut health = HealthClient::new(channel.clone());
+        let large = HealthCheckRequest { service: "x".repeat(1_000) };
+        let status = health.check(large).await.unwrap_err();
+        assert_eq!(status.code(), Code::NotFound, "{round}: {status}");
+        assert_eq!(one.hits(), 2 * round + 1);
+        stream(channel.clone()).await.unwrap_err();
+        assert_eq!(one.hits(), 2 * round + 2, "a stream that does not end by itself");
+    }
+}
+
+#[tokio::test]
 async fn any_other_code_stands() {
     let fleet = Fleet::new();
     for code in [Code::InvalidArgument, Code::NotFound, Code::ResourceExhausted, Code::Internal] {
@@ -168,6 +186,19 @@ where
         + 'static,
 {
     fleet.serve_router(Router::new().fallback_service(service)).await
+}
+
+/// A call whose requests keep coming; the health service has no such method.
+async fn stream(channel: regatta_client::Channel) -> Result<(), Status> {
+    let mut grpc = tonic::client::Grpc::new(channel);
+    let requests = tokio_stream::StreamExt::chain(
+        tokio_stream::once(HealthCheckRequest::default()),
+        tokio_stream::pending(),
+    );
+    let codec = tonic_prost::ProstCodec::<_, tonic_health::pb::HealthCheckResponse>::default();
+    let path = http::uri::PathAndQuery::from_static("/grpc.health.v1.Health/Stream");
+    let answer = grpc.streaming(tonic::Request::new(requests), path, codec).await?;
+    answer.into_inner().message().await.map(drop)
 }
 
 async fn watch(

@@ -22,18 +22,35 @@ enum Said {
 
 const MAY: [Said; 2] = [Said::Idempotent, Said::Key];
 
+const ALL: [Said; 3] = [Said::Nothing, Said::Idempotent, Said::Key];
+
 #[tokio::test]
-async fn a_call_answered_unavailable_is_not_sent_again() {
-    let fleet = Fleet::new();
-    let servers =
-        [failing(&fleet, Code::Unavailable).await, failing(&fleet, Code::Unavailable).await];
-    assert_eq!(call(fleet.channel(options()), Said::Nothing).await, Err(Code::Unavailable));
-    assert_eq!(hits(&servers), 1);
+async fn a_server_that_pushes_back_is_not_asked_again() {
+    for said in ALL {
+        let fleet = Fleet::new();
+        let servers = [pushing_back(&fleet).await, pushing_back(&fleet).await];
+        assert_eq!(call(fleet.channel(options()), said).await, Err(Code::Unavailable));
+        assert_eq!(hits(&servers), 1, "{said:?}");
+    }
 }
 
 #[tokio::test]
-async fn unavailable_before_a_message_is_tried_elsewhere_if_the_caller_said_so() {
-    for said in MAY {
+async fn a_call_that_may_have_been_begun_further_on_is_not_repeated_by_our_caller() {
+    let fleet = Fleet::new();
+    fleet.serve_bytes(b"garbage\r\n\r\n").await;
+    let error = fleet.client(options()).post("/").send().await.unwrap_err();
+    assert!(error.was_sent(), "{error}");
+    let status = tonic::Status::from(error);
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "-1");
+
+    let nobody = Fleet::new().client(options()).post("/").send().await.unwrap_err();
+    assert!(tonic::Status::from(nobody).metadata().get("grpc-retry-pushback-ms").is_none());
+}
+
+#[tokio::test]
+async fn unavailable_before_a_message_is_tried_elsewhere_always() {
+    for said in ALL {
         let fleet = Fleet::new();
         let (bad, good) = (failing(&fleet, Code::Unavailable).await, healthy(&fleet).await);
         let channel = fleet.channel(options());
@@ -121,7 +138,7 @@ async fn a_call_the_server_may_have_begun_is_not_sent_again() {
 #[tokio::test]
 async fn marking_one_channel_does_not_mark_what_it_was_cloned_from() {
     let fleet = Fleet::new();
-    let server = failing(&fleet, Code::Unavailable).await;
+    let server = proxy(&fleet, 502).await;
     let channel = fleet.channel(options());
     let marked = channel.clone().idempotent().with_timeout(Duration::from_secs(5));
     assert_eq!(call(channel, Said::Nothing).await, Err(Code::Unavailable));
@@ -152,6 +169,16 @@ async fn call(channel: Channel, said: Said) -> Result<(), Code> {
     let channel = if said == Said::Idempotent { channel.idempotent() } else { channel };
     let answer = HealthClient::new(channel).check(request).await;
     answer.map(drop).map_err(|status| status.code())
+}
+
+/// A server that has no answer and wants no other call either.
+async fn pushing_back(fleet: &Fleet) -> Server {
+    let handler = || async {
+        let mut status = tonic::Status::unavailable("expected by this test");
+        status.metadata_mut().insert("grpc-retry-pushback-ms", "-1".parse().unwrap());
+        status.into_http::<axum::body::Body>()
+    };
+    fleet.serve_router(Router::new().fallback(handler)).await
 }
 
 /// A proxy's answer: a status of HTTP and no word of gRPC.

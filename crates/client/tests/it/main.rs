@@ -15,3 +15,5 @@ mod memory;
 mod overload;
 mod pool;
 mod retry;
+mod spans;
+mod stale;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use regatta_client::Error;
 use regatta_core::Origin;
+use regatta_resilience::retry::Backoff;
 use regatta_traffic::cluster::Policies;
 
 use crate::fleet::{Does, Fleet, MILLISECOND, options};
@@ -149,6 +150,44 @@ async fn three_tries_and_then_the_last_answer() {
     let server = fleet.serve(Does::Answer(503)).await;
     let answer = fleet.client(options()).get("/users/1").send().await.unwrap();
     assert_eq!((answer.status().as_u16(), server.hits()), (503, 3));
+}
+
+#[tokio::test]
+async fn an_answer_stands_when_its_retry_finds_no_instance() {
+    let fleet = Fleet::new();
+    let server = fleet.serve(Does::Answer(503)).await;
+    let mut options = options();
+    let breaker = regatta_resilience::breaker::Settings::default().with_failure_threshold(1);
+    options.cluster.breaker = Some(breaker);
+    let answer = fleet.client(options).get("/users/1").send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), server.hits()), (503, 1));
+    assert_eq!(answer.text().await.unwrap(), "answer");
+}
+
+#[tokio::test]
+async fn a_retry_that_never_goes_out_is_back_in_the_budget() {
+    let fleet = Fleet::new();
+    let server = fleet.serve(Does::Answer(503)).await;
+    let mut options = options();
+    options.cluster = unbroken();
+    // Ten retries in all, and waits that nobody sees the end of.
+    (options.retry_percent, options.retries_per_second) = (0, 1);
+    let hour = Duration::from_secs(3600);
+    options.timeout = 4 * hour;
+    options.retry.backoff = Backoff::try_new(hour, hour).unwrap();
+    let users = fleet.client(options);
+    for _ in 0..50 {
+        let before = server.hits();
+        let given_up = async {
+            let mut call = Box::pin(users.get("/users/1").send());
+            while server.hits() == before {
+                assert!(tokio::time::timeout(MILLISECOND, call.as_mut()).await.is_err());
+            }
+            // Its answer is there and it waits, or ends at once because the budget is empty.
+            tokio::time::timeout(MILLISECOND * 5, call).await
+        };
+        assert!(given_up.await.is_err(), "there was a retry to wait for");
+    }
 }
 
 #[tokio::test]
