@@ -30,6 +30,8 @@ pub(crate) struct Metrics {
     retries: AtomicU64,
     refused_connections: AtomicU64,
     breaker_rejections: AtomicU64,
+    /// Reads that took long, by which try answered.
+    hedges: Mutex<BTreeMap<&'static str, u64>>,
     /// Requests turned away because too many were in flight, by reason.
     shed: Mutex<BTreeMap<&'static str, u64>>,
     limited_alone: AtomicU64,
@@ -127,6 +129,12 @@ impl Metrics {
     pub(crate) fn stopped(&self, why: Stop) {
         let mut stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
         *stops.entry(why.name()).or_default() += 1;
+    }
+
+    /// A read took long; the first or the second try answered, or there was none to spare.
+    pub(crate) fn hedged(&self, answer: &'static str) {
+        let mut hedges = self.hedges.lock().unwrap_or_else(PoisonError::into_inner);
+        *hedges.entry(answer).or_default() += 1;
     }
 
     /// A request found no place among those in flight.
@@ -244,6 +252,11 @@ impl Metrics {
             for (why, count) in counts.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                 writeln!(text, "{name}{{reason=\"{why}\"}} {count}")?;
             }
+        }
+        writeln!(text, "# HELP regatta_gateway_hedges_total Reads that took long, by the answer.")?;
+        writeln!(text, "# TYPE regatta_gateway_hedges_total counter")?;
+        for (answer, count) in self.hedges.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            writeln!(text, "regatta_gateway_hedges_total{{answer=\"{answer}\"}} {count}")?;
         }
         for kind in ["breaker", "ejection"] {
             let name = format!("regatta_gateway_{kind}_changes_total");

@@ -143,6 +143,24 @@ impl Record {
         spans.traceparent()
     }
 
+    /// A second try begins beside the first; says what `traceparent` it carries if spans are made.
+    pub(crate) fn hedge(
+        &mut self,
+        address: SocketAddr,
+        instance: &Instance,
+    ) -> Option<[u8; TraceContext::LENGTH]> {
+        let spans = self.spans.as_mut()?;
+        let service = self.service.as_ref().map_or("", |name| name.as_str());
+        spans.hedge(service, address, instance, u32::from(self.attempts.saturating_sub(1)))
+    }
+
+    /// One of two tries has an answer, and the other is given up.
+    pub(crate) fn hedge_ended(&mut self, is_second: bool) {
+        if let Some(spans) = &mut self.spans {
+            spans.hedge_ended(is_second);
+        }
+    }
+
     /// Notes a decision on the request's span.
     pub(crate) fn note(&mut self, key: &'static str, value: &str) {
         if let Some(spans) = &self.spans {

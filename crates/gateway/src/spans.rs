@@ -20,6 +20,8 @@ pub(crate) struct Spans {
     telemetry: Telemetry,
     exchange: Exchange,
     call: Option<ClientSpan>,
+    /// Of a second try beside it.
+    second: Option<ClientSpan>,
     method: Method,
     /// As the service sees it.
     path: Box<str>,
@@ -77,6 +79,7 @@ impl Spans {
             telemetry: telemetry.clone(),
             exchange,
             call: None,
+            second: None,
             method,
             path: forwarded.into(),
             is_grpc: plan.is_grpc,
@@ -97,6 +100,37 @@ impl Spans {
             before.end();
         }
         self.grpc_status = None;
+        self.call = self.start(service, address, instance, attempt);
+    }
+
+    /// Starts the span of a second try beside the first.
+    pub(crate) fn hedge(
+        &mut self,
+        service: &str,
+        address: SocketAddr,
+        instance: &Instance,
+        attempt: u32,
+    ) -> Option<[u8; TraceContext::LENGTH]> {
+        self.second = self.start(service, address, instance, attempt);
+        traceparent(self.second.as_ref()?)
+    }
+
+    /// One of the two has an answer; the span of the other ends as cancelled.
+    pub(crate) fn hedge_ended(&mut self, is_second: bool) {
+        let second = self.second.take();
+        self.note("regatta.hedge", if is_second { "second" } else { "first" });
+        if is_second {
+            self.call = second;
+        }
+    }
+
+    fn start(
+        &self,
+        service: &str,
+        address: SocketAddr,
+        instance: &Instance,
+        attempt: u32,
+    ) -> Option<ClientSpan> {
         let host = address.ip().to_string();
         let mut outgoing = Outgoing::new(&self.method, &self.path, &host, address.port())
             .service(service)
@@ -107,13 +141,14 @@ impl Spans {
         let telemetry = &self.telemetry;
         let start = async { ClientSpan::start(telemetry, outgoing) };
         // The context is the parent; nothing in there waits.
-        self.call = self.exchange.context().clone().scope(start).now_or_never();
-        if let Some(call) = &self.call {
+        let call = self.exchange.context().clone().scope(start).now_or_never();
+        if let Some(call) = &call {
             call.annotate("regatta.instance.id", instance.id.to_string());
             if let Some(version) = &instance.version {
                 call.annotate("regatta.instance.version", version.clone());
             }
         }
+        call
     }
 
     /// A decision about the request.
@@ -123,9 +158,7 @@ impl Spans {
 
     /// What the service is told: the try's span as its parent.
     pub(crate) fn traceparent(&self) -> Option<[u8; TraceContext::LENGTH]> {
-        let mut header = [0; TraceContext::LENGTH];
-        self.call.as_ref()?.trace().write_to(&mut header);
-        Some(header)
+        traceparent(self.call.as_ref()?)
     }
 
     /// The try has an answer.
@@ -178,4 +211,10 @@ impl Spans {
         }
         self.exchange.end();
     }
+}
+
+fn traceparent(call: &ClientSpan) -> Option<[u8; TraceContext::LENGTH]> {
+    let mut header = [0; TraceContext::LENGTH];
+    call.trace().write_to(&mut header);
+    Some(header)
 }

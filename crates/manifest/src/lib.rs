@@ -44,7 +44,7 @@ pub use gateway::{
 };
 
 mod traffic;
-pub use traffic::{Breaker, Concurrency, Outlier, Switch, Traffic};
+pub use traffic::{Breaker, Concurrency, Hedge, Outlier, Switch, Traffic};
 
 mod rate;
 pub use rate::{InvalidRate, Rate};

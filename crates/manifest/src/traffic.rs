@@ -23,6 +23,8 @@ pub struct Traffic {
     pub retry_budget_percent: Option<u32>,
     /// Retries a second that need no success.
     pub retry_budget_floor: Option<u32>,
+    /// When a read that takes long is sent to a second instance too.
+    pub hedge: Option<Switch<Hedge>>,
     /// When an instance is left alone.
     pub breaker: Option<Switch<Breaker>>,
     /// When an instance that does worse than its peers is ejected.
@@ -38,6 +40,20 @@ pub enum Switch<T> {
     Off,
     /// The rule holds, with these values.
     On(T),
+}
+
+/// When a read that takes long is sent to a second instance too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hedge {
+    /// The share of requests, in percent, that is quicker than what is waited for.
+    pub percentile: Option<u32>,
+    /// Requests that it takes to know how long that is.
+    pub minimum_calls: Option<u64>,
+    /// The shortest wait.
+    pub least: Option<Duration>,
+    /// The longest.
+    pub most: Option<Duration>,
 }
 
 /// When an instance is left alone.
@@ -109,6 +125,7 @@ impl Traffic {
             try_timeout: own.try_timeout.or(shared.try_timeout),
             retry_budget_percent: own.retry_budget_percent.or(shared.retry_budget_percent),
             retry_budget_floor: own.retry_budget_floor.or(shared.retry_budget_floor),
+            hedge: own.hedge.or(shared.hedge),
             breaker: own.breaker.or(shared.breaker),
             outlier: own.outlier.or(shared.outlier),
             concurrency: own.concurrency.or(shared.concurrency),

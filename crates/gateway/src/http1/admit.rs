@@ -18,9 +18,9 @@ use crate::policy::{
 };
 use crate::record::{Ids, Record};
 use crate::shared::{Shared, wall_clock};
-use crate::upstream::retry::is_idempotent;
 use crate::upstream::{Slot, Target};
 use crate::worker::random;
+use regatta_traffic::verdict::{is_idempotent, is_read};
 
 /// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
 pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -53,6 +53,8 @@ pub(crate) struct Forward {
     pub(crate) is_head: bool,
     /// By its method, or because it has an `Idempotency-Key`.
     pub(crate) is_idempotent: bool,
+    /// Whether it only reads, so that it may be sent twice at the same time.
+    pub(crate) is_read: bool,
     pub(crate) keep_alive: bool,
     pub(crate) minor_version: u8,
     pub(crate) expects_continue: bool,
@@ -199,6 +201,7 @@ pub(crate) fn admit(
                 slot: Slot::default(),
                 body: facts.body,
                 is_head,
+                is_read: is_read(head.method),
                 is_idempotent: is_idempotent(head.method) || facts.headers.has_idempotency_key,
                 keep_alive: facts.keep_alive && !draining,
                 minor_version: head.minor_version,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use regatta_core::TraceContext;
 use regatta_resilience::retry::Decision;
 use regatta_traffic::cluster::{Member, Outcome, PickError, Picked};
+use regatta_traffic::verdict::{Failure, Silence, silence};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
@@ -14,7 +15,6 @@ use super::admit::Forward;
 use super::{Body, write};
 use crate::policy::{Denial, Rules};
 use crate::shared::Shared;
-use crate::upstream::retry::Failure;
 use crate::upstream::{Failed, Tries};
 use crate::worker::alarm::Alarm;
 use crate::worker::pool;
@@ -33,7 +33,8 @@ impl Reached {
     /// The attempt has ended so.
     pub(super) fn finish(picked: Picked<SocketAddr>, began: Instant, outcome: Outcome) {
         let now = Instant::now();
-        picked.finish(now.into_std(), outcome, now.duration_since(began));
+        // What it does to a breaker, the cluster's observer tells.
+        _ = picked.finish(now.into_std(), outcome, now.duration_since(began));
     }
 }
 
@@ -95,11 +96,9 @@ impl Attempts {
                     let in_time = failed.is_ok();
                     let why = if in_time { "connect_failed" } else { "connect_timeout" };
                     forward.record.call_failed(why);
-                    // A refusal costs nothing and ends with the restart that it announces; a
-                    // breaker would keep the instance away long after.
-                    let outcome = if in_time { Outcome::Abandoned } else { Outcome::Failure };
+                    let how = if in_time { Silence::Refused } else { Silence::Unreached };
                     let member = Arc::clone(picked.member());
-                    Reached::finish(picked, began, outcome);
+                    Reached::finish(picked, began, silence(how).outcome);
                     if forward.end() <= Instant::now() {
                         return Err(Denial::timed_out(forward.target.name(), forward.timeout));
                     }
@@ -144,6 +143,19 @@ impl Attempts {
                 false
             }
         }
+    }
+
+    /// Another instance for a read that takes long, beside the one that is being asked.
+    pub(super) fn second(
+        &mut self,
+        forward: &mut Forward,
+        first: &Arc<Member<SocketAddr>>,
+    ) -> Option<Picked<SocketAddr>> {
+        let now = Instant::now().into_std();
+        let picked = self.tries.second(&forward.target, forward.key, first, now)?;
+        self.made = self.made.saturating_add(1);
+        forward.record.attempts = self.made;
+        Some(picked)
     }
 
     /// A kept connection was closed before it took a byte: another one is opened, which is no
@@ -193,6 +205,11 @@ impl Forward {
     /// When the exchange is over, whatever was tried.
     pub(super) fn end(&self) -> Instant {
         self.record.started + self.timeout
+    }
+
+    /// Whether it may be sent to two instances at the same time.
+    pub(super) fn may_hedge(&self) -> bool {
+        self.is_read && self.body_was_small() && !self.upgrade && self.attempt <= 1
     }
 
     fn body_was_small(&self) -> bool {

@@ -1,14 +1,13 @@
 //! Waits for the head of an upstream's answer.
 
-use std::time::Duration;
-
+use regatta_traffic::verdict::{self, Head, Verdict};
 use tokio::time::Instant;
 
 use super::io::read_some;
 use super::{Fields, parse_response};
 use crate::shared::wall_clock;
-use crate::upstream::retry;
-use crate::worker::alarm::{Alarm, TimedOut};
+use crate::upstream::is_overloaded;
+use crate::worker::alarm::Alarm;
 use crate::worker::buffer::Buffer;
 
 /// Bytes of a response's head.
@@ -26,8 +25,7 @@ pub(super) enum NoHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Look {
     pub(super) status: u16,
-    /// How long the service asks to wait, if it cannot serve now.
-    pub(super) retry_after: Option<Duration>,
+    pub(super) verdict: Verdict,
 }
 
 /// Reads until a head is whole, and looks at it.
@@ -42,16 +40,29 @@ pub(super) async fn head<R: tokio::io::AsyncRead + Unpin>(
     deadline: Instant,
     alarm: &mut Alarm,
 ) -> Result<Look, NoHead> {
+    let read = read_head(upstream, response, is_head);
+    alarm.within(deadline, read).await.unwrap_or(Err(NoHead::TooLate))
+}
+
+/// The same without a deadline.
+///
+/// # Cancel safety
+///
+/// Cancel safe: what was read is in the buffer.
+pub(super) async fn read_head<R: tokio::io::AsyncRead + Unpin>(
+    upstream: &mut R,
+    response: &mut Buffer,
+    is_head: bool,
+) -> Result<Look, NoHead> {
     loop {
-        match alarm.within(deadline, read_some(upstream, response, MOST_RESPONSE_HEAD)).await {
-            Err(TimedOut) => return Err(NoHead::TooLate),
-            Ok(Err(_)) => return Err(NoHead::Broken),
-            Ok(Ok(0)) if response.filled().len() >= MOST_RESPONSE_HEAD => {
+        match read_some(upstream, response, MOST_RESPONSE_HEAD).await {
+            Err(_) => return Err(NoHead::Broken),
+            Ok(0) if response.filled().len() >= MOST_RESPONSE_HEAD => {
                 return Err(NoHead::Garbage("the response's head is too long"));
             }
-            Ok(Ok(0)) if response.is_empty() => return Err(NoHead::Broken),
-            Ok(Ok(0)) => return Err(NoHead::Garbage("the response's head is cut off")),
-            Ok(Ok(_)) => {
+            Ok(0) if response.is_empty() => return Err(NoHead::Broken),
+            Ok(0) => return Err(NoHead::Garbage("the response's head is cut off")),
+            Ok(_) => {
                 if let Some(look) = look(response, is_head)? {
                     return Ok(look);
                 }
@@ -71,15 +82,16 @@ fn look(response: &mut Buffer, is_head: bool) -> Result<Option<Look>, NoHead> {
             Err(what) => return Err(NoHead::Garbage(what)),
         };
         if head.status >= 200 || head.status == 101 {
-            let asks = |field: &httparse::Header<'_>| {
-                let is_asking = field.name.eq_ignore_ascii_case("retry-after");
-                is_asking.then(|| retry::retry_after(field.value, wall_clock())).flatten()
-            };
-            let retry_after = match retry::is_unavailable(head.status) {
-                true => head.fields.iter().find_map(asks),
+            let (status, asks) = (head.status, |field: &&httparse::Header<'_>| {
+                field.name.eq_ignore_ascii_case("retry-after")
+            });
+            // Looked for only where it has a say.
+            let retry_after = match is_overloaded(status) {
+                true => head.fields.iter().find(asks).map(|field| field.value),
                 false => None,
             };
-            return Ok(Some(Look { status: head.status, retry_after }));
+            let said = Head { status, retry_after, ..Head::default() };
+            return Ok(Some(Look { status, verdict: verdict::http(&said, wall_clock) }));
         }
         let interim = head.length;
         response.consume(interim);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use regatta_resilience::concurrency::Ending;
 use regatta_traffic::cluster::Outcome;
+use regatta_traffic::verdict::{Failure, Silence, Verdict, silence};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -12,6 +13,7 @@ use super::admit::{Forward, deny};
 use super::attempts::{Attempts, FAR, Reached};
 use super::await_head::{Look, NoHead, head};
 use super::connection::After;
+use super::hedge::{self, Asking, Try};
 use super::io::{write_all, write_counting};
 use super::relay::{self, Relayed};
 use super::upload::{self, Upload, UploadError};
@@ -19,7 +21,6 @@ use super::{tunnel, write};
 use crate::policy::{Denial, Rules};
 use crate::shared::Shared;
 use crate::upstream::Slot;
-use crate::upstream::retry::{self, Failure};
 use crate::worker::alarm::Alarm;
 use crate::worker::buffer::Buffer;
 use crate::worker::pool;
@@ -46,6 +47,8 @@ pub(super) async fn run(
         }
     };
     let mut attempts = Attempts::new();
+    // An answer that says "not now": it stands when nobody else has one.
+    let mut kept: Option<(TcpStream, Buffer, Side)> = None;
     let left = forward.end().saturating_duration_since(Instant::now());
     let slot = Slot::take(&forward.target, forward.priority, left).await;
     let shed = match slot {
@@ -65,9 +68,16 @@ pub(super) async fn run(
         }
         let reached = match attempts.reach(&mut forward, rules, shared, alarm).await {
             Ok(reached) => reached,
-            Err(denial) => break denial,
+            Err(denial) => {
+                let Some((upstream, response, side)) = kept else { break denial };
+                return answer(
+                    client, upstream, buffer, response, body, forward, shared, rules, alarm, out,
+                    &attempts, side,
+                )
+                .await;
+            }
         };
-        let Reached { mut upstream, picked, began, is_reused, trace } = reached;
+        let Reached { mut upstream, mut picked, mut began, mut is_reused, trace } = reached;
         attempts.prepare(&forward, out, head_length);
         if let Some(trace) = trace {
             write::patch_trace(&mut out[..head_length], forward.patch, &trace);
@@ -85,7 +95,19 @@ pub(super) async fn run(
             Err(NoHead::Broken)
         } else if body.is_done() {
             let deadline = attempts.try_deadline(&forward, began);
-            head(&mut upstream, &mut response, forward.is_head, deadline, alarm).await
+            let hedge = forward.target.hedge.clone();
+            match hedge.filter(|_| forward.may_hedge()) {
+                None => head(&mut upstream, &mut response, forward.is_head, deadline, alarm).await,
+                Some(hedge) => {
+                    let first = Try { upstream, picked, began, is_reused, response };
+                    let (attempts, forward) = (&mut attempts, &mut forward);
+                    let asking = Asking { attempts, forward, out, head_length, rules, shared };
+                    let raced = hedge::answer(first, &hedge, deadline, asking, alarm);
+                    let (won, found) = Box::pin(raced).await;
+                    Try { upstream, picked, began, is_reused, response } = won;
+                    found
+                }
+            }
         } else {
             if forward.expects_continue
                 && write_all(client, b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err()
@@ -131,20 +153,20 @@ pub(super) async fn run(
         let is_replayable = body.was_at_hand();
         let member = Arc::clone(picked.member());
         match head {
-            Ok(Look { status, retry_after }) => {
+            Ok(Look { status, verdict: Verdict { outcome, failure, .. } }) => {
                 forward.record.answered(status, None);
-                let is_overloaded = retry::is_unavailable(status);
+                let refused = failure.filter(|it| matches!(it, Failure::Refused { .. }));
+                let is_overloaded = refused.is_some();
                 forward.slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
-                let outcome = retry::outcome(status);
                 Reached::finish(picked, began, outcome);
                 if outcome == Outcome::Success {
                     forward.target.budget.deposit(Instant::now().into_std());
                 }
-                if is_overloaded {
-                    let failure = Failure::Refused { retry_after };
-                    if attempts.go_on(&mut forward, &member, failure, is_replayable, shared).await {
-                        continue;
-                    }
+                if let Some(failure) = refused
+                    && attempts.go_on(&mut forward, &member, failure, is_replayable, shared).await
+                {
+                    kept = Some((upstream, response, side));
+                    continue;
                 }
                 return answer(
                     client, upstream, buffer, response, body, forward, shared, rules, alarm, out,
@@ -162,8 +184,8 @@ pub(super) async fn run(
                 // instance: it is asked again on a new one. What took bytes may have worked on
                 // them, so the rules of sending again hold.
                 let is_stale = is_reused && failure == Failure::Unsent;
-                let outcome = if is_stale { Outcome::Abandoned } else { Outcome::Failure };
-                Reached::finish(picked, began, outcome);
+                let how = if is_stale { Silence::Stale } else { Silence::Broken };
+                Reached::finish(picked, began, silence(how).outcome);
                 if is_stale && at_hand && attempts.starts_afresh() {
                     continue;
                 }
@@ -178,18 +200,18 @@ pub(super) async fn run(
             }
             Err(NoHead::Garbage(what)) => {
                 forward.record.call_failed("malformed_answer");
-                Reached::finish(picked, began, Outcome::Failure);
+                Reached::finish(picked, began, silence(Silence::Broken).outcome);
                 break Denial::bad_upstream(forward.target.name(), what);
             }
             Err(NoHead::TooLate) => {
                 forward.record.call_failed("timeout");
                 forward.slot.learn(Ending::Overloaded);
                 let is_over = forward.end() <= Instant::now();
-                // A caller with no patience must not open the breaker for all others.
                 if forward.is_callers_timeout && is_over {
-                    drop(picked);
+                    let now = Instant::now();
+                    picked.give_up(now.into_std(), now.duration_since(began));
                 } else {
-                    Reached::finish(picked, began, Outcome::Failure);
+                    Reached::finish(picked, began, silence(Silence::Late).outcome);
                 }
                 if !is_over
                     && attempts

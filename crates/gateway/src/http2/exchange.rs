@@ -5,36 +5,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HeaderValue;
-use http::{Request, Response, Version, header};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use regatta_core::Code;
 use regatta_resilience::retry::Decision;
 use regatta_traffic::cluster::{Outcome, PickError, Picked};
+use regatta_traffic::verdict::{self, Failure, Head, Silence, Verdict, silence};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
-use super::body::{Upload, UploadError};
-use super::pool::{self, Sender};
+use super::attempt::{Lost, attempt, connect, is_closed};
+use super::body::Upload;
+use super::hedge::{self, Asking};
+use super::pool;
 use super::replay::{Again, Kept};
 use super::request;
-use crate::http1::Refusal;
 use crate::policy::{Denial, Rules};
 use crate::record::Record;
 use crate::shared::{Shared, wall_clock};
-use crate::upstream::retry::{self, Failure};
-use crate::upstream::{Failed, Target, Tries};
+use crate::upstream::{Failed, Target, Tries, is_overloaded};
 use crate::worker::activity::Activity;
 
 /// Kept connections that may prove stale one after the other, without counting as attempts.
 const MOST_STALE: u32 = 4;
 
-/// What an upload that does not move is given beyond the time in which its own side gives up.
-const GRACE: Duration = Duration::from_secs(1);
-
 /// What attempts need to know beside the request itself.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) is_idempotent: bool,
+    /// Whether it only reads, so that it may be sent twice at the same time.
+    pub(super) is_read: bool,
     pub(super) is_empty: bool,
     /// What was sent of the body; none when there is none, or it is sent once.
     pub(super) kept: Option<Kept>,
@@ -61,29 +60,16 @@ impl Outgoing {
         self.started + self.timeout
     }
 
+    /// Whether it may be sent to two instances at the same time.
+    fn may_hedge(&self) -> bool {
+        self.is_read && self.is_empty && self.attempt_before <= 1
+    }
+
     /// How long the instance has; its whole time once it has the whole body, the first time.
     fn left(&self, sent: u8, now: Instant) -> Duration {
         let end = self.deadline.or_else(|| (sent > 0).then(|| self.end()));
         end.map_or(self.timeout, |end| end.saturating_duration_since(now))
     }
-}
-
-/// How an attempt ended without an answer; with the request if it was not sent.
-enum Lost {
-    Unsent(Box<Request<Upload>>),
-    /// The upstream says that it has not looked at it.
-    Untaken,
-    Broken,
-    /// The client's body did not get through, which says nothing about the upstream.
-    Refused(Box<Denial>),
-    TooLate,
-}
-
-/// How connecting failed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unconnected {
-    Refused,
-    TooLate,
 }
 
 /// Sends the request until an instance answers or nothing more may be tried.
@@ -107,13 +93,18 @@ pub(super) async fn exchange(
     let mut stale = 0;
     // Attempts of which an instance may have seen something.
     let mut sent = 0_u8;
+    // An answer that says "not now": it stands when nobody else has one.
+    let mut kept = None;
     loop {
-        let began = Instant::now();
-        let picked = tries.pick(target, outgoing.key, began.into_std()).map_err(|error| {
-            shared.metrics.unpicked(&error);
-            record.note("regatta.unpicked", error.name());
-            Denial::no_instance(target.name(), &error)
-        })?;
+        let mut began = Instant::now();
+        let mut picked = match tries.pick(target, outgoing.key, began.into_std()) {
+            Ok(picked) => picked,
+            Err(error) => {
+                shared.metrics.unpicked(&error);
+                record.note("regatta.unpicked", error.name());
+                return kept.ok_or_else(|| Denial::no_instance(target.name(), &error));
+            }
+        };
         let address = *picked.data();
         record.attempts = record.attempts.saturating_add(1);
         trace(upload.headers_mut(), &picked, record);
@@ -127,15 +118,44 @@ pub(super) async fn exchange(
         let may_follow = tries.may_follow(target) && outgoing.is_idempotent && outgoing.is_empty;
         let try_end = target.try_timeout.filter(|_| may_follow).map(|time| began + time);
         let (ended, outcome) = match connected {
-            // As over HTTP/1.1: a refusal is no reason to stay away for a minute.
-            Err(Unconnected::Refused) => (Err(Lost::Unsent(Box::new(upload))), Outcome::Abandoned),
-            Err(Unconnected::TooLate) => (Err(Lost::Unsent(Box::new(upload))), Outcome::Failure),
+            Err(how) => (Err(Lost::Unsent(Box::new(upload))), silence(how).outcome),
             Ok(sender) if is_reused && !outgoing.is_idempotent && is_closed(&sender).await => {
-                (Err(Lost::Unsent(Box::new(upload))), Outcome::Abandoned)
+                (Err(Lost::Unsent(Box::new(upload))), silence(Silence::Stale).outcome)
             }
             Ok(sender) => {
                 mark(upload.headers_mut(), outgoing, sent);
-                let ended = attempt(sender, upload, outgoing, address, try_end, rules).await;
+                let first = attempt(sender, upload, outgoing, address, try_end, rules);
+                let hedge = target.hedge.as_ref().filter(|_| outgoing.may_hedge());
+                let ended = match (hedge, &spare) {
+                    (Some(hedge), Some(spare)) => {
+                        let (tries, sent, record) = (&mut tries, &mut sent, &mut *record);
+                        let asking = Asking {
+                            outgoing,
+                            target,
+                            rules,
+                            shared,
+                            try_end,
+                            spare,
+                            tries,
+                            record,
+                            sent,
+                        };
+                        let raced = hedge::answer(first, &picked, began, hedge, asking);
+                        let (ended, second) = Box::pin(raced).await;
+                        if let Some(second) = second {
+                            let now = Instant::now();
+                            let (now, waited) = (now.into_std(), now.duration_since(began));
+                            let first = std::mem::replace(&mut picked, second.picked);
+                            match second.first {
+                                Some(outcome) => _ = first.finish(now, outcome, waited),
+                                None => first.give_up(now, waited),
+                            }
+                            began = second.began;
+                        }
+                        ended
+                    }
+                    _ => first.await,
+                };
                 let outcome = outcome(&ended, outgoing, is_reused);
                 (ended, outcome)
             }
@@ -148,16 +168,22 @@ pub(super) async fn exchange(
         let spare = spare.and_then(|head| again(head, outgoing));
         let member = Arc::clone(picked.member());
         let now = Instant::now();
-        picked.finish(now.into_std(), outcome, now.duration_since(began));
+        let (at, took) = (now.into_std(), now.duration_since(began));
+        match outcome {
+            Outcome::Abandoned if matches!(ended, Err(Lost::TooLate)) => picked.give_up(at, took),
+            // What it does to a breaker, the cluster's observer tells.
+            _ => _ = picked.finish(at, outcome, took),
+        }
         let (failure, next, answer) = match ended {
             Ok(response) => {
                 if outcome == Outcome::Success {
                     target.budget.deposit(now.into_std());
                 }
+                let Verdict { failure, is_turned_away, .. } = judge(&response, outgoing.is_grpc);
                 // gRPC's word for "ask somebody else", said before any message.
-                repeatable |= outgoing.is_grpc && says_unavailable(&response);
-                match refusal(&response, outgoing.is_grpc) {
-                    None => return Ok(response),
+                repeatable |= is_turned_away;
+                match failure {
+                    None | Some(Failure::Final) => return Ok(response),
                     Some(failure) => (failure, spare, Ok(response)),
                 }
             }
@@ -211,6 +237,7 @@ pub(super) async fn exchange(
         match (tries.decide(target, outgoing.key, &member, failed, now.into_std()), next) {
             (Decision::Retry { after }, Some(next)) => {
                 shared.metrics.retried();
+                kept = answer.ok();
                 if !after.is_zero() {
                     sleep(after).await;
                 }
@@ -228,12 +255,25 @@ pub(super) async fn exchange(
 }
 
 /// Says which attempt it is and how much time is left, just before it is sent.
-fn mark(headers: &mut http::HeaderMap, outgoing: &Outgoing, sent: u8) {
+pub(super) fn mark(headers: &mut http::HeaderMap, outgoing: &Outgoing, sent: u8) {
     request::set_attempt(headers, outgoing.attempt_before.saturating_add(sent).min(9));
     // A stream may outlast the time until its head, so gRPC gets only a deadline the caller set.
     if outgoing.is_callers_timeout || !outgoing.is_grpc {
         let left = outgoing.left(sent, Instant::now());
         request::set_timeout(headers, left, outgoing.is_grpc);
+    }
+}
+
+/// Says under which span, for a second try beside the first.
+pub(super) fn trace_second(
+    headers: &mut http::HeaderMap,
+    picked: &Picked<SocketAddr>,
+    record: &mut Record,
+) {
+    if let Some(trace) = record.hedge(*picked.data(), picked.instance())
+        && let Ok(trace) = HeaderValue::from_bytes(&trace)
+    {
+        headers.insert("traceparent", trace);
     }
 }
 
@@ -246,37 +286,39 @@ fn trace(headers: &mut http::HeaderMap, picked: &Picked<SocketAddr>, record: &mu
     }
 }
 
-async fn connect(
-    address: SocketAddr,
-    outgoing: &Outgoing,
-    deadline: Instant,
-) -> Result<Sender, Unconnected> {
-    let deadline = deadline.min(outgoing.deadline.unwrap_or(deadline));
-    match timeout_at(deadline, pool::connect(address, outgoing.is_grpc)).await {
-        Ok(Ok(sender)) => Ok(sender),
-        Ok(Err(_)) => Err(Unconnected::Refused),
-        Err(_) => Err(Unconnected::TooLate),
-    }
-}
-
-fn outcome(
+pub(super) fn outcome(
     ended: &Result<Response<Incoming>, Lost>,
     outgoing: &Outgoing,
     is_reused: bool,
 ) -> Outcome {
-    match ended {
-        Ok(response) => match grpc_code(response).filter(|_| outgoing.is_grpc) {
-            Some(code) => retry::grpc_outcome(code),
-            None => retry::outcome(response.status().as_u16()),
-        },
-        Err(Lost::Unsent(_) | Lost::Untaken) if is_reused => Outcome::Abandoned,
-        Err(Lost::Refused(_)) => Outcome::Abandoned,
-        // A caller with no patience must not open the breaker for all others.
+    let how = match ended {
+        Ok(response) => return judge(response, outgoing.is_grpc).outcome,
+        Err(Lost::Unsent(_) | Lost::Untaken) if is_reused => Silence::Stale,
+        Err(Lost::Unsent(_) | Lost::Untaken) => Silence::Untaken,
+        // The client's doing.
+        Err(Lost::Refused(_)) => return Outcome::Abandoned,
         Err(Lost::TooLate) if outgoing.is_callers_timeout && outgoing.end() <= Instant::now() => {
-            Outcome::Abandoned
+            Silence::Impatient
         }
-        Err(_) => Outcome::Failure,
+        Err(Lost::TooLate) => Silence::Late,
+        Err(Lost::Broken) => Silence::Broken,
+    };
+    silence(how).outcome
+}
+
+/// What the head of an answer says.
+pub(super) fn judge(response: &Response<Incoming>, is_grpc: bool) -> Verdict {
+    let value = |name| response.headers().get(name).map(HeaderValue::as_bytes);
+    let mut head = Head { status: response.status().as_u16(), ..Head::default() };
+    if is_overloaded(head.status) {
+        head.retry_after = value("retry-after");
     }
+    if !is_grpc {
+        return verdict::http(&head, wall_clock);
+    }
+    head.grpc_status = value("grpc-status");
+    head.grpc_pushback = value("grpc-retry-pushback-ms");
+    verdict::grpc(&head, wall_clock)
 }
 
 fn note(ended: &Result<Response<Incoming>, Lost>, record: &mut Record) {
@@ -288,35 +330,6 @@ fn note(ended: &Result<Response<Incoming>, Lost>, record: &mut Record) {
         Err(Lost::TooLate) => record.call_failed("timeout"),
         Err(Lost::Refused(_)) => record.call_failed("request_body"),
     }
-}
-
-/// What an answer says that cannot be the last word: the service cannot serve now.
-fn refusal(response: &Response<Incoming>, is_grpc: bool) -> Option<Failure> {
-    let headers = response.headers();
-    if is_grpc && says_unavailable(response) {
-        // gRPC's own word on when to come again; what is no number says not to (gRFC A6).
-        let Some(asked) = headers.get("grpc-retry-pushback-ms") else {
-            return Some(Failure::Refused { retry_after: None });
-        };
-        let millis = asked.to_str().ok().and_then(|text| text.parse().ok());
-        let wait = |millis| Failure::Refused { retry_after: Some(Duration::from_millis(millis)) };
-        return Some(millis.map_or(Failure::Final, wait));
-    }
-    retry::is_unavailable(response.status().as_u16()).then(|| {
-        let asked = headers.get(header::RETRY_AFTER);
-        let retry_after = asked.and_then(|it| retry::retry_after(it.as_bytes(), wall_clock()));
-        Failure::Refused { retry_after }
-    })
-}
-
-/// The status in the head of an answer: no message was sent before it (gRPC's trailers-only).
-fn grpc_code(response: &Response<Incoming>) -> Option<Code> {
-    let status = response.headers().get("grpc-status")?;
-    Code::from_grpc(status.to_str().ok()?.parse().ok()?)
-}
-
-fn says_unavailable(response: &Response<Incoming>) -> bool {
-    grpc_code(response) == Some(Code::Unavailable)
 }
 
 /// The head of a request that may come again.
@@ -331,101 +344,10 @@ fn spare(upload: &Request<Upload>, outgoing: &Outgoing) -> Option<Request<()>> {
 }
 
 /// The request once more, if all of its body is kept.
-fn again(head: Request<()>, outgoing: &Outgoing) -> Option<Request<Upload>> {
+pub(super) fn again(head: Request<()>, outgoing: &Outgoing) -> Option<Request<Upload>> {
     let body = match &outgoing.kept {
         Some(kept) => kept.again()?,
         None => Again::default(),
     };
     Some(head.map(|()| Upload::again(body, Arc::clone(&outgoing.ended))))
-}
-
-/// Whether a kept connection has closed, asking the system: worth it for what may not be repeated.
-async fn is_closed(sender: &Sender) -> bool {
-    // The runtime takes in what has happened, and the connection's own task runs before this one.
-    tokio::task::yield_now().await;
-    match sender {
-        Sender::One(sender) => sender.is_closed(),
-        Sender::Many(sender) => sender.is_closed(),
-    }
-}
-
-async fn attempt(
-    sender: Sender,
-    mut upload: Request<Upload>,
-    outgoing: &Outgoing,
-    address: SocketAddr,
-    try_end: Option<Instant>,
-    rules: &Rules,
-) -> Result<Response<Incoming>, Lost> {
-    let query = outgoing.query.as_deref();
-    let many = matches!(sender, Sender::Many(_));
-    let host = Some(outgoing.host.as_str()).filter(|host| !host.is_empty());
-    let uri = request::target(&outgoing.path, query, host.filter(|_| many)).ok_or(Lost::Broken)?;
-    *upload.uri_mut() = uri;
-    *upload.version_mut() = if many { Version::HTTP_2 } else { Version::HTTP_11 };
-    if !many {
-        request::join_cookies(upload.headers_mut());
-        if let Some(Ok(host)) = host.map(HeaderValue::from_str) {
-            upload.headers_mut().insert(header::HOST, host);
-        }
-    }
-    let send = async {
-        match sender {
-            Sender::One(mut sender) => {
-                let response = sender.try_send_request(upload).await.map_err(lost)?;
-                let most = rules.limits.idle_upstream;
-                pool::put(address, Sender::One(sender), Instant::now(), most);
-                Ok(response)
-            }
-            Sender::Many(mut sender) => {
-                if sender.ready().await.is_err() {
-                    return Err(Lost::Unsent(Box::new(upload)));
-                }
-                sender.try_send_request(upload).await.map_err(lost)
-            }
-        }
-    };
-    if let Some(deadline) = outgoing.deadline {
-        let deadline = try_end.map_or(deadline, |try_end| try_end.min(deadline));
-        return timeout_at(deadline, send).await.unwrap_or(Err(Lost::TooLate));
-    }
-    let too_late = async {
-        tokio::select! {
-            // The service gets its whole time once it has the whole body.
-            () = outgoing.ended.notified() => sleep(outgoing.timeout).await,
-            // It does not take the body, or the client does not send it.
-            () = outgoing.moved.still_for(outgoing.idle + GRACE) => (),
-        }
-    };
-    tokio::select! {
-        biased;
-        ended = send => ended,
-        () = too_late => Err(Lost::TooLate),
-    }
-}
-
-fn lost(mut error: hyper::client::conn::TrySendError<Request<Upload>>) -> Lost {
-    if let Some(upload) = error.take_message() {
-        return Lost::Unsent(Box::new(upload));
-    }
-    let error = error.into_error();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(found) = cause {
-        // RFC 9113, sections 6.8 and 8.7: streams above a GOAWAY's last, and refused ones.
-        if found.downcast_ref().is_some_and(|error: &h2::Error| {
-            error.reason() == Some(h2::Reason::REFUSED_STREAM)
-                || (error.is_go_away() && error.is_remote())
-        }) {
-            return Lost::Untaken;
-        }
-        if let Some(error) = found.downcast_ref::<UploadError>() {
-            return Lost::Refused(Box::new(match error {
-                UploadError::TooLong => Refusal::BodyTooLong.into(),
-                // Whoever broke off does not read it.
-                UploadError::TooSlow | UploadError::Client(_) => Denial::body_too_slow(),
-            }));
-        }
-        cause = found.source();
-    }
-    Lost::Broken
 }

@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, Response, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use regatta_resilience::concurrency::Ending;
+use regatta_traffic::verdict;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -25,7 +26,7 @@ use crate::http1::target::is_authority;
 use crate::policy::{self, Denial, Rules, Settled, Verdict, decide, forwarded};
 use crate::record::Record;
 use crate::shared::{Shared, wall_clock};
-use crate::upstream::{Slot, retry};
+use crate::upstream::{Slot, is_overloaded};
 use crate::worker::activity::Activity;
 use crate::worker::random;
 
@@ -140,10 +141,11 @@ async fn answer(
     } else {
         (rules.timeouts.body_idle, Arc::new(Activity::new(started)))
     };
-    let is_idempotent = retry::is_idempotent(method.as_str()) || has_idempotency_key;
+    let is_idempotent = verdict::is_idempotent(method.as_str()) || has_idempotency_key;
     let may_come_again = (is_idempotent || stamp.is_grpc) && !body.is_end_stream();
     let kept = (may_come_again && body.size_hint().lower() <= MOST_KEPT).then(Kept::default);
     let outgoing = Outgoing {
+        is_read: verdict::is_read(method.as_str()),
         is_idempotent,
         kept: kept.clone(),
         is_empty: body.is_end_stream(),
@@ -183,7 +185,7 @@ async fn answer(
             deny(&denial, &stamp, record, shared)
         }
         Ok(response) => {
-            let is_overloaded = retry::is_unavailable(response.status().as_u16());
+            let is_overloaded = is_overloaded(response.status().as_u16());
             slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
             let (mut head, body) = response.into_parts();
             head.version = Version::HTTP_2;

@@ -3,9 +3,11 @@
 mod server;
 pub(crate) use server::serve;
 mod answer;
+mod attempt;
 mod body;
 mod exchange;
 mod forward;
+mod hedge;
 mod idle;
 pub(crate) mod pool;
 mod prefixed;

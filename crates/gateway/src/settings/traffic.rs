@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regatta_resilience::concurrency;
+use regatta_resilience::{concurrency, hedge};
 use regatta_traffic::balance::HashOn;
 use regatta_traffic::cluster::Policies;
 
@@ -16,6 +16,10 @@ pub struct Traffic {
     pub cluster: Policies,
     /// Whether and how requests are sent again.
     pub retry: Retry,
+    /// When a read (`GET`, `HEAD`, `OPTIONS` without a body) that takes long is sent to a second
+    /// instance too, so that the first answer stands. Each takes one retry out of the budget.
+    /// Default none: never.
+    pub hedge: Option<hedge::Settings>,
     /// What sends requests to the same instance, with the strategy of consistent hashing. Default
     /// [`HashOn::Client`].
     pub hash_on: HashOn,
@@ -31,6 +35,7 @@ impl Default for Traffic {
         Self {
             cluster: Policies::default(),
             retry: Retry::default(),
+            hedge: None,
             hash_on: HashOn::default(),
             concurrency: Some(concurrency::Settings::default()),
         }
@@ -44,8 +49,9 @@ pub struct Retry {
     /// Attempts after the first, each on another instance where there is one. Default 1; 0 to 3.
     /// What never left goes to another instance without counting.
     pub retries: u8,
-    /// Time for an attempt that may be repeated, to the head of the answer. Default none: the time
-    /// of the exchange.
+    /// Time for an attempt that may be repeated, to the head of the answer. Default 5 s, a third
+    /// of the time of the exchange, as in the calls of services: an instance that hangs costs an
+    /// attempt and not the request. None: the time of the exchange. More than 0.
     pub try_timeout: Option<Duration>,
     /// The most a first retry waits; it doubles from retry to retry. Default 25 ms, as Envoy's:
     /// a client is waiting.
@@ -65,7 +71,7 @@ impl Default for Retry {
     fn default() -> Self {
         Self {
             retries: 1,
-            try_timeout: None,
+            try_timeout: Some(Duration::from_secs(5)),
             backoff: Duration::from_millis(25),
             most_backoff: Duration::from_millis(250),
             most_retry_after: Duration::from_secs(1),

@@ -103,6 +103,9 @@ fn validate_traffic(of: &str, traffic: &Traffic) -> Result<(), InvalidSettings> 
     if let Some(concurrency) = &traffic.concurrency {
         concurrency.validate().map_err(|error| bad(error.to_string()))?;
     }
+    if let Some(hedge) = &traffic.hedge {
+        hedge.validate().map_err(|error| bad(format!("hedge: {error}")))?;
+    }
     let retry = &traffic.retry;
     if retry.retries > 3 {
         return Err(bad(format!("retries is `{}`; use 0 to 3", retry.retries)));
@@ -157,6 +160,19 @@ mod tests {
         settings.timeouts.connect = Duration::ZERO;
         let error = settings.validate().unwrap_err().to_string();
         assert_eq!(error, "timeouts.connect is 0; set it to 1 ms or more");
+    }
+
+    #[test]
+    fn a_rule_of_traffic_out_of_range_is_named() {
+        let mut settings = Settings::default();
+        let hedge = regatta_resilience::hedge::Settings::default();
+        settings.traffic.hedge = Some(hedge.with_percentile(7));
+        let error = settings.validate().unwrap_err().to_string();
+        assert!(error.contains("hedge: percentile is `7`"), "{error}");
+        settings.traffic.hedge = None;
+        settings.traffic.retry.try_timeout = Some(Duration::ZERO);
+        let error = settings.validate().unwrap_err().to_string();
+        assert!(error.contains("try_timeout is 0"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod changes;
 pub(crate) use changes::Changes;
+mod names;
 mod service;
 pub(crate) use service::Upstream;
 mod slot;
@@ -10,6 +11,10 @@ mod target;
 pub(crate) use target::{Target, policies};
 mod watch;
 pub(crate) use watch::{begin, follow};
-pub(crate) mod retry;
 mod tries;
 pub(crate) use tries::{Failed, Tries};
+
+/// Whether a status says that the service cannot serve now.
+pub(crate) fn is_overloaded(status: u16) -> bool {
+    matches!(status, 502..=504)
+}

@@ -1,7 +1,7 @@
 //! A service that requests go to: what is known of its instances.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use regatta_core::{Endpoint, Instance, ServiceName};
@@ -9,6 +9,7 @@ use regatta_discovery::Watch;
 use regatta_traffic::cluster::{Cluster, Event, InvalidPolicies, Policies};
 
 use super::Changes;
+use super::names::Names;
 
 /// A service, with what is known of its instances. It outlives the rules.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Upstream {
     /// The registry's word on its instances.
     pub(crate) watch: Watch,
     pub(crate) changes: Arc<Changes>,
+    /// What its instances' host names were last resolved to.
+    pub(super) names: Mutex<Names>,
 }
 
 impl Upstream {
@@ -38,7 +41,7 @@ impl Upstream {
         let counted = Arc::clone(&changes);
         let observer = Arc::new(move |event: &Event<'_>| counted.announce(event));
         let cluster = Cluster::try_observed(name.clone(), policies, now, random, observer)?;
-        Ok(Self { name, cluster, watch, changes })
+        Ok(Self { name, cluster, watch, changes, names: Mutex::default() })
     }
 
     /// Takes over a new set of instances with their addresses.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_resilience::concurrency::{self, Limit};
+use regatta_resilience::hedge::{self, Hedge};
 use regatta_resilience::retry::{Backoff, Budget, Policy};
 use regatta_traffic::balance::{HashOn, Strategy, hash_key};
 use regatta_traffic::cluster::Policies;
@@ -26,6 +27,9 @@ pub(crate) struct Target {
     pub(crate) try_timeout: Option<Duration>,
     /// Shared by all cores, and by the rules that follow.
     pub(crate) budget: Budget,
+    /// What says when a read is slow; none when none is sent twice. Shared as the budget is.
+    pub(crate) hedge: Option<Hedge>,
+    hedging: Option<hedge::Settings>,
     /// None when the strategy asks for no key.
     hash_on: Option<HashOn>,
     settings: Retry,
@@ -56,6 +60,9 @@ impl Target {
             // What is in flight goes on counting; what it is to be comes with `put_in_force`.
             before.and_then(|before| before.limit.clone()).or_else(|| Limit::try_new(settings).ok())
         });
+        let hedge = traffic.hedge.clone().and_then(|settings| {
+            before.and_then(|before| before.hedge.clone()).or_else(|| Hedge::try_new(settings).ok())
+        });
         let is_adaptive = traffic.concurrency.as_ref().is_some_and(|it| it.adaptive.is_some());
         let fresh = || Budget::try_new(budget_percent, budget_floor).unwrap_or_default();
         Self {
@@ -65,6 +72,8 @@ impl Target {
             retry: policy(&traffic.retry),
             try_timeout: traffic.retry.try_timeout,
             budget: kept.map_or_else(fresh, |before| before.budget.clone()),
+            hedge,
+            hedging: traffic.hedge.clone(),
             hash_on: (traffic.cluster.balance == Strategy::ConsistentHash)
                 .then(|| traffic.hash_on.clone()),
             settings: traffic.retry,
@@ -79,6 +88,9 @@ impl Target {
         if let (Some(limit), Some(settings)) = (&self.limit, &self.concurrency) {
             // They were checked with the settings.
             _ = limit.reconfigure(settings.clone());
+        }
+        if let (Some(hedge), Some(settings)) = (&self.hedge, &self.hedging) {
+            _ = hedge.reconfigure(settings.clone());
         }
     }
 

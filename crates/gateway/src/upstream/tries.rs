@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use regatta_resilience::retry::{Attempt, Decision, Failure};
+use regatta_resilience::retry::{Attempt, Decision, Failure, Withdrawal};
 use regatta_traffic::cluster::{Hints, Member, PickError, Picked, Tried};
 
 use super::Target;
@@ -17,6 +17,8 @@ pub(crate) struct Tries {
     /// As the policy counts: without those that never left and went elsewhere.
     number: u32,
     redirected: u32,
+    /// The retry that was taken out of the budget and did not go out yet.
+    withdrawal: Option<Withdrawal>,
 }
 
 /// What is known about a try that failed.
@@ -35,7 +37,7 @@ pub(crate) struct Failed {
 
 impl Tries {
     pub(crate) fn new() -> Self {
-        Self { tried: Tried::default(), number: 1, redirected: 0 }
+        Self { tried: Tried::default(), number: 1, redirected: 0, withdrawal: None }
     }
 
     /// Picks an instance: one that was not tried while there is one.
@@ -50,14 +52,40 @@ impl Tries {
         now: Instant,
     ) -> Result<Picked<SocketAddr>, PickError> {
         let cluster = &target.upstream.cluster;
-        match cluster.pick(now, random::next(), &self.tried, &hints(key)) {
+        let picked = match cluster.pick(now, random::next(), &self.tried, &hints(key)) {
             // Only instances that were tried are left: better one of them than none.
             Err(PickError::AllTried) if !self.tried.is_empty() => {
                 self.tried = Tried::default();
                 cluster.pick(now, random::next(), &self.tried, &hints(key))
             }
             picked => picked,
+        };
+        if picked.is_ok() {
+            // A retry goes out, if this is one: it is paid for.
+            self.withdrawal.take().into_iter().for_each(Withdrawal::spend);
         }
+        picked
+    }
+
+    /// Another instance for a request that takes long beside the one of `first`, if there is one
+    /// and the budget has a retry.
+    pub(crate) fn second(
+        &mut self,
+        target: &Target,
+        key: Option<u64>,
+        first: &Arc<Member<SocketAddr>>,
+        now: Instant,
+    ) -> Option<Picked<SocketAddr>> {
+        self.tried.insert(first);
+        let cluster = &target.upstream.cluster;
+        if !cluster.has_another(now, &self.tried, &hints(key)) {
+            return None;
+        }
+        let withdrawal = target.budget.take(now)?;
+        let picked = cluster.pick(now, random::next(), &self.tried, &hints(key)).ok()?;
+        withdrawal.spend();
+        self.tried.insert(picked.member());
+        Some(picked)
     }
 
     /// Whether there is another try, by the policy and the budget of the service.
@@ -81,9 +109,14 @@ impl Tries {
             serves_retry,
             left,
         };
-        let withdraw = || target.budget.withdraw(now);
+        let mut withdrawal = None;
+        let withdraw = || {
+            withdrawal = target.budget.take(now);
+            withdrawal.is_some()
+        };
         let decision = target.retry.decide(&attempt, random::next(), withdraw);
         if matches!(decision, Decision::Retry { .. }) {
+            self.withdrawal = withdrawal;
             if attempt.is_redirected() {
                 self.redirected += 1;
             } else {

@@ -1,10 +1,11 @@
 //! Follows a service's instances from the registry into its upstream.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use regatta_core::Instance;
+use futures::future::join_all;
+use regatta_core::{Endpoint, Instance};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +25,7 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) async fn begin(upstream: &Upstream, timeout: Duration) {
     let known = upstream.watch.current();
     let set = if known.is_known() { known } else { upstream.watch.first(timeout).await };
-    upstream.replace(addresses(&set.instances).await, Instant::now().into_std());
+    upstream.replace(addresses(upstream, &set.instances).await, Instant::now().into_std());
 }
 
 /// Keeps the upstream's instances as the registry last knew them, until the stop.
@@ -38,12 +39,12 @@ pub(crate) async fn follow(upstream: Arc<Upstream>, stop: CancellationToken) {
     loop {
         let has_names =
             set.instances.iter().any(|instance| instance.endpoint.as_socket_addr().is_none());
-        let found = addresses(&set.instances).await;
+        let found = addresses(&upstream, &set.instances).await;
         let (seen, listed) = (found.len(), set.instances.len());
         if seen < listed {
             tracing::warn!(service = %upstream.name, listed, seen, "instances without an address");
         }
-        // A list of names of which none resolves says that the resolver is away.
+        // A list of names of which none was ever resolved says that the resolver is away.
         if seen > 0 || listed == 0 {
             upstream.replace(found, Instant::now().into_std());
         }
@@ -62,19 +63,19 @@ pub(crate) async fn follow(upstream: Arc<Upstream>, stop: CancellationToken) {
     }
 }
 
-async fn addresses(instances: &[Instance]) -> Vec<(Instance, SocketAddr)> {
-    let mut found = Vec::with_capacity(instances.len());
-    for instance in instances {
-        let endpoint = &instance.endpoint;
-        let address = match endpoint.as_socket_addr() {
-            Some(address) => Some(address),
-            None => {
-                let lookup = tokio::net::lookup_host((endpoint.host(), endpoint.port()));
-                let answer = tokio::time::timeout(RESOLVE_TIMEOUT, lookup).await;
-                answer.ok().and_then(Result::ok).and_then(|mut addresses| addresses.next())
-            }
-        };
-        found.extend(address.map(|address| (instance.clone(), address)));
+/// The instances with their addresses: what the resolver says, else what it last said.
+async fn addresses(upstream: &Upstream, instances: &[Instance]) -> Vec<(Instance, SocketAddr)> {
+    let answers = join_all(instances.iter().map(|instance| resolve(&instance.endpoint))).await;
+    // Each change leaves it whole.
+    let mut names = upstream.names.lock().unwrap_or_else(PoisonError::into_inner);
+    names.take(instances, &answers)
+}
+
+async fn resolve(endpoint: &Endpoint) -> Option<SocketAddr> {
+    if let Some(address) = endpoint.as_socket_addr() {
+        return Some(address);
     }
-    found
+    let lookup = tokio::net::lookup_host((endpoint.host(), endpoint.port()));
+    let answer = tokio::time::timeout(RESOLVE_TIMEOUT, lookup).await;
+    answer.ok().and_then(Result::ok).and_then(|mut addresses| addresses.next())
 }

@@ -22,7 +22,7 @@ use crate::support::{
 
 type Client = SendRequest<Full<Bytes>>;
 
-async fn client(address: SocketAddr) -> Client {
+pub(crate) async fn client(address: SocketAddr) -> Client {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
@@ -32,7 +32,7 @@ async fn client(address: SocketAddr) -> Client {
     sender
 }
 
-async fn send(client: &mut Client, request: Request<Full<Bytes>>) -> Response<Incoming> {
+pub(crate) async fn send(client: &mut Client, request: Request<Full<Bytes>>) -> Response<Incoming> {
     tokio::time::timeout(LIMIT, client.send_request(request)).await.unwrap().unwrap()
 }
 

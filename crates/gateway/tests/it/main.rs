@@ -6,6 +6,7 @@ mod support;
 mod bodies;
 mod forwarding;
 mod framing;
+mod hedging;
 mod http2;
 mod keys;
 mod lifecycle;

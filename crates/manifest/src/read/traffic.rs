@@ -5,7 +5,7 @@ use std::time::Duration;
 use regatta_yaml::{Fields, Node, Problem, parse_duration};
 
 use super::scalars;
-use crate::{Breaker, Concurrency, Outlier, Switch, Traffic};
+use crate::{Breaker, Concurrency, Hedge, Outlier, Switch, Traffic};
 
 const STRATEGIES: [(&str, &str); 5] = [
     ("p2c", "p2c"),
@@ -47,6 +47,9 @@ pub(super) fn traffic(node: &Node, name: &str, problems: &mut Vec<Problem>) -> T
         traffic.retry_budget_floor = number(&mut fields, "floor", (0, 1_000_000), problems);
         fields.finish(problems);
     }
+    if let Some(node) = fields.take("hedge") {
+        traffic.hedge = Some(switch(node, &fields.name("hedge"), problems, hedge));
+    }
     if let Some(node) = fields.take("breaker") {
         traffic.breaker = Some(switch(node, &fields.name("breaker"), problems, breaker));
     }
@@ -75,6 +78,18 @@ fn concurrency(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Concurre
     };
     fields.finish(problems);
     concurrency
+}
+
+fn hedge(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Hedge {
+    let mut fields = Fields::of(node, name, problems);
+    let hedge = Hedge {
+        percentile: number(&mut fields, "percentile", (50, 99), problems),
+        minimum_calls: number(&mut fields, "minimum_calls", (20, 1_000_000), problems),
+        least: duration(&mut fields, "least", problems),
+        most: duration(&mut fields, "most", problems),
+    };
+    fields.finish(problems);
+    hedge
 }
 
 fn breaker(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Breaker {

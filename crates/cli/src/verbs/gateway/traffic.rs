@@ -6,7 +6,7 @@ use regatta_gateway::Traffic;
 use regatta_manifest as manifest;
 use regatta_resilience::breaker::SlowCalls;
 use regatta_resilience::concurrency::Adaptive;
-use regatta_resilience::{breaker, concurrency, outlier};
+use regatta_resilience::{breaker, concurrency, hedge, outlier};
 use regatta_traffic::cluster::SlowStart;
 
 use super::convert::set;
@@ -31,6 +31,9 @@ pub(super) fn traffic(from: &manifest::Traffic) -> Result<Traffic, Failure> {
         Some(Duration::ZERO) => cluster.slow_start = SlowStart::OFF,
         Some(window) => cluster.slow_start.window = window,
     }
+    if let Some(manifest::Switch::On(from)) = &from.hedge {
+        to.hedge = Some(hedge(from));
+    }
     match &from.breaker {
         None => (),
         Some(manifest::Switch::Off) => (cluster.breaker, cluster.service_breaker) = (None, None),
@@ -52,6 +55,15 @@ pub(super) fn traffic(from: &manifest::Traffic) -> Result<Traffic, Failure> {
     set(from.retry_budget_percent, &mut retry.budget_percent);
     set(from.retry_budget_floor, &mut retry.budget_floor);
     Ok(to)
+}
+
+fn hedge(from: &manifest::Hedge) -> hedge::Settings {
+    let mut to = hedge::Settings::default();
+    set(from.percentile, &mut to.percentile);
+    set(from.minimum_calls, &mut to.minimum_calls);
+    set(from.least, &mut to.least);
+    set(from.most, &mut to.most);
+    to
 }
 
 fn breaker(from: &manifest::Breaker) -> breaker::Settings {
@@ -107,13 +119,14 @@ services:
       breaker: { failures: 2, open_for: 1s, slow_call: 2s }
   order:
     run: { cargo: order }
-    traffic: { breaker: none, concurrency: { limit: 8, queue_timeout: 1s } }
+    traffic: { breaker: none, hedge: none, concurrency: { limit: 8, queue_timeout: 1s } }
 gateway:
   traffic:
     zone: eu-1
     slow_start: none
     try_timeout: 500ms
     retries: 0
+    hedge: { percentile: 90, most: 200ms }
     outlier: { failures: 3, eject_for: 5s, most: 50s, max_ejected_percent: 20, panic_percent: 0 }
 ";
 
@@ -129,6 +142,9 @@ gateway:
         assert_eq!(user.hash_on.to_string(), "cookie:session");
         assert_eq!((user.retry.retries, user.retry.budget_percent), (3, 10));
         assert_eq!(user.retry.try_timeout, Some(Duration::from_millis(500)));
+        let hedge = user.hedge.clone().unwrap();
+        assert_eq!((hedge.percentile, hedge.most.as_millis()), (90, 200));
+        assert_eq!(hedge.minimum_calls, 100, "the default");
         let breaker = user.cluster.breaker.clone().unwrap();
         assert_eq!((breaker.failure_threshold, breaker.open_for.as_secs()), (2, 1));
         assert_eq!(breaker.slow.unwrap().at_least.as_secs(), 2);
@@ -139,6 +155,7 @@ gateway:
         assert_eq!((outlier.max_ejected_percent, outlier.panic_percent), (20, 0));
         let order = of("order");
         assert_eq!((order.cluster.breaker.clone(), order.retry.retries), (None, 0));
+        assert_eq!(order.hedge, None);
         let concurrency = order.concurrency.unwrap();
         assert_eq!((concurrency.limit, concurrency.queue), (8, 2));
         assert_eq!(concurrency.queue_timeout.as_secs(), 1);
