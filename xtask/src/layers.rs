@@ -31,6 +31,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "regatta-config-etcd",
         &["regatta-core", "regatta-config", "regatta-proto", "regatta-testkit"],
     ),
+    // See docs/adr/0032: it tells what it does in spans and metrics.
+    ("regatta-cache", &["regatta-core", "regatta-telemetry"]),
+    (
+        "regatta-cache-redis",
+        &[
+            "regatta-core",
+            "regatta-cache",
+            "regatta-resilience",
+            "regatta-telemetry",
+            "regatta-testkit",
+        ],
+    ),
     ("regatta-limits-redis", &["regatta-resilience", "regatta-testkit"]),
     ("regatta-database", &["regatta-core", "regatta-telemetry", "regatta-testkit"]),
     // The outbox keeps and the relay publishes events.
@@ -81,6 +93,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-traffic",
             "regatta-resilience",
             "regatta-client",
+            "regatta-cache",
+            "regatta-cache-redis",
             "regatta-database",
             // For tests: a gRPC service to serve.
             "regatta-proto",

@@ -52,6 +52,10 @@ pub enum Error {
     #[cfg(feature = "database")]
     #[error("`database.url` or another setting of `database` is not right")]
     Database(#[source] regatta_database::OpenError),
+    /// The cache's address or another of its settings is not right.
+    #[cfg(feature = "cache")]
+    #[error("`cache.url` or another setting of `cache` is not right")]
+    Cache(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The address is in use, or not this machine's.
     #[error(
         "cannot listen on {address}; set server.host and server.port (HOST, PORT), or admin.listen \
@@ -103,6 +107,8 @@ impl Error {
             Self::Telemetry(error) => matches!(error, regatta_telemetry::Error::Option(_)),
             #[cfg(feature = "database")]
             Self::Database(_) => true,
+            #[cfg(feature = "cache")]
+            Self::Cache(_) => true,
             Self::Name(_) | Self::Listen { .. } | Self::Reflection(_) | Self::Own(_) => false,
         }
     }

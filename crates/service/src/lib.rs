@@ -22,6 +22,7 @@
 //!
 //! | feature | effect | default |
 //! |---|---|---|
+//! | `cache` | [`Service::cache`]: in memory, or in Redis by URL | on |
 //! | `database` | [`Service::database`]: SQLite and PostgreSQL by URL | on |
 //!
 //! It does not speak TLS (a gateway or a mesh in front does), and prints no line per request at
@@ -57,6 +58,8 @@ pub mod testing;
 
 mod admin;
 mod app;
+#[cfg(feature = "cache")]
+mod caching;
 mod drain;
 mod health;
 mod identity;
@@ -72,6 +75,8 @@ mod show;
 mod signals;
 
 pub use regatta_auth as auth;
+#[cfg(feature = "cache")]
+pub use regatta_cache as cache;
 pub use regatta_client as client;
 pub use regatta_config::{self as config, Config, choices, settings};
 pub use regatta_core::{Code, Context, Deadline, Secret, ServiceName};

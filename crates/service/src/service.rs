@@ -59,6 +59,9 @@ pub struct Service {
     /// Closed at the end.
     #[cfg(feature = "database")]
     pub(crate) databases: Mutex<Vec<regatta_database::Database>>,
+    /// Opened when it is first asked for.
+    #[cfg(feature = "cache")]
+    pub(crate) cache: Mutex<Option<regatta_cache::CacheAside>>,
     pub(crate) router: Router,
     pub(crate) document: OpenApi,
     pub(crate) grpc: RoutesBuilder,
@@ -147,6 +150,8 @@ impl Service {
             dependencies: Mutex::default(),
             #[cfg(feature = "database")]
             databases: Mutex::default(),
+            #[cfg(feature = "cache")]
+            cache: Mutex::default(),
             router: Router::new(),
             document: utoipa_axum::router::OpenApiRouter::<()>::new().into_openapi(),
             grpc: RoutesBuilder::default(),

@@ -12,6 +12,9 @@ pub use registry::RegistrySettings;
 mod telemetry;
 pub use telemetry::{LogFormat, LogSettings, TelemetrySettings};
 
+mod cache;
+pub use cache::CacheSettings;
+
 mod client;
 pub use client::{ClientSettings, ServiceCallSettings, ServicesSettings, Strategy};
 
@@ -37,7 +40,7 @@ pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
     (ShedSettings, RateLimitSettings, AdminSettings, ReloadSettings),
     (TelemetrySettings, LogSettings),
-    (DatabaseSettings, PoolSettings, RedisSettings),
+    (DatabaseSettings, PoolSettings, RedisSettings, CacheSettings),
 );
 
 /// The groups of every service, read at once.
@@ -46,7 +49,7 @@ pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
     (ShedSettings, RateLimitSettings, AdminSettings, ReloadSettings),
     (TelemetrySettings, LogSettings),
-    (DatabaseSettings, RedisSettings),
+    (DatabaseSettings, RedisSettings, CacheSettings),
 );
 
 /// What an operator has set about a service.
@@ -82,6 +85,8 @@ pub struct Settings {
     pub pools: PoolSettings,
     /// Where Redis is.
     pub redis: RedisSettings,
+    /// Where answers are kept for a while.
+    pub cache: CacheSettings,
 }
 
 impl From<Groups> for Settings {
@@ -93,9 +98,9 @@ impl From<Groups> for Settings {
             stores,
         ) = groups;
         #[cfg(feature = "database")]
-        let (database, pools, redis) = stores;
+        let (database, pools, redis, cache) = stores;
         #[cfg(not(feature = "database"))]
-        let (database, redis) = stores;
+        let (database, redis, cache) = stores;
         Self {
             service,
             server,
@@ -112,6 +117,7 @@ impl From<Groups> for Settings {
             #[cfg(feature = "database")]
             pools,
             redis,
+            cache,
         }
     }
 }
