@@ -62,6 +62,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "regatta-events-sql",
         &["regatta-core", "regatta-database", "regatta-events", "regatta-testkit"],
     ),
+    ("regatta-events-nats", &["regatta-core", "regatta-events", "regatta-testkit"]),
     ("regatta-discovery-consul", &["regatta-core", "regatta-discovery"]),
     ("regatta-discovery-dns", &["regatta-core", "regatta-discovery"]),
     (

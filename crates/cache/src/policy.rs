@@ -11,6 +11,9 @@ pub struct Policy {
     /// How long it is remembered that there is nothing. Default 30 s: a user who was told "no such
     /// thing" and creates it elsewhere finds it soon; 1 ms to 30 days.
     pub negative_ttl: Duration,
+    /// The longest time to live, whatever an entry asks for. Default 30 days; 1 ms to 30 days. A cache
+    /// that does not hear of other processes' writes bounds by it how old its answers get.
+    pub longest_ttl: Duration,
     /// By what part of it a time to live is shortened at random, so that entries made together do
     /// not end together. Default 0.1; 0 to 0.9.
     pub jitter: f64,
@@ -30,6 +33,7 @@ impl Default for Policy {
         Self {
             ttl: Duration::from_secs(3600),
             negative_ttl: Duration::from_secs(30),
+            longest_ttl: MONTH,
             jitter: 0.1,
             lease: Duration::from_secs(2),
             wait: Duration::from_secs(5),
@@ -58,7 +62,11 @@ impl Policy {
     /// [`InvalidPolicy`] names the first out of range.
     pub fn validate(&self) -> Result<(), InvalidPolicy> {
         let wrong = |setting, value: String, range| Err(InvalidPolicy { setting, value, range });
-        for (setting, ttl) in [("ttl", self.ttl), ("negative_ttl", self.negative_ttl)] {
+        for (setting, ttl) in [
+            ("ttl", self.ttl),
+            ("negative_ttl", self.negative_ttl),
+            ("longest_ttl", self.longest_ttl),
+        ] {
             if !is_ttl(ttl) {
                 return wrong(setting, format!("{ttl:?}"), "1 ms to 30 days");
             }
@@ -79,16 +87,20 @@ impl Policy {
         Ok(())
     }
 
-    /// The time to live of one entry: shortened by `random` (0 to 1) of the jitter.
+    /// The time to live of one entry: the longest at most, shortened by `random` (0 to 1) of the
+    /// jitter.
     #[must_use]
     pub fn jittered(&self, ttl: Duration, random: f64) -> Duration {
-        ttl.mul_f64(1.0 - self.jitter * random.clamp(0.0, 1.0)).max(Duration::from_millis(1))
+        ttl.min(self.longest_ttl)
+            .mul_f64(1.0 - self.jitter * random.clamp(0.0, 1.0))
+            .max(Duration::from_millis(1))
     }
 }
 
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
 /// Whether a time to live is in range.
 pub(crate) fn is_ttl(ttl: Duration) -> bool {
-    const MONTH: Duration = Duration::from_secs(30 * 86_400);
     (Duration::from_millis(1)..=MONTH).contains(&ttl)
 }
 
@@ -104,7 +116,8 @@ mod tests {
     #[test]
     fn names_the_first_setting_out_of_range() {
         type Change = fn(&mut Policy);
-        let changes: [(&str, Change); 11] = [
+        let changes: [(&str, Change); 12] = [
+            ("longest_ttl", |it| it.longest_ttl = Duration::ZERO),
             ("ttl", |it| it.ttl = Duration::ZERO),
             ("ttl", |it| it.ttl = Duration::from_secs(31 * 86_400)),
             ("negative_ttl", |it| it.negative_ttl = Duration::from_micros(999)),
@@ -131,6 +144,8 @@ mod tests {
         assert_eq!(policy.jittered(hour, 0.5), Duration::from_secs(3420));
         assert_eq!(policy.jittered(hour, 1.0), Duration::from_secs(3240));
         assert_eq!(policy.jittered(hour, 7.0), Duration::from_secs(3240));
+        let brief = Policy { longest_ttl: Duration::from_secs(1), ..Policy::default() };
+        assert_eq!(brief.jittered(hour, 0.0), Duration::from_secs(1));
         let short = Duration::from_millis(1);
         assert_eq!(policy.jittered(short, 1.0), short, "an entry of no time is none");
     }

@@ -45,6 +45,7 @@ impl Service {
         let url = self.cache_url();
         let url = url.expose();
         let backend: Arc<dyn Cache> = if url == "memory:" {
+            policy.longest_ttl = settings.memory_ttl;
             Arc::new(MemoryCache::with_capacity(bytes(settings.memory_bytes)))
         } else if ["redis:", "rediss:"].iter().any(|scheme| url.starts_with(scheme)) {
             let prefix = settings.prefix.as_deref().unwrap_or(self.name.as_str());

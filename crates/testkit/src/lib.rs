@@ -31,6 +31,9 @@ pub use postgres::{Postgres, PostgresError};
 mod redis;
 pub use redis::{Redis, RedisError};
 
+mod nats;
+pub use nats::{Nats, NatsError};
+
 mod etcd;
 pub use etcd::{Etcd, EtcdError, etcdctl};
 

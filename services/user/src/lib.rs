@@ -9,10 +9,12 @@ pub mod store;
 
 pub mod api;
 
+use std::sync::Arc;
+
 use regatta::Service;
 use regatta_proto::userservice::FILE_DESCRIPTOR_SET;
 
-/// Opens the service's database and adds what it serves.
+/// Opens the service's database and cache and adds what it serves.
 ///
 /// # Errors
 ///
@@ -24,7 +26,8 @@ use regatta_proto::userservice::FILE_DESCRIPTOR_SET;
 pub async fn assemble(service: Service) -> regatta::Result<Service> {
     let database = service.database()?;
     service.migrate(&database, store::MIGRATIONS).await?;
-    let users = store::users(&database);
+    let cached = store::CachedUsers::new(store::users(&database), service.cache()?);
+    let users: Arc<dyn domain::Users> = Arc::new(cached);
     let routes = api::rest::routes(users.clone(), &service.auth()?);
     let service = service.version(env!("CARGO_PKG_VERSION")).rest(routes);
     Ok(service.grpc(api::grpc::server(users)).reflection(FILE_DESCRIPTOR_SET))

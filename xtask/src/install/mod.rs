@@ -28,6 +28,8 @@ const NEEDS: &[Need] = &[
     },
     Need { program: "curl", folders: &[], package: "curl" },
     Need { program: "redis-server", folders: &[], package: "redis-server" },
+    Need { program: "redis-cli", folders: &[], package: "redis-tools" },
+    Need { program: "nats-server", folders: &["/usr/sbin"], package: "nats-server" },
     Need { program: "etcd", folders: &[], package: "etcd-server" },
     Need { program: "etcdctl", folders: &[], package: "etcd-client" },
     Need { program: "dig", folders: &[], package: "bind9-dnsutils" },

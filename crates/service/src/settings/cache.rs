@@ -22,6 +22,9 @@ settings! {
         /// By what part of it a time to live is shortened at random, so that entries that were
         /// made together do not end together.
         pub jitter: f64 = 0.1, range 0.0..=0.9;
+        /// The longest time an entry is kept with memory:, since this process does not hear of the
+        /// writes of other replicas. Where there is one replica, as long as you like.
+        pub memory_ttl: Duration = Duration::from_secs(1), range MILLISECOND..=MONTH;
         /// Memory for entries in this process, in bytes, with memory:.
         pub memory_bytes: u64 = 64 << 20, range 65_536..;
         /// The longest wait for an answer of Redis.

@@ -5,6 +5,7 @@
 mod admin;
 mod admission;
 mod bad_input;
+mod cache;
 mod drain;
 mod fixture;
 mod grpc;

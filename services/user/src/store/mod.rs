@@ -14,6 +14,9 @@ pub use sqlite::SqliteUsers;
 mod postgres;
 pub use postgres::PostgresUsers;
 
+mod cached;
+pub use cached::CachedUsers;
+
 /// The schema, step by step.
 pub const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,

@@ -1,6 +1,7 @@
 //! The user-service, its store and its interfaces.
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
+mod cache;
 mod conformance;
 mod crash;
 mod grpc;

@@ -17,9 +17,14 @@ pub(crate) struct UserService {
 
 impl UserService {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With more settings, as YAML.
+    pub(crate) async fn start_with(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let yaml = format!(
-            "database: {{ url: 'sqlite://{}/users.db' }}\nauth: {{ secret: '{SECRET}' }}\n",
+            "database: {{ url: 'sqlite://{}/users.db' }}\nauth: {{ secret: '{SECRET}' }}\n{settings}",
             folder.path().display()
         );
         let config = Config::builder().yaml("config.yaml", &yaml).build().unwrap();
