@@ -125,6 +125,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-config",
             "regatta-config-etcd",
             "regatta-telemetry",
+            // See docs/adr/0026: the access file.
+            "regatta-yaml",
             "regatta-discovery",
             "regatta-discovery-consul",
             "regatta-proto",

@@ -6,12 +6,15 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::tls::Tls;
 
 /// How often an HTTP/2 client is asked whether it is there, and how long it has to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -31,6 +34,7 @@ pub(crate) struct Bounds {
 /// most the drain timeout.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     routes: Router,
     bounds: Bounds,
     drain: CancellationToken,
@@ -61,16 +65,24 @@ pub(crate) async fn serve(
             () = drain.cancelled() => break,
             accepted = accept => accepted,
         };
-        let service = TowerToHyperService::new(routes.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let (connection, cut) = (graceful.watch(connection), cut.clone());
+        let acceptor = tls.as_ref().map(Tls::acceptor);
+        let (builder, routes) = (builder.clone(), routes.clone());
+        let (watcher, cut) = (graceful.watcher(), cut.clone());
         connections.spawn(async move {
-            tokio::select! {
-                ended = connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(error, "a connection ended badly");
-                    }
+            let served = async {
+                let Some(acceptor) = acceptor else {
+                    return serve_one(&builder, stream, routes, watcher).await;
+                };
+                // A client that does not go on with its handshake loses its place.
+                let limit = bounds.header_read_timeout;
+                match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => serve_one(&builder, stream, routes, watcher).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a client failed its TLS handshake"),
+                    Err(_) => tracing::debug!("a client did not finish its TLS handshake in time"),
                 }
+            };
+            tokio::select! {
+                () = served => (),
                 () = cut.cancelled() => (),
             }
             drop(place);
@@ -83,6 +95,20 @@ pub(crate) async fn serve(
     }
     cut.cancel();
     connections.wait().await;
+}
+
+/// Serves the requests of one connection.
+async fn serve_one(
+    builder: &Builder<TokioExecutor>,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    routes: Router,
+    watcher: Watcher,
+) {
+    let service = TowerToHyperService::new(routes);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(error, "a connection ended badly");
+    }
 }
 
 /// Accepts one connection; an error such as too many open files is waited out.

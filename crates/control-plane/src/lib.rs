@@ -26,13 +26,24 @@
 //! Keys have versions in one order of revisions; all of them are in memory, and what happened is in
 //! a log on the disk. Old revisions are compacted by age and by size.
 //!
-//! It offers no Consul key-value store, sessions and events, no access control and no clustering.
+//! Listening beyond this machine takes an access file ([`Settings::access`]): tokens for Consul's
+//! clients, users for etcd's, with rules per prefix. [`Settings::tls`] encrypts both interfaces.
+//!
+//! It offers no Consul key-value store, sessions and events, and no clustering.
 
 mod settings;
 pub use settings::{DnsSettings, EtcdSettings, InvalidSettings, Settings};
 
+mod access;
+pub use access::{AccessError, Secret, hash_password, hash_token};
+
+mod tls;
+pub use tls::{TlsError, TlsSettings};
+
 mod server;
 pub use server::{BindError, ControlPlane};
+
+pub mod transfer;
 
 mod accept;
 mod checks;
@@ -43,4 +54,5 @@ mod etcd;
 mod kv;
 mod metrics;
 mod registry;
+mod shared;
 mod store;

@@ -4,19 +4,22 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use regatta_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Bounds};
+use crate::access::AccessError;
 use crate::checks::{Prober, Runner, Schedule, SharedSchedule};
 use crate::consul::{App, Identity, router};
 use crate::dns::{DnsBounds, DnsServer, Zone};
 use crate::etcd::EtcdServer;
-use crate::metrics::Metrics;
 use crate::registry::{Delta, Limits, State, bootstrap};
+use crate::shared::{Shared, observed};
 use crate::store::{Engine, Journal, JournalError, Writer};
+use crate::tls::TlsError;
 use crate::{InvalidSettings, Settings};
 
 /// Checks of one service; more mean a client that registers them without end.
@@ -37,6 +40,7 @@ pub struct ControlPlane {
     prober: Prober,
     etcd: Option<(SocketAddr, Box<EtcdServer>)>,
     dns: Option<(SocketAddr, DnsServer)>,
+    shared: Shared,
 }
 
 /// The control plane cannot start.
@@ -79,6 +83,12 @@ pub enum BindError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The access file cannot be used.
+    #[error("access control cannot be set up")]
+    Access(#[source] AccessError),
+    /// The certificates cannot be used.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] TlsError),
     /// The client for HTTP checks cannot be made.
     #[error("cannot set up the HTTP client of the health checks")]
     Prober(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -97,7 +107,8 @@ impl ControlPlane {
     /// Cancel safe: a dropped call closes what it opened.
     pub async fn bind(settings: Settings) -> Result<Self, BindError> {
         settings.validate().map_err(BindError::Settings)?;
-        let (listener, address) = listen(settings.consul_listen).await?;
+        let shared = Shared::load(&settings).await?;
+        let (listener, address) = listen(settings.consul_listen, &shared).await?;
         let prober = Prober::try_new().map_err(|error| BindError::Prober(error.into()))?;
         let (journal, state) = open(&settings, address).await?;
         let mut schedule = Schedule::new(settings.min_deregister_after);
@@ -119,7 +130,7 @@ impl ControlPlane {
         let observer = move |delta: &Delta| followed.follow(delta);
         let (engine, writer) = Engine::new(journal, state, limits, observer);
         let etcd = match settings.etcd.listen {
-            Some(address) => Some(open_etcd(&settings, address).await?),
+            Some(address) => Some(open_etcd(&settings, address, &shared).await?),
             None => None,
         };
         let dns = match settings.dns.listen {
@@ -137,6 +148,7 @@ impl ControlPlane {
             prober,
             etcd,
             dns,
+            shared,
         })
     }
 
@@ -155,6 +167,13 @@ impl ControlPlane {
         self.dns.as_ref().map(|(address, _)| *address)
     }
 
+    /// Reports requests, as spans and figures, to this telemetry.
+    #[must_use]
+    pub fn observed(mut self, telemetry: Telemetry) -> Self {
+        self.shared.telemetry = Some(telemetry);
+        self
+    }
+
     /// Serves until `drain`, then answers what is in flight and returns.
     ///
     /// # Cancel safety
@@ -162,15 +181,18 @@ impl ControlPlane {
     /// Not cancel safe: dropped, requests in flight are cut; nothing acknowledged is lost.
     pub async fn run(self, drain: CancellationToken) {
         let Self { listener, settings, identity, engine, writer, schedule, prober, .. } = self;
-        let (etcd, dns) = (self.etcd, self.dns);
+        let (etcd, dns, shared) = (self.etcd, self.dns, self.shared);
         let tasks = TaskTracker::new();
+        let mut store = None;
         if let Some((_, etcd)) = etcd {
-            tasks.spawn(etcd.run(drain.clone()));
+            store = Some(etcd.store());
+            tasks.spawn(etcd.run(shared.telemetry.clone(), drain.clone()));
         }
         if let Some((_, dns)) = dns {
             let (node, datacenter) = (identity.node.clone(), identity.datacenter.clone());
             tasks.spawn(dns.run(engine.clone(), Zone { datacenter, node }, drain.clone()));
         }
+        shared.follow(&tasks, &drain);
         tasks.spawn(writer.run());
         let max_running = settings.max_running_checks;
         let runner = Runner::new(schedule.clone(), engine.clone(), prober, max_running);
@@ -183,7 +205,10 @@ impl ControlPlane {
             blocked: Arc::new(Semaphore::new(
                 settings.max_blocked_queries.min(Semaphore::MAX_PERMITS),
             )),
-            metrics: Metrics::default(),
+            metrics: shared.metrics,
+            access: shared.access,
+            max_body_bytes: settings.max_body_bytes,
+            store,
             drain: drain.clone(),
         };
         let bounds = Bounds {
@@ -192,17 +217,23 @@ impl ControlPlane {
             header_read_timeout: settings.header_read_timeout,
             drain_timeout: settings.drain_timeout,
         };
-        accept::serve(listener, router(app, settings.max_body_bytes), bounds, drain).await;
+        let routes = observed(router(app), shared.telemetry);
+        accept::serve(listener, shared.tls, routes, bounds, drain).await;
         // The writer ends when the last user of the engine has: the server and the checks.
         tasks.wait().await;
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+async fn listen(
+    address: SocketAddr,
+    shared: &Shared,
+) -> Result<(TcpListener, SocketAddr), BindError> {
     let not_bound = |source| not_bound(address, source);
     let listener = TcpListener::bind(address).await.map_err(not_bound)?;
     let address = listener.local_addr().map_err(not_bound)?;
-    warn_of_strangers(address);
+    if !address.ip().is_loopback() && shared.tls.is_none() {
+        tracing::warn!(%address, "tokens and passwords cross the network in clear text; name a certificate");
+    }
     Ok((listener, address))
 }
 
@@ -217,7 +248,9 @@ async fn bind_dns(
     };
     let server = DnsServer::bind(address, bounds).await.map_err(not_bound)?;
     let address = server.address().map_err(not_bound)?;
-    warn_of_strangers(address);
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "DNS is answered beyond this machine to everybody, since it knows no tokens");
+    }
     Ok((address, server))
 }
 
@@ -228,20 +261,16 @@ fn not_bound(address: SocketAddr, source: std::io::Error) -> BindError {
     }
 }
 
-fn warn_of_strangers(address: SocketAddr) {
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "the control plane has no access control and listens beyond this machine; put it behind a firewall");
-    }
-}
-
 async fn open_etcd(
     settings: &Settings,
     address: SocketAddr,
+    shared: &Shared,
 ) -> Result<(SocketAddr, Box<EtcdServer>), BindError> {
-    let (listener, address) = listen(address).await?;
+    let (listener, address) = listen(address, shared).await?;
     let shown = SocketAddr::new(reachable(address.ip()), address.port());
-    let opened = settings.clone();
-    let opened = tokio::task::spawn_blocking(move || EtcdServer::open(listener, shown, &opened));
+    let (opened, shared) = (settings.clone(), shared.clone());
+    let open = move || EtcdServer::open(listener, shown, &opened, shared);
+    let opened = tokio::task::spawn_blocking(open);
     match opened.await {
         Ok(Ok(server)) => Ok((address, Box::new(server))),
         Ok(Err(source)) => {

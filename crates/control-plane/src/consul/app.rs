@@ -10,7 +10,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::query::Query;
+use crate::access::Access;
 use crate::checks::SharedSchedule;
+use crate::kv::Store;
 use crate::metrics::Metrics;
 use crate::store::Engine;
 
@@ -23,6 +25,10 @@ pub(crate) struct App {
     /// One permit per blocking query.
     pub(crate) blocked: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
+    pub(crate) access: Access,
+    pub(crate) max_body_bytes: usize,
+    /// The key-value store, for its figures; none when it is not offered.
+    pub(crate) store: Option<Store>,
     /// Ends blocking queries early.
     pub(crate) drain: CancellationToken,
 }

@@ -9,8 +9,12 @@ mod decode;
 mod encode;
 mod failure;
 mod fields;
+mod guard;
 mod health;
+mod needs;
 mod query;
+mod visible;
+
 mod routes;
 mod web_pages;
 

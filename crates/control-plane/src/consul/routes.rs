@@ -10,11 +10,14 @@ use http::{HeaderValue, StatusCode};
 
 use super::app::App;
 use super::failure::Failure;
+use super::guard::guard;
 use super::web_pages::refuse_web_pages;
 use super::{agent, agent_checks, catalog, health};
+use crate::metrics::Text;
 
 /// Consul's API, and the control plane's own health and metrics beside it.
-pub(crate) fn router(app: App, max_body_bytes: usize) -> Router {
+pub(crate) fn router(app: App) -> Router {
+    let max_body_bytes = app.max_body_bytes;
     Router::new()
         .route("/v1/agent/self", get(agent::self_))
         .route("/v1/agent/members", get(agent::members))
@@ -51,6 +54,7 @@ pub(crate) fn router(app: App, max_body_bytes: usize) -> Router {
         .route("/metrics", get(metrics))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(max_body_bytes))
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
         .layer(middleware::from_fn(refuse_web_pages))
         .layer(middleware::from_fn_with_state(app.clone(), in_consuls_words))
         .with_state(app)
@@ -90,12 +94,16 @@ async fn ready(State(app): State<App>) -> Response {
 }
 
 async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    let sizes = app.engine.read(|state| crate::metrics::Sizes {
-        services: state.service_count(),
-        checks: app.schedule.len(),
-        index: state.index(),
-    });
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.text(&sizes))
+    let mut text = Text::default();
+    app.metrics.write(&mut text);
+    let (services, index) = app.engine.read(|state| (state.service_count(), state.index()));
+    text.gauge("regatta_control_services", "Services registered.", services);
+    text.gauge("regatta_control_checks", "Health checks known.", app.schedule.len());
+    text.gauge("regatta_control_index", "Index of the latest change.", index);
+    if let Some(store) = &app.store {
+        store.figures(&mut text);
+    }
+    ([(CONTENT_TYPE, Text::MEDIA_TYPE)], text.finish())
 }
 
 fn own_health(status: &str) -> impl IntoResponse + use<> {

@@ -8,7 +8,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Access;
 use crate::kv::{Defragmenter, Identity, Store};
+use crate::metrics::Metrics;
 
 /// The version of etcd whose interface this is; clients that choose by version read it.
 pub(crate) const VERSION: &str = "3.4.23";
@@ -21,6 +23,8 @@ pub(crate) struct App {
     pub(crate) identity: Identity,
     pub(crate) member: Arc<Member>,
     pub(crate) bounds: Bounds,
+    pub(crate) access: Access,
+    pub(crate) metrics: Metrics,
     /// One turn: who makes a snapshot.
     pub(crate) snapshots: Arc<Semaphore>,
     /// Streams and what is cleaned up behind callers that left.

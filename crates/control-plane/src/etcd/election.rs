@@ -14,6 +14,7 @@ use super::app::App;
 use super::status::failed;
 use super::turn::{Leaving, prefix};
 use super::wire;
+use crate::access::Level;
 use crate::kv::{Compare, Delete, KeyRange, Operation, Put, Relation, Target, Txn, Wanted};
 
 /// Announcements that wait for a slow client.
@@ -59,7 +60,10 @@ impl Election for ElectionService {
         &self,
         request: Request<pb::CampaignRequest>,
     ) -> Result<Response<pb::CampaignResponse>, Status> {
+        let caller = self.0.caller(&request)?;
         let pb::CampaignRequest { name, lease, value } = request.into_inner();
+        self.0.check_prefix(&caller, &prefix(&name), Level::Write)?;
+        self.0.check_lease(&caller, lease, Level::Write)?;
         let value = Bytes::copy_from_slice(&value);
         let mut turn = self.0.queue(&name, lease, value.clone()).await?;
         let leaving = Leaving::new(&self.0, &turn);
@@ -78,8 +82,11 @@ impl Election for ElectionService {
         &self,
         request: Request<pb::ProclaimRequest>,
     ) -> Result<Response<pb::ProclaimResponse>, Status> {
+        let caller = self.0.caller(&request)?;
         let request = request.into_inner();
         let leader = leader(request.leader)?;
+        self.0.check_range(&caller, &KeyRange::only(leader.key.clone()), Level::Write)?;
+        self.0.check_lease(&caller, leader.lease, Level::Write)?;
         let value = Bytes::copy_from_slice(&request.value);
         let revision = self.announce(&leader, value).await?;
         Ok(Response::new(pb::ProclaimResponse { header: self.0.header(revision) }))
@@ -89,7 +96,10 @@ impl Election for ElectionService {
         &self,
         request: Request<pb::LeaderRequest>,
     ) -> Result<Response<pb::LeaderResponse>, Status> {
-        let (revision, first) = self.0.first(&prefix(&request.into_inner().name))?;
+        let caller = self.0.caller(&request)?;
+        let prefix = prefix(&request.into_inner().name);
+        self.0.check_prefix(&caller, &prefix, Level::Read)?;
+        let (revision, first) = self.0.first(&prefix)?;
         let first = first.ok_or_else(|| Status::unknown("election: no leader"))?;
         let header = self.0.header(revision);
         Ok(Response::new(pb::LeaderResponse { header, kv: Some(wire::key_value(first)) }))
@@ -99,7 +109,9 @@ impl Election for ElectionService {
         &self,
         request: Request<pb::LeaderRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
+        let caller = self.0.caller(&request)?;
         let prefix = prefix(&request.into_inner().name);
+        self.0.check_prefix(&caller, &prefix, Level::Read)?;
         let (out, announcements) = mpsc::channel(ANNOUNCEMENTS);
         self.0.tasks.spawn(observe(self.0.clone(), prefix, out));
         Ok(Response::new(tokio_stream::wrappers::ReceiverStream::new(announcements).boxed()))
@@ -109,7 +121,9 @@ impl Election for ElectionService {
         &self,
         request: Request<pb::ResignRequest>,
     ) -> Result<Response<pb::ResignResponse>, Status> {
+        let caller = self.0.caller(&request)?;
         let leader = leader(request.into_inner().leader)?;
+        self.0.check_range(&caller, &KeyRange::only(leader.key.clone()), Level::Write)?;
         let range = KeyRange::only(leader.key.clone());
         let delete = Operation::Delete(Delete { range, previous: false });
         // Who does not lead any more has resigned already.

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::app::App;
 use super::status::failed;
+use crate::access::Level;
 use crate::kv::{Rejection, StoreError};
 
 /// Keys that end with their owner.
@@ -44,6 +45,7 @@ impl Lease for LeaseService {
         &self,
         request: Request<pb::LeaseGrantRequest>,
     ) -> Result<Response<pb::LeaseGrantResponse>, Status> {
+        self.0.check_known(&self.0.caller(&request)?)?;
         let pb::LeaseGrantRequest { id, ttl } = request.into_inner();
         let (id, ttl, revision) = self.0.grant(id, ttl).await.map_err(failed)?;
         let header = self.0.header(revision);
@@ -54,7 +56,10 @@ impl Lease for LeaseService {
         &self,
         request: Request<pb::LeaseRevokeRequest>,
     ) -> Result<Response<pb::LeaseRevokeResponse>, Status> {
+        let caller = self.0.caller(&request)?;
         let id = request.into_inner().id;
+        self.0.check_known(&caller)?;
+        self.0.check_lease(&caller, id, Level::Write)?;
         let done = self.0.store.write(move |transition| transition.revoke(id)).await;
         let header = self.0.header(done.map_err(failed)?.revision);
         Ok(Response::new(pb::LeaseRevokeResponse { header }))
@@ -64,6 +69,7 @@ impl Lease for LeaseService {
         &self,
         request: Request<Streaming<pb::LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        self.0.check_known(&self.0.caller(&request)?)?;
         let app = self.0.clone();
         let drained = self.0.drain.clone().cancelled_owned();
         // One at a time: the next request is read when this one is answered.
@@ -78,7 +84,12 @@ impl Lease for LeaseService {
         &self,
         request: Request<pb::LeaseTimeToLiveRequest>,
     ) -> Result<Response<pb::LeaseTimeToLiveResponse>, Status> {
+        let caller = self.0.caller(&request)?;
         let pb::LeaseTimeToLiveRequest { id, keys } = request.into_inner();
+        self.0.check_known(&caller)?;
+        if keys {
+            self.0.check_lease(&caller, id, Level::Read)?;
+        }
         let left = self.0.store.write(move |transition| transition.remaining(id, keys)).await;
         let (revision, ttl, granted_ttl, keys) = match left {
             Ok(left) => (left.revision, left.value.seconds, left.value.granted, left.value.keys),
@@ -93,8 +104,9 @@ impl Lease for LeaseService {
 
     async fn lease_leases(
         &self,
-        _request: Request<pb::LeaseLeasesRequest>,
+        request: Request<pb::LeaseLeasesRequest>,
     ) -> Result<Response<pb::LeaseLeasesResponse>, Status> {
+        self.0.check_known(&self.0.caller(&request)?)?;
         let listed = self.0.store.write(|transition| Ok(transition.leases())).await;
         let listed = listed.map_err(failed)?;
         let header = self.0.header(listed.revision);

@@ -6,7 +6,9 @@ use regatta_proto::v3lockpb::lock_server::Lock;
 use tonic::{Request, Response, Status};
 
 use super::app::App;
-use super::turn::Leaving;
+use super::turn::{Leaving, prefix};
+use crate::access::Level;
+use crate::kv::KeyRange;
 
 /// Locks that end with a lease.
 #[derive(Clone, Debug)]
@@ -18,7 +20,10 @@ impl Lock for LockService {
         &self,
         request: Request<pb::LockRequest>,
     ) -> Result<Response<pb::LockResponse>, Status> {
+        let caller = self.0.caller(&request)?;
         let pb::LockRequest { name, lease } = request.into_inner();
+        self.0.check_prefix(&caller, &prefix(&name), Level::Write)?;
+        self.0.check_lease(&caller, lease, Level::Write)?;
         let mut turn = self.0.queue(&name, lease, Bytes::new()).await?;
         let leaving = Leaving::new(&self.0, &turn);
         self.0.wait(&mut turn).await?;
@@ -31,7 +36,10 @@ impl Lock for LockService {
         &self,
         request: Request<pb::UnlockRequest>,
     ) -> Result<Response<pb::UnlockResponse>, Status> {
-        let revision = self.0.remove(request.into_inner().key).await?;
+        let caller = self.0.caller(&request)?;
+        let key = request.into_inner().key;
+        self.0.check_range(&caller, &KeyRange::only(key.clone()), Level::Write)?;
+        let revision = self.0.remove(key).await?;
         Ok(Response::new(pb::UnlockResponse { header: self.0.header(revision) }))
     }
 }

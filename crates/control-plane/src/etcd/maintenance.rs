@@ -31,7 +31,12 @@ impl Maintenance for MaintenanceService {
         &self,
         request: Request<pb::AlarmRequest>,
     ) -> Result<Response<pb::AlarmResponse>, Status> {
+        let caller = self.0.caller(&request)?;
         let request = request.into_inner();
+        match request.action() {
+            AlarmAction::Get => self.0.check_known(&caller)?,
+            _ => self.0.check_management(&caller)?,
+        }
         let asked = match request.alarm() {
             pb::AlarmType::None => None,
             pb::AlarmType::Nospace => Some(Alarm::NoSpace),
@@ -90,8 +95,9 @@ impl Maintenance for MaintenanceService {
 
     async fn defragment(
         &self,
-        _request: Request<pb::DefragmentRequest>,
+        request: Request<pb::DefragmentRequest>,
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
+        self.0.check_management(&self.0.caller(&request)?)?;
         self.0.defragmenter.run().await.map_err(|error| failed(StoreError::Log(error)))?;
         let header = self.0.header(self.0.store.revision());
         Ok(Response::new(pb::DefragmentResponse { header }))
@@ -99,8 +105,9 @@ impl Maintenance for MaintenanceService {
 
     async fn hash(
         &self,
-        _request: Request<pb::HashRequest>,
+        request: Request<pb::HashRequest>,
     ) -> Result<Response<pb::HashResponse>, Status> {
+        self.0.check_management(&self.0.caller(&request)?)?;
         let hashed = |state: &State, revision| (revision, sum(state, revision));
         let (revision, hash) = self.0.store.read(hashed);
         Ok(Response::new(pb::HashResponse { header: self.0.header(revision), hash }))
@@ -110,6 +117,7 @@ impl Maintenance for MaintenanceService {
         &self,
         request: Request<pb::HashKvRequest>,
     ) -> Result<Response<pb::HashKvResponse>, Status> {
+        self.0.check_management(&self.0.caller(&request)?)?;
         let asked = request.into_inner().revision;
         let hashed = self.0.store.read(|state, latest| {
             let revision = state.readable(asked, latest)?;
@@ -122,8 +130,9 @@ impl Maintenance for MaintenanceService {
 
     async fn snapshot(
         &self,
-        _request: Request<pb::SnapshotRequest>,
+        request: Request<pb::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.0.check_management(&self.0.caller(&request)?)?;
         // It takes memory like the store itself, so one is made at a time and others wait.
         let turn = self.0.snapshots.clone().acquire_owned().await;
         let turn = turn.map_err(|_| failed(StoreError::Stopping))?;
@@ -158,8 +167,9 @@ impl Maintenance for MaintenanceService {
 
     async fn move_leader(
         &self,
-        _request: Request<pb::MoveLeaderRequest>,
+        request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
+        self.0.check_management(&self.0.caller(&request)?)?;
         // There is nobody else to lead.
         Err(Status::failed_precondition("etcdserver: bad leader transferee"))
     }

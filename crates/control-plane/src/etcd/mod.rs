@@ -2,6 +2,9 @@
 
 mod app;
 
+mod access;
+mod auth;
+
 mod status;
 mod wire;
 

@@ -1,10 +1,13 @@
 //! All services of etcd's interface, and its two pages in plain HTTP.
 
 use axum::Router;
-use axum::extract::State;
-use axum::response::Response;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use regatta_proto::etcdserverpb::auth_server::AuthServer;
 use regatta_proto::etcdserverpb::cluster_server::ClusterServer;
 use regatta_proto::etcdserverpb::kv_server::KvServer;
 use regatta_proto::etcdserverpb::lease_server::LeaseServer;
@@ -15,7 +18,9 @@ use regatta_proto::v3lockpb::lock_server::LockServer;
 use serde_json::json;
 use tonic::service::Routes;
 
+use super::access::{identify, now, token};
 use super::app::{App, VERSION};
+use super::auth::AuthService;
 use super::cluster::ClusterService;
 use super::election::ElectionService;
 use super::kv::KvService;
@@ -23,6 +28,8 @@ use super::lease::LeaseService;
 use super::lock::LockService;
 use super::maintenance::MaintenanceService;
 use super::watch::WatchService;
+use crate::access::{Level, Resource};
+use crate::metrics::Text;
 
 /// What a message may have beside its payload, in bytes: etcd's.
 const OVERHEAD: usize = 512 * 1024;
@@ -40,21 +47,35 @@ pub(crate) fn routes(app: App) -> Router {
         .add_service(LeaseServer::new(LeaseService(app.clone())))
         .add_service(ClusterServer::new(ClusterService(app.clone())))
         .add_service(MaintenanceServer::new(MaintenanceService(app.clone())))
+        .add_service(AuthServer::new(AuthService(app.clone())))
         .add_service(LockServer::new(LockService(app.clone())))
         .add_service(
             ElectionServer::new(ElectionService(app.clone())).max_decoding_message_size(most),
         );
-    let pages =
-        Router::new().route("/health", get(health)).route("/version", get(version)).with_state(app);
+    let pages = Router::new()
+        .route("/health", get(health))
+        .route("/version", get(version))
+        .route("/metrics", get(metrics))
+        .with_state(app.clone());
     services
         .routes()
         .into_axum_router()
+        .layer(from_fn_with_state(app.clone(), identify))
+        .layer(from_fn_with_state(app, observe))
         .merge(pages)
-        .layer(axum::middleware::map_response(name_size))
 }
 
-/// Says of a message that is too large what etcd says: too much of a resource.
-async fn name_size(mut response: Response) -> Response {
+/// Counts the call, and says of a message that is too large what etcd says: too much of a resource.
+async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+    let path = request.uri().clone();
+    let response = named(next.run(request).await);
+    // What ends well says so behind its answer.
+    let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok());
+    app.metrics.call(path.path(), code.and_then(|code| code.parse().ok()).unwrap_or_default());
+    response
+}
+
+fn named(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let is = |name: &str, begins: &str| {
         headers.get(name).is_some_and(|value| value.as_bytes().starts_with(begins.as_bytes()))
@@ -70,6 +91,19 @@ async fn health(State(app): State<App>) -> axum::Json<serde_json::Value> {
     let is_healthy =
         app.store.is_writable() && app.store.read(|state, _| state.alarms().is_empty());
     axum::Json(json!({ "health": is_healthy.to_string() }))
+}
+
+/// The store's figures and the calls; for whom may read everything when there is access control.
+async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
+    let grant = app.access.grant(now(), token(&headers));
+    if !grant.is_ok_and(|grant| grant.rules.allows(Resource::Node, b"", Level::Read)) {
+        app.metrics.denied("etcd");
+        return (StatusCode::FORBIDDEN, "Permission denied").into_response();
+    }
+    let mut text = Text::default();
+    app.metrics.write(&mut text);
+    app.store.figures(&mut text);
+    ([(CONTENT_TYPE, Text::MEDIA_TYPE)], text.finish()).into_response()
 }
 
 async fn version() -> axum::Json<serde_json::Value> {

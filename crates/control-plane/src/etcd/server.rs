@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use regatta_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -11,8 +12,10 @@ use tokio_util::task::TaskTracker;
 use super::app::{App, Bounds, Member};
 use super::routes::routes;
 use crate::accept;
-use crate::kv::{Identity, Limits, LogError, Options, Writer, open};
+use crate::kv::{Identity, Limits, LogError, Options, Store, Writer, open};
 use crate::settings::{EtcdSettings, Settings};
+use crate::shared::{Shared, observed};
+use crate::tls::Tls;
 
 /// Streams of one connection: clients have one for each watch, and many watches.
 const MAX_STREAMS: u32 = 4096;
@@ -21,6 +24,7 @@ const MAX_STREAMS: u32 = 4096;
 #[derive(Debug)]
 pub(crate) struct EtcdServer {
     listener: TcpListener,
+    tls: Option<Tls>,
     app: App,
     writer: Writer,
     bounds: accept::Bounds,
@@ -32,6 +36,7 @@ impl EtcdServer {
         listener: TcpListener,
         reachable: SocketAddr,
         settings: &Settings,
+        shared: Shared,
     ) -> Result<Self, LogError> {
         let etcd = &settings.etcd;
         let now = tokio::time::Instant::now().into_std();
@@ -43,8 +48,9 @@ impl EtcdServer {
         let folder = settings.data_dir.join("kv");
         let (store, writer, defragmenter) = open(&folder, options(etcd), now, fresh)?;
         let identity = store.read(|state, _| state.identity());
-        let member =
-            Member { name: settings.node_name.clone(), client_url: format!("http://{reachable}") };
+        let scheme = if shared.tls.is_some() { "https" } else { "http" };
+        let client_url = format!("{scheme}://{reachable}");
+        let member = Member { name: settings.node_name.clone(), client_url };
         let app = App {
             store,
             defragmenter,
@@ -55,6 +61,8 @@ impl EtcdServer {
                 watchers: etcd.max_watchers,
                 progress_interval: etcd.progress_interval,
             },
+            access: shared.access,
+            metrics: shared.metrics,
             snapshots: Arc::new(Semaphore::new(1)),
             tasks: TaskTracker::new(),
             drain: CancellationToken::new(),
@@ -65,12 +73,17 @@ impl EtcdServer {
             header_read_timeout: settings.header_read_timeout,
             drain_timeout: settings.drain_timeout,
         };
-        Ok(Self { listener, app, writer, bounds })
+        Ok(Self { listener, tls: shared.tls, app, writer, bounds })
+    }
+
+    /// The store, for others in this process.
+    pub(crate) fn store(&self) -> Store {
+        self.app.store.clone()
     }
 
     /// Serves until `drain`, then ends the streams, answers what is in flight and returns.
-    pub(crate) async fn run(self, drain: CancellationToken) {
-        let Self { listener, app, writer, bounds } = self;
+    pub(crate) async fn run(self, telemetry: Option<Telemetry>, drain: CancellationToken) {
+        let Self { listener, tls, app, writer, bounds } = self;
         let writing = TaskTracker::new();
         writing.spawn(writer.run());
         writing.close();
@@ -79,7 +92,8 @@ impl EtcdServer {
             drain.cancelled().await;
             streams.cancel();
         };
-        let serve = accept::serve(listener, routes(app), bounds, drain.clone());
+        let routes = observed(routes(app), telemetry);
+        let serve = accept::serve(listener, tls, routes, bounds, drain.clone());
         tokio::join!(serve, end_streams);
         tasks.close();
         tasks.wait().await;

@@ -12,9 +12,11 @@ use regatta_proto::etcdserverpb::watch_server::Watch;
 use tokio::sync::{Notify, mpsc};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::access::Caller;
 use super::app::App;
 use super::fragment::fragments;
 use super::wire;
+use crate::access::Level;
 use crate::kv::{At, Feed, KeyRange, Step, Wanted};
 
 /// Answers that wait for a slow client; more wait in the store's history, where they cost nothing.
@@ -34,9 +36,11 @@ impl Watch for WatchService {
         &self,
         request: Request<Streaming<pb::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        let caller = self.0.caller(&request)?;
         let (out, answers) = mpsc::channel(ANSWERS);
         let session = Session {
             app: self.0.clone(),
+            caller,
             out,
             wake: Arc::default(),
             watches: BTreeMap::new(),
@@ -51,6 +55,8 @@ impl Watch for WatchService {
 /// One stream.
 struct Session {
     app: App,
+    /// Who opened the stream; what they may is judged as each watch begins, as etcd does.
+    caller: Caller,
     out: mpsc::Sender<Result<pb::WatchResponse, Status>>,
     /// Notified when one of the watches has something to read.
     wake: Arc<Notify>,
@@ -115,6 +121,12 @@ impl Session {
         let range = KeyRange::new(key, create.range_end.clone());
         if range.is_empty() {
             return self.refuse("mvcc: watcher range is empty").await;
+        }
+        if let Err(denied) = self.app.check_range(&self.caller, &range, Level::Read) {
+            // As etcd's clients know it: the text of the error that their library makes of it.
+            let text = denied.message();
+            let reason = format!("rpc error: code = PermissionDenied desc = {text}");
+            return self.refuse(&reason).await;
         }
         if self.watches.contains_key(&create.watch_id) && create.watch_id != 0 {
             return self.refuse("mvcc: duplicate watch ID provided on the WatchStream").await;

@@ -73,6 +73,14 @@ impl Hub {
         all.filter_map(|cursor| cursor.oldest_unread()).min()
     }
 
+    /// How many have something to read.
+    pub(crate) fn behind(&self) -> usize {
+        let watchers = self.lock();
+        let ranges = watchers.ranges.values().map(|(_, cursor)| cursor);
+        let all = watchers.single.values().flat_map(BTreeMap::values).chain(ranges);
+        all.filter(|cursor| cursor.oldest_unread().is_some()).count()
+    }
+
     /// How many watch.
     pub(crate) fn len(&self) -> usize {
         self.shared.count.load(Ordering::Relaxed)

@@ -56,6 +56,19 @@ impl KeyRange {
         Self { start: prefix, end }
     }
 
+    /// The first key that can be in it.
+    pub(crate) fn start(&self) -> &Bytes {
+        &self.start
+    }
+
+    /// The first key after all of them; none when it is one key, or has no end.
+    pub(crate) fn end(&self) -> Option<&Bytes> {
+        match &self.end {
+            End::Before(end) => Some(end),
+            End::Only | End::None => None,
+        }
+    }
+
     /// The one key that is meant, if it is one.
     pub(crate) fn single(&self) -> Option<&Bytes> {
         matches!(self.end, End::Only).then_some(&self.start)

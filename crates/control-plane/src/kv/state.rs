@@ -107,6 +107,11 @@ impl State {
         key.len() + value.len() + VERSION_BYTES
     }
 
+    /// Keys with a version that is not compacted.
+    pub(crate) fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
     pub(crate) fn histories(&self) -> impl Iterator<Item = (&Bytes, &History)> {
         self.keys.iter()
     }

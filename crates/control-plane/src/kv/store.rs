@@ -13,6 +13,7 @@ use super::query::{Answer, Query};
 use super::range::KeyRange;
 use super::state::State;
 use super::transition::Transition;
+use crate::metrics::{Histogram, Text};
 
 /// Requests that wait for the writer; further callers wait in their own call.
 pub(super) const QUEUE: usize = 4096;
@@ -34,6 +35,10 @@ pub(super) struct Shared {
     /// Relaxed, both: shown, nothing is read by them.
     pub(super) disk_bytes: AtomicU64,
     pub(super) is_writable: AtomicBool,
+    /// How long each group's write and sync took.
+    pub(super) syncs: Histogram,
+    /// Requests that were carried out in groups.
+    pub(super) grouped: AtomicU64,
     pub(super) hub: Hub,
 }
 
@@ -153,6 +158,48 @@ impl Store {
     pub(crate) fn watchers(&self) -> usize {
         self.shared.hub.len()
     }
+
+    /// Adds the store's figures.
+    pub(crate) fn figures(&self, text: &mut Text) {
+        self.read(|state, revision| {
+            let mut gauge = |name: &str, help: &str, value: u64| {
+                text.gauge(&format!("regatta_store_{name}"), help, value);
+            };
+            let size = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+            let number = |number: i64| u64::try_from(number).unwrap_or_default();
+            gauge("revision", "The latest revision.", number(revision));
+            gauge("compacted_revision", "Reads before it are refused.", number(state.compacted()));
+            gauge(
+                "keys",
+                "Keys, those deleted but not compacted included.",
+                size(state.key_count()),
+            );
+            gauge("bytes", "Memory of all versions, about.", size(state.bytes()));
+            gauge(
+                "history_bytes",
+                "Of that, versions not the latest.",
+                size(state.history_bytes()),
+            );
+            gauge("leases", "Leases.", size(state.leases().len()));
+            gauge("alarms", "Alarms raised.", size(state.alarms().len()));
+        });
+        let relaxed = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (watchers, behind) = (self.watchers(), self.shared.hub.behind());
+        text.gauge("regatta_store_watchers", "Watches.", watchers);
+        text.gauge("regatta_store_slow_watchers", "Watches with something unread.", behind);
+        text.gauge(
+            "regatta_store_disk_bytes",
+            "Bytes on the disk.",
+            relaxed(&self.shared.disk_bytes),
+        );
+        let is_writable = u8::from(self.is_writable());
+        text.gauge("regatta_store_writable", "1: the disk took the last write.", is_writable);
+        let name = "regatta_store_grouped_requests_total";
+        text.family(name, "counter", "Changes that were committed in groups.");
+        text.sample(name, "", relaxed(&self.shared.grouped));
+        let help = "Time to write and sync one group.";
+        self.shared.syncs.write(text, "regatta_store_sync_seconds", help);
+    }
 }
 
 impl Shared {
@@ -163,6 +210,8 @@ impl Shared {
             committed: AtomicI64::new(revision),
             disk_bytes: AtomicU64::new(disk_bytes),
             is_writable: AtomicBool::new(true),
+            syncs: Histogram::default(),
+            grouped: AtomicU64::new(0),
             hub: Hub::new(revision),
         }
     }

@@ -161,7 +161,13 @@ impl Writer {
                 let _done_already = transition.compact(middle);
             }
         }
+        let (begun, is_written) = (now(), !entries.is_empty());
+        let grouped = answers.len() as u64;
         let written = self.write(entries).await;
+        if is_written {
+            self.shared.syncs.observe(now().duration_since(begun));
+            self.shared.grouped.fetch_add(grouped, Ordering::Relaxed);
+        }
         self.shared.is_writable.store(written.is_ok(), Ordering::Relaxed);
         match written {
             Ok(()) => {

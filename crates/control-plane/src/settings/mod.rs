@@ -1,8 +1,10 @@
 //! What the operator may set about the control plane.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::TlsSettings;
 
 mod dns;
 pub use dns::DnsSettings;
@@ -40,6 +42,11 @@ pub struct Settings {
     pub min_deregister_after: Duration,
     /// How long requests in flight may take after drain begins. Default 5 s.
     pub drain_timeout: Duration,
+    /// The access file: tokens, users and their rules. Read again within 1 s when it changes.
+    /// Default none: everybody may do everything, which is refused on any address but loopback.
+    pub access: Option<PathBuf>,
+    /// The certificates of both interfaces. Default none: no TLS.
+    pub tls: Option<TlsSettings>,
     /// The key-value store and etcd's interface to it. Default: not offered.
     pub etcd: EtcdSettings,
     /// The DNS interface. Default: not offered.
@@ -76,6 +83,15 @@ pub enum InvalidSettings {
         /// The least allowed.
         least: Duration,
     },
+    /// Everybody who reaches the address could do everything.
+    #[error(
+        "`{address}` is not loopback and there is no access file; name one (`regatta control \
+         --access FILE`, see the guide's page on access) or listen on 127.0.0.1"
+    )]
+    NoAccess {
+        /// The address asked for.
+        address: SocketAddr,
+    },
     /// A name has characters that no DNS name has.
     #[error("{name} is `{value}`; use 1 to 63 letters, digits and `-`")]
     Name {
@@ -101,6 +117,8 @@ impl Default for Settings {
             max_services: 100_000,
             min_deregister_after: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(5),
+            access: None,
+            tls: None,
             etcd: EtcdSettings::default(),
             dns: DnsSettings::default(),
         }
@@ -132,6 +150,16 @@ impl Settings {
             }
         }
         self.dns.validate()?;
+        let addresses = [Some(self.consul_listen), self.etcd.listen];
+        let beyond = addresses.into_iter().flatten().find(|address| !is_loopback(address.ip()));
+        if let (Some(address), None) = (beyond, &self.access) {
+            return Err(InvalidSettings::NoAccess { address });
+        }
         self.etcd.validate()
     }
+}
+
+/// Whether only this machine reaches an address, also one of version 4 written as version 6.
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
 }

@@ -1,0 +1,10 @@
+//! The control plane's own figures, as Prometheus text.
+
+mod counters;
+pub(crate) use counters::{Blocked, Metrics};
+
+mod histogram;
+pub(crate) use histogram::Histogram;
+
+mod text;
+pub(crate) use text::Text;

@@ -1,0 +1,45 @@
+//! Why a copy was not made.
+
+use std::path::PathBuf;
+
+/// Why a copy was not made, or not to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// Keys of one kind of server are not those of the other.
+    #[error("`{from}` and `{to}` are of two kinds; copy etcd to etcd and Consul to Consul")]
+    TwoKinds {
+        /// The source.
+        from: String,
+        /// The target.
+        to: String,
+    },
+    /// A server cannot be reached.
+    #[error("cannot reach `{endpoint}`; check the address, and that the server runs")]
+    Unreachable {
+        /// The server.
+        endpoint: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A server does not do what it is asked.
+    #[error("`{endpoint}` refused to {action}: {reason}")]
+    Refused {
+        /// The server.
+        endpoint: String,
+        /// What it was asked.
+        action: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// The file of certificates cannot be used.
+    #[error("`{}` cannot be used; name a file with certificates in PEM", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
