@@ -35,7 +35,7 @@ mod settings;
 pub use settings::{DnsSettings, EtcdSettings, InvalidSettings, Settings};
 
 mod access;
-pub use access::{AccessError, Secret, hash_password, hash_token};
+pub use access::{AccessError, Secret, draw_token, hash_password, hash_token};
 
 mod tls;
 pub use tls::{TlsError, TlsSettings};

@@ -1,114 +1,43 @@
-//! `regatta control`: the control plane, as a process of its own.
+//! `regatta control`: the control plane, and what its operator does.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
+mod hash;
+mod serve;
+mod transfer;
 
-use clap::Args;
-use regatta_control_plane::{ControlPlane, Settings};
+use clap::{Args, Subcommand};
 
 use crate::failure::Failure;
+use crate::output::Format;
 use crate::system::Place;
-use crate::verbs::serving;
 
 /// Runs the control plane: the service registry in Consul's HTTP API and DNS, keys and values in
 /// etcd's API.
 ///
 /// What is not given here comes from the manifest, if there is one.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Control {
-    /// Where Consul's HTTP API listens. Default: the manifest's, or 127.0.0.1:8500.
-    #[arg(long, visible_alias = "consul-listen", value_name = "ADDRESS", env = "CONSUL_LISTEN")]
-    listen: Option<SocketAddr>,
-    /// Where etcd's gRPC API listens, or none. Default: the manifest's, or 127.0.0.1:2379.
-    #[arg(long, value_name = "ADDRESS", env = "ETCD_LISTEN")]
-    etcd_listen: Option<Listen>,
-    /// Where names of services are answered over DNS, UDP and TCP, or none. Default: the manifest's,
-    /// or 127.0.0.1:8600.
-    #[arg(long, value_name = "ADDRESS", env = "DNS_LISTEN")]
-    dns_listen: Option<Listen>,
-    /// The folder where it is all kept. Default: data/control-plane in the system's .regatta.
-    #[arg(long = "store", value_name = "PATH", env = "CONTROL_STORE")]
-    store: Option<PathBuf>,
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    serve: serve::Serve,
 }
 
-/// An address, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Listen(Option<SocketAddr>);
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Self(None));
-        }
-        let address = text.parse();
-        address.map(|address| Self(Some(address))).map_err(|_| {
-            "it is no address; write an IP address and a port, such as 127.0.0.1:2379, or none"
-                .to_owned()
-        })
-    }
+/// What an operator does.
+#[derive(Debug, Subcommand)]
+enum Action {
+    Hash(hash::Hash),
+    Export(transfer::Export),
+    Import(transfer::Import),
 }
 
 impl Control {
-    pub(crate) async fn run(self, place: &Place) -> Result<(), Failure> {
-        let telemetry = serving::telemetry("control-plane")?;
-        let control_plane = ControlPlane::bind(self.settings(place)?).await?;
-        control_plane.run(serving::drain()?).await;
-        telemetry.shutdown().await;
-        Ok(())
-    }
-
-    fn settings(self, place: &Place) -> Result<Settings, Failure> {
-        let written = place.manifest_if_any()?.map(|(_, manifest)| manifest.control_plane);
-        let written = written.unwrap_or_default();
-        let mut settings = Settings::default();
-        settings.consul_listen = self.listen.unwrap_or(written.listen);
-        settings.etcd.listen = self.etcd_listen.unwrap_or(Listen(written.etcd_listen)).0;
-        settings.dns.listen = self.dns_listen.unwrap_or(Listen(written.dns_listen)).0;
-        settings.data_dir = match self.store {
-            Some(store) => store,
-            None => place.layout_or_here()?.data("control-plane"),
-        };
-        Ok(settings)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_may_be_none() {
-        assert_eq!("none".parse(), Ok(Listen(None)));
-        let address = "127.0.0.1:2379".parse().unwrap();
-        assert_eq!("127.0.0.1:2379".parse(), Ok(Listen(Some(address))));
-        assert!("2379".parse::<Listen>().unwrap_err().contains("or none"));
-    }
-
-    #[test]
-    fn the_manifest_fills_in_what_is_not_given() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("regatta.yaml");
-        let text = "name: shop\nservices: { a: { run: { cargo: a } } }\ncontrol_plane: { listen: \
-                    127.0.0.1:18500, etcd_listen: none, dns_listen: 127.0.0.1:18600 }\n";
-        std::fs::write(&path, text).unwrap();
-        let place = Place::at(path);
-        let control = |listen, etcd_listen| Control {
-            listen,
-            etcd_listen,
-            dns_listen: etcd_listen,
-            store: None,
-        };
-        let settings = control(None, None).settings(&place).unwrap();
-        assert_eq!(settings.consul_listen.port(), 18500);
-        assert_eq!(settings.etcd.listen, None);
-        assert_eq!(settings.dns.listen.map(|at| at.port()), Some(18600));
-        assert!(settings.data_dir.ends_with(".regatta/data/control-plane"));
-        let given: SocketAddr = "127.0.0.1:1".parse().unwrap();
-        let settings = control(Some(given), Some(Listen(Some(given)))).settings(&place).unwrap();
-        assert_eq!((settings.consul_listen, settings.etcd.listen), (given, Some(given)));
-        assert_eq!(settings.dns.listen, Some(given));
+    pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
+        match self.action {
+            None => self.serve.run(place).await,
+            Some(Action::Hash(hash)) => hash.run(format),
+            Some(Action::Export(export)) => export.run(place, format).await,
+            Some(Action::Import(import)) => import.run(place, format).await,
+        }
     }
 }

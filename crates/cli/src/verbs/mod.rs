@@ -30,7 +30,7 @@ pub(crate) enum Verb {
     Config(config::Config),
     New(new::New),
     Doctor(doctor::Doctor),
-    Control(control::Control),
+    Control(Box<control::Control>),
     Gateway(gateway::Gateway),
 }
 
@@ -46,7 +46,7 @@ impl Verb {
             Self::Config(verb) => verb.run(place, format).await,
             Self::New(verb) => verb.run(place, format),
             Self::Doctor(verb) => verb.run(place, format),
-            Self::Control(verb) => verb.run(place).await,
+            Self::Control(verb) => verb.run(place, format).await,
             Self::Gateway(verb) => verb.run(place).await,
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::file;
 use super::policy::Policy;
 use super::rules::{Grant, Rules};
-use super::secret::{PasswordHash, TokenHash};
+use super::secret::{PasswordHash, TokenHash, draw_token};
 use super::sessions::Sessions;
 
 /// Passwords checked at once: each takes a core for a moment.
@@ -89,11 +89,6 @@ impl Access {
         }))
     }
 
-    /// The file that it follows.
-    pub(crate) fn file(&self) -> Option<&Path> {
-        self.0.file.as_deref()
-    }
-
     /// Reads the file anew; what was in force stays when it cannot be used. Says whether there was
     /// a change.
     pub(crate) fn reload(&self) -> Result<bool, AccessError> {
@@ -152,7 +147,7 @@ impl Access {
         if known.is_none() || !is_right.unwrap_or(false) {
             return Err(Denied::WrongPassword);
         }
-        let token = format!("{:032x}", rand::random::<u128>());
+        let token = draw_token().expose().to_owned();
         let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.begin(now(), TokenHash::of(&token), name.to_owned(), hash);
         Ok(token)

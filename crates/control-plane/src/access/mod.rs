@@ -7,10 +7,9 @@ mod rules;
 pub(crate) use rules::{Grant, Level, Resource, Rules};
 
 mod secret;
-pub use secret::{Secret, hash_password, hash_token};
+pub use secret::{Secret, draw_token, hash_password, hash_token};
 
 mod policy;
-pub(crate) use policy::Policy;
 
 mod file;
 

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 
 /// Rounds of a password's hash: about 0.2 s of one core, which a guess costs, too (OWASP, Password
 /// Storage Cheat Sheet, PBKDF2 with SHA-256).
-const ROUNDS: u32 = 600_000;
+const ROUNDS: NonZeroU32 = NonZeroU32::new(600_000).expect("it is not 0");
 /// Fewer are not worth the name; more would let one login hold a core for seconds.
 const ROUNDS_RANGE: std::ops::RangeInclusive<u32> = 1000..=10_000_000;
 const SALT_BYTES: usize = 16;
@@ -72,9 +72,14 @@ pub fn hash_token(token: &Secret) -> String {
 #[must_use]
 pub fn hash_password(password: &Secret) -> String {
     let salt: [u8; SALT_BYTES] = rand::random();
-    let rounds = NonZeroU32::new(ROUNDS).expect("the constant is not 0");
-    let hash = derive(rounds, &salt, password.expose());
+    let hash = derive(ROUNDS, &salt, password.expose());
     format!("{KIND}:{ROUNDS}:{}:{}", BASE64.encode(salt), BASE64.encode(hash))
+}
+
+/// A new token: 128 bits at random, in hexadecimal.
+#[must_use]
+pub fn draw_token() -> Secret {
+    Secret::new(format!("{:032x}", rand::random::<u128>()))
 }
 
 impl TokenHash {

@@ -59,9 +59,9 @@ async fn guarded(
     };
     let path = percent_decoded(parts.uri.path());
     let need = needs(&parts.method, &path, query, &body, app);
-    if let Err(failure) = check(&need, grant) {
+    if let Some(refusal) = refusal(&need, grant) {
         app.metrics.denied("consul");
-        return failure;
+        return refusal;
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     match need {
@@ -70,7 +70,8 @@ async fn guarded(
     }
 }
 
-fn check(need: &Need, grant: &Grant) -> Result<(), Response> {
+/// The answer to who may not; none for who may.
+fn refusal(need: &Need, grant: &Grant) -> Option<Response> {
     let denied = || Failure::new(StatusCode::FORBIDDEN, PERMISSION_DENIED).into_response();
     let is_allowed = match need {
         Need::Nothing | Need::Filtered(_) => true,
@@ -86,14 +87,14 @@ fn check(need: &Need, grant: &Grant) -> Result<(), Response> {
                 )
                 .collect();
             if errors.is_empty() {
-                return Ok(());
+                return None;
             }
             let body = serde_json::json!({ "Results": null, "Errors": errors }).to_string();
             let json = [(CONTENT_TYPE, "application/json")];
-            return Err((StatusCode::CONFLICT, json, body).into_response());
+            return Some((StatusCode::CONFLICT, json, body).into_response());
         }
     };
-    if is_allowed { Ok(()) } else { Err(denied()) }
+    (!is_allowed).then(denied)
 }
 
 /// Takes out of a list what its reader may not see.

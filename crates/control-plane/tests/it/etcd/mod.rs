@@ -1,6 +1,6 @@
 //! etcd's interface: one suite, run against the embedded store and against a real etcd.
 
-mod client;
+pub(crate) mod client;
 mod config_center;
 mod crash;
 mod etcdctl;

@@ -1,0 +1,169 @@
+//! `regatta control export` and `import`: keys to and from a real etcd or Consul.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use regatta_control_plane::Secret;
+use regatta_control_plane::transfer::{Endpoint, Kind, Report, Transfer};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output::{Format, out};
+use crate::system::Place;
+
+/// Copies everything to other servers: keys, and services on nodes without an agent.
+///
+/// What is there stays; a key with another value is overwritten. Doing it twice is the same as
+/// doing it once.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Where it shall be: etcd://HOST:PORT or consul://HOST:PORT; may be given for each. With TLS:
+    /// etcds and consuls.
+    #[arg(long, required = true, value_name = "URL")]
+    to: Vec<Endpoint>,
+    /// Where it is. Default: this system's control plane.
+    #[arg(long, value_name = "URL")]
+    from: Vec<Endpoint>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Copies everything from other servers; the other way round, see export.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Where it is: etcd://HOST:PORT or consul://HOST:PORT; may be given for each. With TLS:
+    /// etcds and consuls.
+    #[arg(long, required = true, value_name = "URL")]
+    from: Vec<Endpoint>,
+    /// Where it shall be. Default: this system's control plane.
+    #[arg(long, value_name = "URL")]
+    to: Vec<Endpoint>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// Only keys that begin with this.
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    prefix: String,
+    /// A key that is there with another value keeps it.
+    #[arg(long)]
+    keep: bool,
+    /// Counts, and changes nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Whose certificates the servers present, in PEM; for URLs with TLS.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The password or token of the source, where its URL has none.
+    #[arg(long, env = "REGATTA_FROM_SECRET", hide_env_values = true, value_name = "SECRET")]
+    from_secret: Option<String>,
+    /// The password or token of the target, where its URL has none.
+    #[arg(long, env = "REGATTA_TO_SECRET", hide_env_values = true, value_name = "SECRET")]
+    to_secret: Option<String>,
+}
+
+impl Export {
+    pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
+        let Self { to, from, options } = self;
+        let pair = |to: Endpoint| Ok((counterpart(place, &from, to.kind(), "--from")?, to));
+        let pairs = to.into_iter().map(pair).collect::<Result<_, Failure>>()?;
+        options.run(pairs, format).await
+    }
+}
+
+impl Import {
+    pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
+        let Self { from, to, options } = self;
+        let pair =
+            |from: Endpoint| Ok((from.clone(), counterpart(place, &to, from.kind(), "--to")?));
+        let pairs = from.into_iter().map(pair).collect::<Result<_, Failure>>()?;
+        options.run(pairs, format).await
+    }
+}
+
+/// The other side: one that is given, or this system's own.
+fn counterpart(
+    place: &Place,
+    given: &[Endpoint],
+    kind: Kind,
+    flag: &str,
+) -> Result<Endpoint, Failure> {
+    if let Some(given) = given.iter().find(|endpoint| endpoint.kind() == kind) {
+        return Ok(given.clone());
+    }
+    let written = place.manifest_if_any()?.map(|(_, manifest)| manifest.control_plane);
+    let written = written.unwrap_or_default();
+    let (scheme, address) = match kind {
+        Kind::Etcd => ("etcd", written.etcd_listen),
+        Kind::Consul => ("consul", Some(written.listen)),
+    };
+    let missing = || {
+        Failure::usage(format!(
+            "this system's control plane offers no {scheme}; say where the other side is with \
+             `{flag} {scheme}://HOST:PORT`"
+        ))
+    };
+    let address: SocketAddr = address.ok_or_else(missing)?;
+    Ok(format!("{scheme}://{address}").parse()?)
+}
+
+impl Options {
+    async fn run(self, pairs: Vec<(Endpoint, Endpoint)>, format: Format) -> Result<(), Failure> {
+        for (from, to) in pairs {
+            let from = with_secret(from, self.from_secret.as_deref());
+            let to = with_secret(to, self.to_secret.as_deref());
+            let mut transfer = Transfer::new(from, to);
+            transfer.prefix = self.prefix.clone();
+            transfer.keep = self.keep;
+            transfer.dry_run = self.dry_run;
+            transfer.ca = self.ca.clone();
+            let report = transfer.run().await?;
+            show(&transfer, &report, format);
+        }
+        Ok(())
+    }
+}
+
+fn with_secret(endpoint: Endpoint, secret: Option<&str>) -> Endpoint {
+    match secret {
+        Some(secret) if !endpoint.has_secret() => endpoint.with_secret(Secret::new(secret)),
+        _ => endpoint,
+    }
+}
+
+fn show(transfer: &Transfer, report: &Report, format: Format) {
+    let Transfer { from, to, dry_run, .. } = transfer;
+    if format == Format::Json {
+        let line = json!({
+            "from": from.to_string(),
+            "to": to.to_string(),
+            "dry_run": dry_run,
+            "keys": report.keys,
+            "written": report.written,
+            "unchanged": report.unchanged,
+            "kept": report.kept,
+            "leased": report.leased,
+            "services": report.services,
+            "own_services": report.own_services,
+        });
+        return out(&line.to_string());
+    }
+    let verb = if *dry_run { "would be written" } else { "written" };
+    out(&format!("{from} to {to}: {} keys", report.keys));
+    for (count, what) in [
+        (report.written, verb),
+        (report.unchanged, "there already"),
+        (report.kept, "kept their other value"),
+        (report.leased, "left out: they end with a lease or session of a client"),
+    ] {
+        out(&format!("{count:>8} {what}"));
+    }
+    if from.kind() == Kind::Consul {
+        out(&format!("{:>8} services on nodes without an agent {verb}", report.services));
+        let own = report.own_services;
+        out(&format!("{own:>8} services left out: they register themselves"));
+    }
+}
