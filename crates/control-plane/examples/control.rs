@@ -1,4 +1,4 @@
-//! Runs a control plane: `cargo run --example control -- 127.0.0.1:8500 DATA_DIR`.
+//! Runs a control plane: `cargo run --example control -- 127.0.0.1:8500 DATA_DIR 127.0.0.1:2379`.
 
 use regatta_control_plane::{ControlPlane, Settings};
 use tokio_util::sync::CancellationToken;
@@ -13,8 +13,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(data_dir) = arguments.next() {
         settings.data_dir = data_dir.into();
     }
+    if let Some(address) = arguments.next() {
+        settings.etcd.listen = Some(address.parse()?);
+    }
     let control_plane = ControlPlane::bind(settings).await?;
     println!("{}", control_plane.addr());
+    if let Some(address) = control_plane.etcd_addr() {
+        println!("{address}");
+    }
     let drain = CancellationToken::new();
     let stop = async {
         let _no_signals = tokio::signal::ctrl_c().await;

@@ -189,8 +189,8 @@ mod tests {
         assert_eq!(
             of_token(&rules),
             [
-                "4:20: tokens[0].rules.key: text `all` is no policy; write read, write or deny",
-                "4:27: unknown key `tokens[0].rules.keys`; did you mean `key`?",
+                "4:22: tokens[0].rules.key: `all` is no policy; write read, write or deny",
+                "4:29: unknown key `tokens[0].rules.keys`; did you mean `key`?",
             ]
         );
         assert_eq!(

@@ -18,7 +18,8 @@ use crate::metrics::Text;
 /// Consul's API, and the control plane's own health and metrics beside it.
 pub(crate) fn router(app: App) -> Router {
     let max_body_bytes = app.max_body_bytes;
-    Router::new()
+    let is_open = !app.access.is_enabled();
+    let routes = Router::new()
         .route("/v1/agent/self", get(agent::self_))
         .route("/v1/agent/members", get(agent::members))
         .route("/v1/agent/maintenance", put(agent::maintain_node))
@@ -54,10 +55,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/metrics", get(metrics))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(max_body_bytes))
-        .layer(middleware::from_fn_with_state(app.clone(), guard))
-        .layer(middleware::from_fn(refuse_web_pages))
-        .layer(middleware::from_fn_with_state(app.clone(), in_consuls_words))
-        .with_state(app)
+        .layer(middleware::from_fn_with_state(app.clone(), guard));
+    // A page has no token, and a server that asks for one may have any name.
+    let routes = if is_open { routes.layer(middleware::from_fn(refuse_web_pages)) } else { routes };
+    routes.layer(middleware::from_fn_with_state(app.clone(), in_consuls_words)).with_state(app)
 }
 
 async fn unknown(request: Request) -> Failure {

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
 };
 use regatta_control_plane::{ControlPlane, Settings, TlsSettings};
 use regatta_testkit::wait_until;
@@ -16,6 +17,8 @@ type Issuer = CertifiedIssuer<'static, KeyPair>;
 
 fn issuer() -> Issuer {
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    // Another name than its certificates have: else they would seem to be their own issuers.
+    params.distinguished_name.push(DnType::CommonName, "issuer");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }

@@ -25,7 +25,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDRESS", env = "DNS_LISTEN")]
     dns_listen: Option<Listen>,
     /// The folder where it is all kept. Default: data/control-plane in the system's .regatta.
-    #[arg(long = "store", visible_alias = "data-dir", value_name = "PATH", env = "CONTROL_STORE")]
+    #[arg(long = "store", value_name = "PATH", env = "CONTROL_STORE")]
     store: Option<PathBuf>,
     /// Tokens, users and their rules, in YAML; read again when it changes. Needed to listen on
     /// another address than loopback.
