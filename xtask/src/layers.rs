@@ -97,6 +97,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-cache",
             "regatta-cache-redis",
             "regatta-database",
+            // See docs/adr/0035: buses and the event store by URL.
+            "regatta-events",
+            "regatta-events-sql",
+            "regatta-eventstore",
+            "regatta-eventstore-sql",
             // For tests: a gRPC service to serve.
             "regatta-proto",
             "regatta-testkit",
@@ -181,9 +186,12 @@ const SERVICE: &[&str] = &[
     "regatta",
     "regatta-core",
     "regatta-database",
+    // See docs/adr/0035: a domain's aggregates.
+    "regatta-eventstore",
     "regatta-proto",
-    // For tests: a registry in memory and real servers.
+    // For tests: a registry in memory, a bus to look into, and real servers.
     "regatta-discovery",
+    "regatta-events-sql",
     "regatta-testkit",
 ];
 

@@ -11,6 +11,7 @@ use regatta_events::{
     BusError, CloudEvent, DeadLetter, Deliveries, EventBus, GroupName, HistoryQuery, Logged,
     Redrive, Start, Subscription,
 };
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::deliveries::SqlDeliveries;
@@ -29,13 +30,33 @@ pub struct SqlBus {
     pub(crate) database: Database,
     pub(crate) changes: Changes,
     trimmed_at: Arc<Mutex<Option<Instant>>>,
+    /// Set once the tables are known to be there.
+    schema: Arc<OnceCell<()>>,
 }
 
 impl SqlBus {
     /// The bus in this database, whose schema is that of [`crate::SCHEMA`].
     pub fn new(database: &Database) -> Self {
+        let schema = Arc::new(OnceCell::new_with(Some(())));
+        Self { schema, ..Self::migrating(database) }
+    }
+
+    /// The bus in this database, whose tables are made with the first call that reaches it: for a
+    /// process that starts while its bus is away.
+    pub fn migrating(database: &Database) -> Self {
         let changes = database.changes("regatta_bus");
-        Self { database: database.clone(), changes, trimmed_at: Arc::default() }
+        let (database, schema) = (database.clone(), Arc::default());
+        Self { database, changes, trimmed_at: Arc::default(), schema }
+    }
+
+    /// Makes the tables unless they are known to be there.
+    pub(crate) async fn ready(&self) -> Result<(), BusError> {
+        let migrate = async || self.database.migrate_schema(&crate::SCHEMA).await;
+        let migrated = self.schema.get_or_try_init(migrate).await;
+        migrated.map(drop).map_err(|error| match error.is_unavailable() {
+            true => BusError::Unavailable(error.into()),
+            false => BusError::Broken(error.into()),
+        })
     }
 
     /// Takes off a group that nobody will join again, with its dead letters; false when it is not
@@ -100,6 +121,7 @@ impl SqlBus {
 #[async_trait]
 impl EventBus for SqlBus {
     async fn publish(&self, events: &[CloudEvent]) -> Result<(), BusError> {
+        self.ready().await?;
         log::publish(&self.database, events).await?;
         self.changes.announce();
         Ok(())
@@ -107,6 +129,7 @@ impl EventBus for SqlBus {
 
     async fn subscribe(&self, asks: Subscription) -> Result<Box<dyn Deliveries>, BusError> {
         asks.validate()?;
+        self.ready().await?;
         let start = log::start(&self.database, asks.start).await.map_err(failed)?;
         let insert = "INSERT INTO regatta_bus_groups (name, position) VALUES ($1, $2)
             ON CONFLICT (name) DO NOTHING";
@@ -117,11 +140,18 @@ impl EventBus for SqlBus {
         Ok(Box::new(SqlDeliveries::new(self.clone(), asks)))
     }
 
+    async fn probe(&self) -> Result<(), BusError> {
+        self.ready().await?;
+        self.database.probe().await.map_err(failed)
+    }
+
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Logged>, BusError> {
+        self.ready().await?;
         log::history(&self.database, query).await
     }
 
     async fn replay(&self, group: &GroupName, start: Start) -> Result<(), BusError> {
+        self.ready().await?;
         let start = log::start(&self.database, start).await.map_err(failed)?;
         let update = "UPDATE regatta_bus_groups SET position = $2 WHERE name = $1";
         let moved = writing!(self.database, |pool| {
@@ -140,6 +170,7 @@ impl EventBus for SqlBus {
         after: u64,
         limit: u32,
     ) -> Result<Vec<DeadLetter>, BusError> {
+        self.ready().await?;
         let select = "SELECT d.position, d.reason, d.failures, d.died_at, l.event
             FROM regatta_bus_dead d JOIN regatta_bus_log l ON l.position = d.position
             WHERE d.consumer = $1 AND d.position > $2 ORDER BY d.position LIMIT $3";
@@ -164,6 +195,7 @@ impl EventBus for SqlBus {
     }
 
     async fn redrive(&self, group: &GroupName, redrive: &Redrive) -> Result<u64, BusError> {
+        self.ready().await?;
         let redriving = async {
             let mut tx = self.database.begin().await?;
             let select = "SELECT position FROM regatta_bus_dead WHERE consumer = $1

@@ -40,6 +40,9 @@ mod deliveries;
 mod bus;
 pub use bus::SqlBus;
 
+mod groups;
+pub use groups::GroupStanding;
+
 /// The tables; `Database::migrate_schema` makes them.
 pub const SCHEMA: Schema<'static> = Schema {
     name: "events",

@@ -52,6 +52,8 @@ mod outbox;
 mod inbox;
 pub use inbox::Inbox;
 
+mod once;
+
 mod views;
 
 /// The tables; `Database::migrate_schema` makes them beside the service's own.

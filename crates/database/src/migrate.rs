@@ -39,7 +39,7 @@ pub struct Schema<'a> {
 
 impl<'a> Schema<'a> {
     /// The service's own tables, whose steps are kept in `regatta_migrations`.
-    pub(crate) fn service(migrations: &'a [Migration]) -> Self {
+    pub fn service(migrations: &'a [Migration]) -> Self {
         Self { name: "", migrations }
     }
 

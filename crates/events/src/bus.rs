@@ -45,6 +45,20 @@ pub trait EventBus: fmt::Debug + Send + Sync + 'static {
     /// Cancel safe: at worst the group exists.
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Deliveries>, BusError>;
 
+    /// Whether the bus serves, for a health check.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Unavailable`] when the bus does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    async fn probe(&self) -> Result<(), BusError> {
+        let nothing = HistoryQuery { after: u64::MAX, limit: 1, ..HistoryQuery::default() };
+        self.history(&nothing).await.map(drop)
+    }
+
     /// The events that the bus still has, oldest first.
     ///
     /// # Errors
@@ -227,6 +241,11 @@ pub enum BusError {
 }
 
 impl BusError {
+    /// Whether the bus will never take this event, whatever becomes of the bus.
+    pub fn refuses_event(&self) -> bool {
+        matches!(self, Self::TooLarge { .. })
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Full { .. })

@@ -56,6 +56,9 @@ pub use delivery::{Deliveries, Delivery, Settle, Verdict};
 mod consumer;
 pub use consumer::{Consumer, Failure, Handler};
 
+mod handler_fn;
+pub use handler_fn::{HandlerFn, handler};
+
 mod memory;
 pub use memory::MemoryBus;
 

@@ -4,6 +4,8 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use regatta_events::{CloudEvent, InvalidEvent};
+
 use crate::{Position, StreamId, SubjectId, Version};
 
 /// An event to append.
@@ -94,6 +96,40 @@ impl NewEvent {
     }
 }
 
+impl NewEvent {
+    /// The message that tells other services of this event: its id and where it comes from are those
+    /// of the event, its subject and its order those of the stream. It carries no data yet.
+    ///
+    /// `source` is the service, such as `/order-service`; `event_type` such as `order.placed`. What
+    /// of the metadata is no attribute, since it has a control character, is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEvent`] when source or type are not such.
+    pub fn to_message(
+        &self,
+        stream: &StreamId,
+        source: &str,
+        event_type: &str,
+    ) -> Result<CloudEvent, InvalidEvent> {
+        let Metadata { correlation_id, causation_id, traceparent } = &self.metadata;
+        let mut message = CloudEvent::try_new(self.id.to_string(), source, event_type)?
+            .with_subject(stream.as_str())?
+            .with_extension(CloudEvent::PARTITION_KEY, stream.as_str())?;
+        for (name, value) in [
+            (CloudEvent::CORRELATION_ID, correlation_id),
+            (CloudEvent::CAUSATION_ID, causation_id),
+            (CloudEvent::TRACEPARENT, traceparent),
+        ] {
+            let Some(value) = value else { continue };
+            if let Ok(with) = message.clone().with_extension(name, value.as_str()) {
+                message = with;
+            }
+        }
+        Ok(message)
+    }
+}
+
 impl Metadata {
     /// As a JSON object without what is not set.
     pub fn to_json(&self) -> Value {
@@ -122,6 +158,33 @@ impl Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_ordered_by_its_stream_and_tells_what_caused_it() {
+        let mut event = NewEvent::new(Uuid::from_u128(7), "Placed", serde_json::json!({}));
+        event.metadata.correlation_id = Some("c".into());
+        event.metadata.causation_id = Some("d".into());
+        event.metadata.traceparent = Some("e".into());
+        let stream = StreamId::try_new("order", 1).unwrap();
+        let message = event.to_message(&stream, "/order-service", "order.placed").unwrap();
+        assert_eq!(message.id(), event.id.to_string());
+        assert_eq!(
+            (message.subject(), message.partition_key()),
+            (Some("order-1"), Some("order-1"))
+        );
+        let extension = |name| message.extension(name).unwrap_or_default();
+        assert_eq!(extension(CloudEvent::CORRELATION_ID), "c");
+        assert_eq!(extension(CloudEvent::CAUSATION_ID), "d");
+        assert_eq!(extension(CloudEvent::TRACEPARENT), "e");
+        let mut bare = NewEvent::new(Uuid::from_u128(7), "Placed", serde_json::json!({}));
+        bare.metadata.correlation_id = Some("two\nlines".into());
+        let bare = bare.to_message(&stream, "/order-service", "order.placed").unwrap();
+        assert_eq!(
+            bare.extensions().len(),
+            1,
+            "what is not known, or is no attribute, is not told"
+        );
+    }
 
     #[test]
     fn metadata_is_read_as_it_is_written() {

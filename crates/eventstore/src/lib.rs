@@ -96,7 +96,7 @@ pub use codec::{DecodeError, EncodeError, decode, encode};
 
 mod repository;
 pub use repository::{
-    Cause, ExecuteError, Executed, LoadError, Loaded, Publisher, Repository, Retries,
+    Cause, Decision, ExecuteError, Executed, LoadError, Loaded, Publisher, Repository, Retries,
 };
 
 mod scenario;

@@ -239,8 +239,9 @@ impl Relay {
                 self.outbox.published(self.id, &numbers).await?;
                 Ok(Turn::Published)
             }
-            Ok(Err(error)) if error.is_retryable() => Err(error.into()),
-            Ok(Err(_)) => self.one_by_one(messages).await,
+            // Only what is wrong with a message itself sets it aside; a bus that is ill gets well.
+            Ok(Err(error)) if error.refuses_event() => self.one_by_one(messages).await,
+            Ok(Err(error)) => Err(error.into()),
             Err(late) => Err(late.into()),
         }
     }
@@ -259,8 +260,8 @@ impl Relay {
             let published = tokio::time::timeout(lease, publishing).await?;
             match published {
                 Ok(()) => drop(self.outbox.published(self.id, &[number]).await?),
-                Err(error) if error.is_retryable() => return Err(error.into()),
-                Err(error) => self.refuse(number, &event, &error).await?,
+                Err(error) if error.refuses_event() => self.refuse(number, &event, &error).await?,
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(Turn::Published)

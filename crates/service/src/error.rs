@@ -56,6 +56,13 @@ pub enum Error {
     #[cfg(feature = "cache")]
     #[error("`cache.url` or another setting of `cache` is not right")]
     Cache(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The event bus's address is not right.
+    #[cfg(feature = "events")]
+    #[error(
+        "`events.url` is not usable; write sqlite:///path/events.db, postgres://user@host/name or \
+             memory:"
+    )]
+    Events(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The address is in use, or not this machine's.
     #[error(
         "cannot listen on {address}; set server.host and server.port (HOST, PORT), or admin.listen \
@@ -109,6 +116,8 @@ impl Error {
             Self::Database(_) => true,
             #[cfg(feature = "cache")]
             Self::Cache(_) => true,
+            #[cfg(feature = "events")]
+            Self::Events(_) => true,
             Self::Name(_) | Self::Listen { .. } | Self::Reflection(_) | Self::Own(_) => false,
         }
     }

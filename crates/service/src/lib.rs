@@ -24,6 +24,7 @@
 //! |---|---|---|
 //! | `cache` | [`Service::cache`]: in memory, or in Redis by URL | on |
 //! | `database` | [`Service::database`]: SQLite and PostgreSQL by URL | on |
+//! | `events` | [`Service::events`], [`Service::event_store`]: buses by URL, event sourcing | on |
 //!
 //! It does not speak TLS (a gateway or a mesh in front does), and prints no line per request at
 //! level `info`: the metric and the span say more.
@@ -51,6 +52,11 @@ pub use guard::{Guard, InvalidGuard};
 
 mod tasks;
 pub use tasks::Tasks;
+
+#[cfg(feature = "events")]
+mod bus_and_store;
+#[cfg(feature = "events")]
+pub use bus_and_store::Events;
 
 pub mod settings;
 
@@ -85,3 +91,8 @@ pub use regatta_database as database;
 pub use regatta_telemetry as telemetry;
 pub use tokio_util::sync::CancellationToken;
 pub use {axum, http, tonic, tracing, utoipa, utoipa_axum};
+#[cfg(feature = "events")]
+pub use {
+    regatta_events as events, regatta_eventstore as eventstore,
+    regatta_eventstore_sql as eventstore_sql,
+};

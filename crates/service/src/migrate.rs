@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use regatta_core::Chain;
-use regatta_database::{Database, Migration};
+use regatta_database::{Database, Migration, Schema};
 
 use crate::health::Dependency;
 use crate::{Error, Result, Service};
@@ -22,7 +22,24 @@ impl Service {
     ///
     /// Cancel safe: each try applies all migrations or none.
     pub async fn migrate(&self, database: &Database, migrations: &'static [Migration]) -> Result {
-        let error = match database.migrate(migrations).await {
+        self.bring_up(database, "schema", Schema::service(migrations)).await
+    }
+
+    /// As [`Service::migrate`], for the tables of a part that the service uses.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::migrate`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: each try applies all migrations or none.
+    pub async fn migrate_schema(&self, database: &Database, schema: &Schema<'static>) -> Result {
+        self.bring_up(database, &format!("schema {}", schema.name), *schema).await
+    }
+
+    async fn bring_up(&self, database: &Database, name: &str, schema: Schema<'static>) -> Result {
+        let error = match database.migrate_schema(&schema).await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_unavailable() => error,
             Err(error) => return Err(Error::own(error)),
@@ -31,14 +48,14 @@ impl Service {
         let database = database.clone();
         let outcome = Arc::new(OnceLock::new());
         let probed = outcome.clone();
-        self.depend(Dependency::new("schema", true, move || {
+        self.depend(Dependency::new(name, true, move || {
             std::future::ready(match probed.get() {
                 Some(outcome) => Clone::clone(outcome),
                 None => Err("waits for the database to bring it up to date".to_owned()),
             })
         }));
         self.tasks().spawn("migrate", |drain| async move {
-            let migrating = database.migrate_when_reachable(migrations);
+            let migrating = database.migrate_schema_when_reachable(&schema);
             let Some(migrated) = drain.run_until_cancelled(migrating).await else { return };
             let migrated = migrated.map_err(|error| Chain(&error).to_string());
             if let Err(error) = &migrated {

@@ -62,6 +62,9 @@ pub struct Service {
     /// Opened when it is first asked for.
     #[cfg(feature = "cache")]
     pub(crate) cache: Mutex<Option<regatta_cache::CacheAside>>,
+    /// Opened once, by the first who asks.
+    #[cfg(feature = "events")]
+    pub(crate) events: std::sync::OnceLock<crate::Events>,
     pub(crate) router: Router,
     pub(crate) document: OpenApi,
     pub(crate) grpc: RoutesBuilder,
@@ -152,6 +155,8 @@ impl Service {
             databases: Mutex::default(),
             #[cfg(feature = "cache")]
             cache: Mutex::default(),
+            #[cfg(feature = "events")]
+            events: std::sync::OnceLock::new(),
             router: Router::new(),
             document: utoipa_axum::router::OpenApiRouter::<()>::new().into_openapi(),
             grpc: RoutesBuilder::default(),

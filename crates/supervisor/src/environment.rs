@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) secret: Option<String>,
     /// Where the keys are that verify tokens.
     pub(crate) keys: Option<String>,
+    /// The event bus that all services share.
+    pub(crate) events: String,
     /// Stands in tokens as `iss`.
     pub(crate) issuer: Option<String>,
     /// Stands in tokens as `aud`.
@@ -96,6 +98,7 @@ pub(crate) fn environment(
         set("DATABASE_URL", format!("sqlite://{}", file.display()));
     }
     if part.kind == Kind::Service {
+        set("EVENTS_URL", facts.events.clone());
         // A service that calls nobody does not read them.
         facts.weights.iter().for_each(|(name, value)| {
             set(name, value.clone());
@@ -118,6 +121,12 @@ pub(crate) fn environment(
     }
     set("REGATTA_INSTANCE", part.name.clone());
     variables
+}
+
+/// The bus of all services: the one that `up` itself was told of, or a file that they share.
+pub(crate) fn events_url(layout: &Layout, told: Option<String>) -> String {
+    let own = || format!("sqlite://{}", layout.events_file().display());
+    told.filter(|url| !url.trim().is_empty()).unwrap_or_else(own)
 }
 
 /// What an OpenTelemetry SDK adds to all it sends: what `up` was started with, and who this is.
@@ -172,6 +181,7 @@ mod tests {
             ("CONSUL_HTTP_ADDR", "http://127.0.0.1:8500"),
             ("DATABASE_URL", "sqlite:///shop/.regatta/data/user-service/user-service.db"),
             ("ETCDCTL_ENDPOINTS", "http://127.0.0.1:2379"),
+            ("EVENTS_URL", "sqlite:///shop/.regatta/data/events/events.db"),
             ("HOST", "127.0.0.1"),
             ("LOG__FORMAT", "text"),
             ("PORT", "20001"),
@@ -205,6 +215,15 @@ mod tests {
         assert_eq!(variables["DATABASE_URL"], "postgres://x");
         assert_eq!(variables["LOG__LEVEL"], "debug");
         assert_eq!(variables["PORT"], "20001");
+    }
+
+    #[test]
+    fn services_share_one_bus_and_up_may_be_told_of_another() {
+        let layout = Layout::beside(Path::new("/shop/regatta.yaml"));
+        let own = "sqlite:///shop/.regatta/data/events/events.db";
+        assert_eq!(events_url(&layout, None), own);
+        assert_eq!(events_url(&layout, Some(" ".to_owned())), own);
+        assert_eq!(events_url(&layout, Some("postgres://b/e".to_owned())), "postgres://b/e");
     }
 
     #[test]
@@ -254,6 +273,7 @@ mod tests {
             config_center: Some("http://127.0.0.1:2379".to_owned()),
             secret: Some("s3cret".to_owned()),
             keys: None,
+            events: events_url(&Layout::beside(Path::new("/shop/regatta.yaml")), None),
             issuer: Some("dev".to_owned()),
             audience: Some("shop".to_owned()),
             weights: [("CLIENT__SERVICES__A__VERSIONS", "v1=90,v2=10")]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::Address;
 use crate::build;
-use crate::environment::{Facts, WITHHELD, arguments, environment};
+use crate::environment::{Facts, WITHHELD, arguments, environment, events_url};
 use crate::error::Error;
 use crate::part::{Kind, Part, Port, Run};
 use crate::process::Launcher;
@@ -106,6 +106,7 @@ fn facts(settings: &Settings, state: Option<&State>) -> Result<Facts, Error> {
         config_center,
         secret: secret(&settings.plan, &settings.layout)?,
         keys: settings.plan.keys.clone(),
+        events: events_url(&settings.layout, std::env::var("EVENTS_URL").ok()),
         issuer: settings.plan.issuer.clone(),
         audience: settings.plan.audience.clone(),
         weights: settings.plan.weights.clone(),

@@ -52,6 +52,11 @@ impl Layout {
         self.data(service).join(format!("{service}.db"))
     }
 
+    /// The SQLite file of the event bus, shared by all services.
+    pub fn events_file(&self) -> PathBuf {
+        self.data("events").join("events.db")
+    }
+
     /// The secret that signs development tokens.
     pub fn secret_file(&self) -> PathBuf {
         self.root.join("secrets").join("jwt-hs256")

@@ -17,7 +17,7 @@ use crate::board::Board;
 use crate::build::{self, Executables, Profile};
 use crate::clock;
 use crate::down::leftovers;
-use crate::environment::Facts;
+use crate::environment::{Facts, events_url};
 use crate::error::Error;
 use crate::event::Event;
 use crate::keeper::{Keeper, Shared};
@@ -222,6 +222,7 @@ impl Supervisor {
             config_center: control_plane.and_then(Address::etcd_url),
             secret: secret(plan, &self.layout)?,
             keys: plan.keys.clone(),
+            events: events_url(&self.layout, std::env::var("EVENTS_URL").ok()),
             issuer: plan.issuer.clone(),
             audience: plan.audience.clone(),
             weights: plan.weights.clone(),

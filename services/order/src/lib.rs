@@ -1,7 +1,8 @@
-//! The order-service of the reference system: orders over REST.
+//! The order-service of the reference system: orders over REST, their payment by events.
 //!
-//! `domain` holds the rules and the ports, `store` keeps orders in SQLite or PostgreSQL, `peers`
-//! asks the other services, `api` speaks to clients. The domain knows none of the others.
+//! `domain` holds the rules and the ports, `store` keeps orders as events in SQLite or PostgreSQL,
+//! `peers` asks the user-service, `api` speaks to clients and to other services. The domain knows
+//! none of the others.
 
 pub mod domain;
 
@@ -13,16 +14,19 @@ pub mod api;
 
 pub mod settings;
 
-pub mod settlement;
+pub mod expiry;
+
+pub mod listener;
 
 use std::sync::Arc;
 
 use regatta::Service;
+use regatta::events::{GroupName, Start, Subscription};
 
-use settings::SettlementSettings;
+use settings::SagaSettings;
 
-/// Opens the service's database, finds its peers, adds what it serves, and starts the task that goes
-/// on with pending orders.
+/// Opens the service's database and event store, finds its peers, adds what it serves, and starts
+/// its part of the saga: messages out, messages in, and the clock of orders that nobody pays.
 ///
 /// # Errors
 ///
@@ -31,32 +35,28 @@ use settings::SettlementSettings;
 /// # Cancel safety
 ///
 /// Cancel safe: the schema is brought up whole or not at all.
-pub async fn assemble(service: Service, settings: &SettlementSettings) -> regatta::Result<Service> {
+pub async fn assemble(service: Service, settings: &SagaSettings) -> regatta::Result<Service> {
     let database = service.database()?;
+    let events = service.events()?;
+    let store = service.event_store(&database).await?;
     service.migrate(&database, store::MIGRATIONS).await?;
-    let desk = domain::Desk::new(
-        store::orders(&database),
-        Arc::new(peers::UserService::new(service.channel("user-service")?)),
-        Arc::new(peers::PaymentService::new(service.client("payment-service")?)),
-    );
-    let auth = &service.settings().auth;
-    let deputy = auth.secret.as_ref().and_then(|secret| {
-        let (issuer, audience) = (auth.issuer.as_deref(), auth.audience.as_deref());
-        // Settings that were loaded hold no secret that is too short.
-        peers::TokenDeputy::try_new(secret, issuer, audience).ok()
-    });
-    match deputy {
-        Some(deputy) => {
-            let sweep = domain::Sweep::new(desk.clone(), Arc::new(deputy));
-            let settings = settings.clone();
-            let task = |drain| settlement::run(sweep, settings, drain);
-            service.tasks().spawn("settlement", task);
-        }
-        None => regatta::tracing::warn!(
-            "without auth.secret orders that stay pending wait for their client; set it to have them \
-             finished"
-        ),
-    }
+    let group = GroupName::try_new("order-service").map_err(regatta::Error::own)?;
+    let orders = store::EventedOrders::new(&database, &store, group.clone(), api::messages::of);
+
+    service.project(&store, store::OrderList);
+    events.relay(&store);
+    let mut hears = Subscription::new(group);
+    hears.types = api::messages::heard();
+    // What was told before this service ran for the first time concerns it too.
+    hears.start = Start::Beginning;
+    events.consume(hears, listener::Listener::new(orders.clone()));
+
+    let orders: Arc<dyn domain::Orders> = Arc::new(orders);
+    let within = settings.payment_within.try_into().map_err(regatta::Error::own)?;
+    let expiry = domain::Expiry::new(orders.clone(), within);
+    service.tasks().spawn("expiry", |drain| expiry::run(expiry, drain));
+    let users = Arc::new(peers::UserService::new(service.channel("user-service")?));
+    let desk = domain::Desk::new(orders, users, within);
     let routes = api::rest::routes(desk, &service.auth()?);
     Ok(service.version(env!("CARGO_PKG_VERSION")).rest(routes))
 }

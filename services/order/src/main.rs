@@ -1,6 +1,6 @@
 //! The order-service of the reference system.
 
-use order_service::settings::SettlementSettings;
+use order_service::settings::SagaSettings;
 use regatta::Service;
 
 #[global_allocator]
@@ -8,7 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> regatta::Result {
-    let opening = Service::with_settings::<SettlementSettings>("order-service");
+    let opening = Service::with_settings::<SagaSettings>("order-service");
     let (service, settings) = opening.await?;
     order_service::assemble(service, &settings).await?.run().await
 }

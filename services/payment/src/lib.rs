@@ -1,7 +1,7 @@
-//! The payment-service of the reference system: payments over REST.
+//! The payment-service of the reference system: payments by events, shown over REST.
 //!
-//! `domain` holds the rules and the port to the store, `store` keeps payments in SQLite or
-//! PostgreSQL, `api` speaks to clients. The domain knows neither of the others.
+//! `domain` holds the rules and the port to the store, `store` keeps payments as events in SQLite or
+//! PostgreSQL, `api` speaks to clients and to other services. The domain knows neither of the others.
 
 pub mod domain;
 
@@ -11,11 +11,17 @@ pub mod api;
 
 pub mod settings;
 
+pub mod listener;
+
+use std::sync::Arc;
+
 use regatta::Service;
+use regatta::events::{GroupName, Start, Subscription};
 
 use settings::PaymentSettings;
 
-/// Opens the service's database and adds what it serves.
+/// Opens the service's database and event store, adds what it serves, and starts its part of the
+/// saga: messages in, messages out.
 ///
 /// # Errors
 ///
@@ -26,8 +32,19 @@ use settings::PaymentSettings;
 /// Cancel safe: the schema is brought up whole or not at all.
 pub async fn assemble(service: Service, settings: &PaymentSettings) -> regatta::Result<Service> {
     let database = service.database()?;
+    let events = service.events()?;
+    let store = service.event_store(&database).await?;
     service.migrate(&database, store::MIGRATIONS).await?;
-    let payments = store::payments(&database);
-    let routes = api::rest::routes(payments, settings.limit, &service.auth()?);
+    let group = GroupName::try_new("payment-service").map_err(regatta::Error::own)?;
+    let payments = store::EventedPayments::new(&database, &store, group.clone(), api::messages::of);
+
+    events.relay(&store);
+    let mut hears = Subscription::new(group);
+    hears.types = api::messages::heard();
+    // Orders that were placed before this service ran for the first time are paid too.
+    hears.start = Start::Beginning;
+    events.consume(hears, listener::Listener::new(payments.clone(), settings.limit));
+
+    let routes = api::rest::routes(Arc::new(payments), &service.auth()?);
     Ok(service.version(env!("CARGO_PKG_VERSION")).rest(routes))
 }

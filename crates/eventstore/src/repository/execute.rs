@@ -38,7 +38,43 @@ pub struct Executed<A: Aggregate> {
     pub attempts: u32,
 }
 
+/// What a command comes to, decided and not yet appended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision<A: Aggregate> {
+    /// What is to be appended, messages included; none when there is nothing to do.
+    pub append: Option<Append>,
+    /// The aggregate as it is once that is appended.
+    pub aggregate: A,
+    /// What happens.
+    pub events: Vec<A::Event>,
+}
+
 impl<A: Aggregate> Repository<A> {
+    /// Lets a loaded aggregate (`Loaded::default()` for one to which nothing has happened) decide,
+    /// for a caller who appends in a transaction of its own. After a conflict load and decide anew.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::Refused`] with the aggregate's reason; [`ExecuteError::Load`] when the id is
+    /// none; [`ExecuteError::Encode`] when an event cannot be written.
+    pub fn decide(
+        &self,
+        id: &str,
+        loaded: Loaded<A>,
+        command: &A::Command,
+        cause: &Cause,
+    ) -> Result<Decision<A>, ExecuteError<A::Error>> {
+        let stream = StreamId::try_new(A::CATEGORY, id).map_err(super::LoadError::Id)?;
+        let events = loaded.aggregate.handle(command).map_err(ExecuteError::Refused)?;
+        let append = match events.is_empty() {
+            true => None,
+            false => Some(self.append_of(&stream, loaded.version, &events, cause)?),
+        };
+        let mut aggregate = loaded.aggregate;
+        events.iter().for_each(|event| aggregate.apply(event));
+        Ok(Decision { append, aggregate, events })
+    }
+
     /// Loads the aggregate, lets it decide, and appends what it decided.
     ///
     /// When another writer was faster it starts over, after a short pause, so the command is decided

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::{Aggregate, EventStore, NewEvent, StreamId, Upcasters};
 
 pub use error::{ExecuteError, LoadError};
-pub use execute::{Cause, Executed};
+pub use execute::{Cause, Decision, Executed};
 pub use load::Loaded;
 pub use settings::Retries;
 

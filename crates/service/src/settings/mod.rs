@@ -27,6 +27,9 @@ pub use admin::{AdminSettings, ReloadSettings};
 mod auth;
 pub use auth::{AuthSettings, GrpcAuth, KeyAlgorithm};
 
+mod events;
+pub use events::EventsSettings;
+
 #[cfg(feature = "database")]
 mod database;
 #[cfg(feature = "database")]
@@ -40,7 +43,7 @@ pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
     (ShedSettings, RateLimitSettings, AdminSettings, ReloadSettings),
     (TelemetrySettings, LogSettings),
-    (DatabaseSettings, PoolSettings, RedisSettings, CacheSettings),
+    (DatabaseSettings, PoolSettings, RedisSettings, CacheSettings, EventsSettings),
 );
 
 /// The groups of every service, read at once.
@@ -49,7 +52,7 @@ pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
     (ShedSettings, RateLimitSettings, AdminSettings, ReloadSettings),
     (TelemetrySettings, LogSettings),
-    (DatabaseSettings, RedisSettings, CacheSettings),
+    (DatabaseSettings, RedisSettings, CacheSettings, EventsSettings),
 );
 
 /// What an operator has set about a service.
@@ -87,6 +90,8 @@ pub struct Settings {
     pub redis: RedisSettings,
     /// Where answers are kept for a while.
     pub cache: CacheSettings,
+    /// Where the event bus is.
+    pub events: EventsSettings,
 }
 
 impl From<Groups> for Settings {
@@ -98,9 +103,9 @@ impl From<Groups> for Settings {
             stores,
         ) = groups;
         #[cfg(feature = "database")]
-        let (database, pools, redis, cache) = stores;
+        let (database, pools, redis, cache, events) = stores;
         #[cfg(not(feature = "database"))]
-        let (database, redis, cache) = stores;
+        let (database, redis, cache, events) = stores;
         Self {
             service,
             server,
@@ -118,6 +123,7 @@ impl From<Groups> for Settings {
             pools,
             redis,
             cache,
+            events,
         }
     }
 }

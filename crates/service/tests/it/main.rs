@@ -7,6 +7,7 @@ mod admission;
 mod bad_input;
 mod cache;
 mod drain;
+mod events;
 mod fixture;
 mod grpc;
 mod guide;

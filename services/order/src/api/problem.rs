@@ -33,12 +33,6 @@ impl From<PlaceError> for Problem {
             PlaceError::Directory(source) => {
                 peer(&source, "nothing was recorded; repeat the request")
             }
-            PlaceError::Cashier { order, source } => {
-                let problem = peer(&source, "the order is pending; repeat with the same key");
-                problem
-                    .with_member("order_id", order.id.number())
-                    .with_member("order_status", order.status.name())
-            }
             PlaceError::Store(error) => error.into(),
         }
     }
@@ -54,15 +48,6 @@ impl From<InvalidKey> for Problem {
     fn from(error: InvalidKey) -> Self {
         Self::invalid(error.to_string()).with_code("invalid_idempotency_key")
     }
-}
-
-/// The order is recorded as declined. Not a 2xx: who looks at the status only must not take the
-/// order for placed.
-pub(super) fn declined(id: OrderId, reason: &str) -> Problem {
-    Problem::new(402, "payment_declined", "Payment declined", reason)
-        .with_member("order_id", id.number())
-        .with_member("order_status", "declined")
-        .with_member("reason", reason)
 }
 
 /// There is no order of this number that the caller may see.

@@ -4,7 +4,7 @@ use regatta::auth::{self, Claims};
 use regatta::axum::extract::State;
 use regatta::axum::response::{IntoResponse, Response};
 use regatta::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use regatta::{Guard, Json, Path, Problem};
+use regatta::{Guard, Json, Path, Problem, Query};
 use time::OffsetDateTime;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -12,9 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::problem::{declined, no_order};
-use super::wire::{OrderBody, OrderFields, PlacedBody};
-use crate::domain::{Authority, Desk, IdempotencyKey, OrderId, Status, UserId, Wish};
+use super::problem::no_order;
+use super::wire::{OrderBody, OrderFields, OrderPage, PageQuery, PlacedBody};
+use crate::domain::{Desk, IdempotencyKey, OrderId, Status, UserId, Wish};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -38,27 +38,27 @@ impl Modify for BearerToken {
 /// The routes, all for role `user`.
 pub fn routes(desk: Desk, guard: &Guard) -> OpenApiRouter {
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(place_order))
+        .routes(routes!(place_order, list_orders))
         .routes(routes!(get_order))
         .route_layer(guard.role("user"))
         .with_state(desk)
 }
 
-/// Places an order and pays it, once for a caller and key; the key is kept for 24 hours.
+/// Places an order, once for a caller and key; the key is kept for 24 hours.
 ///
-/// Without a key one is made and answered in the header `Idempotency-Key`, also with an error, so
-/// that what is pending can be gone on with.
+/// It is answered at once; the payment follows, and the order then reads `paid` or `cancelled`. A
+/// repeated request gets the answer of the first. Without a key one is made and answered in the
+/// header `Idempotency-Key`, also with an error.
 #[utoipa::path(post, path = "/orders", request_body = OrderFields,
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255)),
     security(("token" = ["user"])), responses(
-    (status = 201, description = "placed and paid", body = PlacedBody,
+    (status = 201, description = "placed", body = PlacedBody,
      headers(("Location" = String, description = "the order, relative to this URL"),
              ("Idempotency-Key" = String, description = "the key of this order"))),
     (status = 400, description = "the body, a field or the key is not right"),
-    (status = 402, description = "recorded as declined (`payment_declined`); `reason` says why"),
     (status = 422, description = "no such user (`user_not_found`), or the key was used for another \
                                   order (`idempotency_key_reused`)"),
-    (status = 503, description = "another service is away; repeat with the same key"),
+    (status = 503, description = "the user-service is away; repeat with the same key"),
 ))]
 async fn place_order(
     State(desk): State<Desk>,
@@ -66,7 +66,6 @@ async fn place_order(
     headers: HeaderMap,
     Json(fields): Json<OrderFields>,
 ) -> Result<Response, Problem> {
-    let authority = Authority::new(auth::bearer(&headers).unwrap_or_default());
     let wish = Wish {
         caller: claims.user_id().to_owned(),
         key: key(&headers)?,
@@ -75,23 +74,18 @@ async fn place_order(
     };
     let key = HeaderValue::from_str(wish.key.as_str());
     let key = key.map(|key| [(IDEMPOTENCY_KEY, key)]).ok();
-    let now = OffsetDateTime::from(auth::now());
-    let payment_key = Uuid::new_v4().to_string();
-    let order = match desk.place(wish, payment_key, &authority, now).await {
+    let order = match desk.place(wish, OffsetDateTime::from(auth::now())).await {
         Ok(order) => order,
         Err(error) => return Ok((key, Problem::from(error)).into_response()),
     };
-    if let Status::Declined { reason } = &order.status {
-        return Ok((key, declined(order.id, reason)).into_response());
-    }
     let order_id = order.id.number();
     // Relative, so that it holds behind a gateway's prefix too (RFC 9110, section 10.2.2).
     let location = [(header::LOCATION, format!("orders/{order_id}"))];
-    let body = Json(PlacedBody { order_id, status: order.status.name() });
+    let body = Json(PlacedBody { order_id, status: Status::Created.name() });
     Ok((StatusCode::CREATED, key, location, body).into_response())
 }
 
-/// Answers an order to the one who placed it, and to role `admin`.
+/// Answers an order, as it is now, to the one who placed it, and to role `admin`.
 #[utoipa::path(get, path = "/orders/{id}", params(("id" = i32, Path, minimum = 1)),
     security(("token" = ["user"])), responses(
     (status = 200, description = "the order", body = OrderBody),
@@ -106,9 +100,30 @@ async fn get_order(
     let id = OrderId::try_new(id.into())?;
     let order = desk.get(id).await?;
     let order = order
-        .filter(|order| order.caller == claims.user_id() || claims.has_role("admin"))
+        .filter(|order| order.terms.caller == claims.user_id() || claims.has_role("admin"))
         .ok_or_else(|| no_order(id))?;
     Ok(Json(order.into()))
+}
+
+/// Lists the caller's orders, for role `admin` everybody's, as of a moment ago; page by page.
+#[utoipa::path(get, path = "/orders", params(PageQuery),
+    security(("token" = ["user"])), responses(
+    (status = 200, description = "a page of orders, the lowest numbers first", body = OrderPage),
+    (status = 400, description = "a parameter is out of range"),
+))]
+async fn list_orders(
+    State(desk): State<Desk>,
+    claims: Claims,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<OrderPage>, Problem> {
+    let caller = (!claims.has_role("admin")).then(|| claims.user_id().to_owned());
+    let listing = page.listing(caller)?;
+    let orders = desk.list(&listing).await?;
+    // A full page that happens to be the last one is followed by an empty one.
+    let next = orders.last().filter(|_| orders.len() == listing.limit as usize);
+    let next =
+        next.map(|last| format!("/orders?limit={}&after={}", listing.limit, last.id.number()));
+    Ok(Json(OrderPage { orders: orders.into_iter().map(OrderBody::from).collect(), next }))
 }
 
 fn key(headers: &HeaderMap) -> Result<IdempotencyKey, Problem> {

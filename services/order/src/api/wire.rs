@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use regatta::Problem;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{Amount, Order, Status};
+use crate::domain::{Amount, Listing, Order, OrderId, Refund, Status};
 
 /// An order to be placed.
 #[derive(Deserialize, ToSchema)]
@@ -38,41 +40,89 @@ pub(crate) struct OrderBody {
     /// At most two decimal places.
     #[schema(value_type = f64, example = 19.99)]
     amount: serde_json::Number,
-    /// `pending`, `created` or `declined`.
+    /// `created`, `paid` or `cancelled`.
     status: &'static str,
-    /// Why it was declined, or what to do while it is pending; absent when it is created.
+    /// Why it was cancelled; absent when it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Its payment; absent until it is paid.
+    /// Its payment; absent until money moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_id: Option<i32>,
+    /// Whether the money of a cancelled order goes back: `requested`, then `done`; absent when none
+    /// moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund: Option<&'static str>,
+    /// When it is cancelled unless it is paid, RFC 3339, in UTC; absent when that is settled.
+    #[schema(format = "date-time")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pay_by: Option<String>,
     /// RFC 3339, in UTC.
     #[schema(format = "date-time")]
     created_at: String,
 }
 
+/// A page of orders.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrderPage {
+    pub(super) orders: Vec<OrderBody>,
+    /// The next page, without host and prefix; null when there is none.
+    pub(super) next: Option<String>,
+}
+
+/// Which page of orders is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// How many orders, 1 to 1000; 100 when it is not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// Only orders with higher numbers.
+    #[param(minimum = 1)]
+    after: Option<i32>,
+}
+
+impl PageQuery {
+    /// What it asks for, of this caller's orders or of all.
+    pub(super) fn listing(&self, caller: Option<String>) -> Result<Listing, Problem> {
+        let limit = self.limit.unwrap_or(100);
+        if !(1..=1000).contains(&limit) {
+            return Err(Problem::invalid(format!(
+                "limit `{limit}` is out of range; use 1 to 1000"
+            )));
+        }
+        let after = self.after.map(|after| OrderId::try_new(after.into())).transpose()?;
+        Ok(Listing { caller, after, limit })
+    }
+}
+
 impl From<Order> for OrderBody {
     fn from(order: Order) -> Self {
-        let status = order.status.name();
-        let (payment_id, reason) = match order.status {
-            Status::Pending => {
-                let remedy = "not paid yet; repeat the request with the same Idempotency-Key";
-                (None, Some(remedy.to_owned()))
-            }
-            Status::Created { payment_id } => (Some(payment_id), None),
-            Status::Declined { reason } => (None, Some(reason)),
+        let Order { id, terms, status, refund } = order;
+        let pay_by = (status == Status::Created).then(|| rfc3339(terms.pay_by));
+        let name = status.name();
+        let (payment_id, reason) = match status {
+            Status::Created => (None, None),
+            Status::Paid { payment_id } => (Some(payment_id), None),
+            Status::Cancelled { reason } => (refund.map(Refund::payment_id), Some(reason)),
         };
         Self {
-            order_id: order.id.number(),
-            user_id: order.user_id.number(),
-            amount: as_number(order.amount),
-            status,
+            order_id: id.number(),
+            user_id: terms.user_id.number(),
+            amount: as_number(terms.amount),
+            status: name,
             reason,
             payment_id,
-            // The years 0 to 9999 can be written; the store makes no others.
-            created_at: order.created_at.format(&Rfc3339).unwrap_or_default(),
+            refund: refund.map(Refund::name),
+            pay_by,
+            created_at: rfc3339(terms.placed_at),
         }
     }
+}
+
+/// The years 0 to 9999 can be written; the domain makes no others.
+fn rfc3339(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_default()
 }
 
 /// The amount as a client most likely wrote it: a number, its digits those of the exact decimal.

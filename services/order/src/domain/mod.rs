@@ -1,4 +1,4 @@
-//! Orders: what they are, and how one is placed so that it is paid once.
+//! Orders: what they are, what happens to them, and how one is placed once.
 
 mod id;
 pub use id::{InvalidId, OrderId, UserId};
@@ -10,16 +10,22 @@ mod key;
 pub use key::{IdempotencyKey, InvalidKey};
 
 mod order;
-pub use order::{NewOrder, Order, Settlement, Status};
+pub use order::{NewOrder, Order, Refund, Status, Terms};
+
+mod event;
+pub use event::OrderEvent;
+
+mod saga;
+pub use saga::{OrderCommand, OrderError, OrderState, from_micros, micros};
 
 mod orders;
-pub use orders::{Begun, Error, Orders};
+pub use orders::{Begun, Error, Listing, Orders};
 
-mod peers;
-pub use peers::{Authority, Cashier, Directory, PeerError};
+mod directory;
+pub use directory::{Directory, PeerError};
 
 mod desk;
 pub use desk::{Desk, PlaceError, Wish};
 
-mod sweep;
-pub use sweep::{Deputy, Sweep, Swept};
+mod expiry;
+pub use expiry::Expiry;

@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-use super::{IdempotencyKey, NewOrder, Order, OrderId, Settlement};
+use super::{IdempotencyKey, NewOrder, Order, OrderId};
 
 /// Keeps orders. What it has acknowledged survives a crash.
 ///
 /// Implementations pass every check of the conformance suite (`tests/it/conformance.rs`).
 #[async_trait]
 pub trait Orders: Send + Sync + 'static {
-    /// Finds the order that this caller began with this key, unless the key has expired.
+    /// Finds the order that this caller placed with this key, unless the key has expired.
     ///
     /// # Errors
     ///
@@ -26,7 +26,8 @@ pub trait Orders: Send + Sync + 'static {
         now: OffsetDateTime,
     ) -> Result<Option<Order>, Error>;
 
-    /// Records a pending order, once for a caller and key while the key is kept.
+    /// Places an order, once for a caller and key while the key is kept, and tells the other
+    /// services of it: both or neither.
     ///
     /// # Errors
     ///
@@ -34,11 +35,11 @@ pub trait Orders: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: a dropped call may have recorded the order. Repeat it with the same key.
-    async fn begin(&self, order: NewOrder) -> Result<Begun, Error>;
+    /// Not cancel safe: a dropped call may have placed the order. Repeat it with the same key.
+    async fn place(&self, order: NewOrder) -> Result<Begun, Error>;
 
-    /// Records what came of a pending order and answers it; an order that is settled already stays
-    /// as it is. None when there is no such order.
+    /// Cancels an order that is not paid and whose time is over; one that is, or that is not there,
+    /// stays as it is.
     ///
     /// # Errors
     ///
@@ -46,10 +47,10 @@ pub trait Orders: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: a dropped call may have settled the order. Repeating it does no harm.
-    async fn settle(&self, id: OrderId, settlement: Settlement) -> Result<Option<Order>, Error>;
+    /// Not cancel safe: a dropped call may have cancelled it. Repeating it does no harm.
+    async fn expire(&self, id: OrderId, now: OffsetDateTime) -> Result<(), Error>;
 
-    /// Finds an order.
+    /// Finds an order, as it is now.
     ///
     /// # Errors
     ///
@@ -60,7 +61,7 @@ pub trait Orders: Send + Sync + 'static {
     /// Cancel safe: it only reads.
     async fn get(&self, id: OrderId) -> Result<Option<Order>, Error>;
 
-    /// Lists pending orders with higher numbers than `after`, at most `limit`, the lowest first.
+    /// Lists orders, as of a moment ago: the view follows the events.
     ///
     /// # Errors
     ///
@@ -69,16 +70,39 @@ pub trait Orders: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// Cancel safe: it only reads.
-    async fn pending(&self, after: Option<OrderId>, limit: u32) -> Result<Vec<Order>, Error>;
+    async fn list(&self, listing: &Listing) -> Result<Vec<Order>, Error>;
+
+    /// Orders that are not paid yet, at most `limit`, the one whose time is over first at the front;
+    /// as of a moment ago.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Broken`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    async fn unpaid(&self, limit: u32) -> Result<Vec<Order>, Error>;
 }
 
-/// An order that is recorded.
+/// An order that is placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begun {
     /// By this call.
     New(Order),
     /// By an earlier call with the same caller and key.
     Earlier(Order),
+}
+
+/// Which orders to list: the lowest numbers first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Only this caller's; none for everybody's.
+    pub caller: Option<String>,
+    /// Only higher numbers than this.
+    pub after: Option<OrderId>,
+    /// At most so many.
+    pub limit: u32,
 }
 
 /// A cause that the domain does not look into.

@@ -2,9 +2,3 @@
 
 mod users;
 pub use users::UserService;
-
-mod payments;
-pub use payments::PaymentService;
-
-mod deputy;
-pub use deputy::TokenDeputy;

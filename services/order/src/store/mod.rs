@@ -1,20 +1,16 @@
-//! Orders in SQLite or PostgreSQL.
+//! Orders as events, in SQLite or PostgreSQL.
 
-use std::sync::Arc;
+use regatta_database::Migration;
 
-use regatta_database::{Database, Engine, Migration};
+mod keys;
 
-use crate::domain::Orders;
+mod view;
+pub use view::OrderList;
 
-mod row;
+mod orders;
+pub use orders::{EventedOrders, HearError};
 
-mod sqlite;
-pub use sqlite::SqliteOrders;
-
-mod postgres;
-pub use postgres::PostgresOrders;
-
-/// The schema, step by step.
+/// The schema beside that of the event store, step by step.
 pub const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 1,
@@ -28,14 +24,10 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/2_pending.sqlite.sql"),
         postgres: include_str!("migrations/2_pending.postgres.sql"),
     },
+    Migration {
+        version: 3,
+        name: "keys",
+        sqlite: include_str!("migrations/3_keys.sqlite.sql"),
+        postgres: include_str!("migrations/3_keys.postgres.sql"),
+    },
 ];
-
-/// The orders in this database, whose schema is that of [`MIGRATIONS`].
-pub fn orders(database: &Database) -> Arc<dyn Orders> {
-    match database.engine() {
-        Engine::Sqlite(sqlite) => Arc::new(SqliteOrders::new(database.clone(), sqlite.clone())),
-        Engine::Postgres(postgres) => {
-            Arc::new(PostgresOrders::new(database.clone(), postgres.clone()))
-        }
-    }
-}

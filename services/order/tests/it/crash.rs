@@ -1,19 +1,22 @@
 //! The real program, killed while it takes orders.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use regatta::client::{Client, Error, Options, ServiceClient};
+use regatta::events::{EventBus, HistoryQuery};
+use regatta_database::{Database, Options as DatabaseOptions};
 use regatta_discovery::{MemoryRegistry, StaticRegistry};
+use regatta_events_sql::SqlBus;
 use regatta_testkit::{Process, free_port, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::peers::{Till, start_payments, start_users};
-use crate::running::{SECRET, bearer};
+use crate::running::{SECRET, Users, bearer, start_users};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const BUYERS: usize = 8;
@@ -22,12 +25,10 @@ const KILLS: usize = 3;
 const ORDERS: usize = 30;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_order_that_was_acknowledged_survives_kill_9_and_is_paid_once() {
+async fn every_order_that_was_acknowledged_survives_kill_9_and_is_told_of_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (registry, till) = (MemoryRegistry::new(), Arc::new(Till::default()));
-    let users = start_users(&registry).await;
-    let payments = start_payments(&registry, &till).await;
-    let peers = format!("static:user-service={};payment-service={}", users.addr(), payments.addr());
+    let users = start_users(&MemoryRegistry::new(), Users::default()).await;
+    let peers = format!("static:user-service={}", users.addr());
     let port = free_port();
     let service = client(port);
 
@@ -51,17 +52,24 @@ async fn every_order_that_was_acknowledged_survives_kill_9_and_is_paid_once() {
         let read = service.get(&format!("/orders/{id}")).bearer(&token()).send().await.unwrap();
         assert_eq!(read.json::<Value>().await.unwrap()["status"], "created");
     }
-    // What was not answered can be gone on with.
+    // What was not answered can be repeated.
     for key in &unanswered {
         assert_eq!(buy(&service, key).await.unwrap()["status"], "created", "{key}");
     }
-    // One payment an order, whatever was repeated.
-    let seen = till.seen.lock().unwrap();
-    let mut paid: Vec<_> = seen.values().map(|asked| asked.body["order_id"].to_string()).collect();
-    paid.sort();
-    paid.dedup();
-    assert_eq!(paid.len(), seen.len(), "an order was paid under two keys");
-    assert_eq!(seen.len(), acknowledged.len() + unanswered.len());
+    // Each order is told of, and once, whatever was killed and repeated.
+    let orders = acknowledged.len() + unanswered.len();
+    let bus = Database::open(&events_url(&folder), &DatabaseOptions::default()).unwrap();
+    let bus = SqlBus::migrating(&bus);
+    let query = HistoryQuery { limit: 10_000, ..HistoryQuery::default() };
+    wait_until("every order to be told of", LIMIT, async || {
+        bus.history(&query).await.unwrap().len() >= orders
+    })
+    .await;
+    let mut told: Vec<_> = bus.history(&query).await.unwrap();
+    told.retain(|logged| logged.event.event_type() == "order.placed");
+    let numbers = told.iter().map(|logged| logged.event.json().unwrap()["order_id"].to_string());
+    assert_eq!(numbers.collect::<BTreeSet<_>>().len(), orders);
+    assert_eq!(told.len(), orders, "none was told twice");
 }
 
 #[derive(Default)]
@@ -140,6 +148,11 @@ fn start(folder: &TempDir, port: u16, peers: &str) -> Process {
     command.env_clear().current_dir(folder.path());
     command.env("HOST", "127.0.0.1").env("PORT", port.to_string());
     command.env("DATABASE_URL", format!("sqlite://{}/orders.db", folder.path().display()));
+    command.env("EVENTS_URL", events_url(folder));
     command.env("CONSUL_HTTP_ADDR", peers).env("AUTH__SECRET", SECRET);
     Process::spawn(command).unwrap()
+}
+
+fn events_url(folder: &TempDir) -> String {
+    format!("sqlite://{}/events.db", folder.path().display())
 }

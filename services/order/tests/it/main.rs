@@ -1,11 +1,9 @@
-//! The order-service, its store, its peers and its interface.
+//! The order-service, its store, its part of the saga and its interface.
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod conformance;
 mod crash;
-mod desk;
-mod peers;
 mod rest;
 mod running;
+mod saga;
 mod store;
-mod sweep;

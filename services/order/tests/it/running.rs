@@ -1,108 +1,100 @@
-//! Peers that do as the test says, and the service over them.
+//! The whole service on a bus of its own, over users that do as the test says.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use order_service::domain::{
-    Authority, Cashier, Desk, Directory, Order, Orders, PeerError, Settlement, UserId,
-};
-use order_service::{api, store};
 use regatta::auth::{Grant, Issuer, SigningKey, now};
-use regatta::database::{Database, Options};
+use regatta::events::{CloudEvent, EventBus, HistoryQuery};
 use regatta::http::{Method, Request};
 use regatta::testing::{Answer, Running};
 use regatta::{Config, Secret, Service};
-use serde_json::Value;
+use regatta_discovery::MemoryRegistry;
+use regatta_proto::userservice::user_service_server::{UserService, UserServiceServer};
+use regatta_proto::userservice::{
+    CreateUserRequest, CreateUserResponse, GetUserRequest, GetUserResponse,
+};
+use regatta_testkit::wait_until;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tonic::Status;
 
 pub(crate) const SECRET: &str = "a secret of the tests, 32 bytes or more";
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// Peers that do as the test says. Users under 1000 exist; up to 1000.00 is paid.
-#[derive(Default)]
-pub(crate) struct Peers {
-    pub(crate) users_are_away: AtomicBool,
-    pub(crate) payments_are_away: AtomicBool,
-    /// The payment is made, and its answer is lost on the way.
-    pub(crate) answers_are_lost: AtomicBool,
-    /// Payment numbers by payment key: what was really paid.
-    pub(crate) paid: Mutex<HashMap<String, i32>>,
-    pub(crate) asked: AtomicU32,
+/// Knows users under 1000, unless it is away.
+#[derive(Clone, Default)]
+pub(crate) struct Users {
+    pub(crate) are_away: Arc<AtomicBool>,
 }
 
-#[async_trait]
-impl Directory for Peers {
-    async fn knows(&self, user: UserId) -> Result<bool, PeerError> {
-        if self.users_are_away.load(Ordering::SeqCst) {
-            return Err(PeerError::Unavailable { service: "user-service", source: "away".into() });
+#[tonic::async_trait]
+impl UserService for Users {
+    async fn get_user(
+        &self,
+        request: tonic::Request<GetUserRequest>,
+    ) -> Result<tonic::Response<GetUserResponse>, Status> {
+        if self.are_away.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("away"));
         }
-        Ok(user.number() < 1000)
+        match request.get_ref().user_id {
+            user_id @ 1..1000 => {
+                Ok(tonic::Response::new(GetUserResponse { user_id, ..Default::default() }))
+            }
+            _ => Err(Status::not_found("not under 1000")),
+        }
+    }
+
+    async fn create_user(
+        &self,
+        _request: tonic::Request<CreateUserRequest>,
+    ) -> Result<tonic::Response<CreateUserResponse>, Status> {
+        Err(Status::unimplemented("only reads"))
     }
 }
 
-#[async_trait]
-impl Cashier for Peers {
-    async fn pay(&self, order: &Order, _authority: &Authority) -> Result<Settlement, PeerError> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let away = || PeerError::Unavailable { service: "payment-service", source: "away".into() };
-        if self.payments_are_away.load(Ordering::SeqCst) {
-            return Err(away());
-        }
-        if order.amount > "1000".parse().unwrap() {
-            return Ok(Settlement::Declined { reason: "over the limit".into() });
-        }
-        let payment_id = {
-            let mut paid = self.paid.lock().unwrap();
-            let next = i32::try_from(paid.len()).unwrap() + 1;
-            *paid.entry(order.payment_key.clone()).or_insert(next)
-        };
-        if self.answers_are_lost.load(Ordering::SeqCst) {
-            return Err(away());
-        }
-        Ok(Settlement::Paid { payment_id })
-    }
-}
-
-/// A desk over a store of its own.
+/// The order-service, its users and its bus.
 pub(crate) struct Shop {
-    pub(crate) desk: Desk,
-    pub(crate) orders: Arc<dyn Orders>,
-    pub(crate) peers: Arc<Peers>,
-    folder: TempDir,
+    pub(crate) running: Running,
+    pub(crate) users: Users,
+    pub(crate) bus: Arc<dyn EventBus>,
+    _others: Running,
+    _folder: TempDir,
 }
 
 impl Shop {
     pub(crate) async fn open() -> Self {
+        Self::open_with("").await
+    }
+
+    /// With more lines of settings.
+    pub(crate) async fn open_with(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/orders.db", folder.path().display());
-        let database = Database::open(&url, &Options::default()).unwrap();
-        database.migrate(store::MIGRATIONS).await.unwrap();
-        let (orders, peers) = (store::orders(&database), Arc::new(Peers::default()));
-        let desk = Desk::new(orders.clone(), peers.clone(), peers.clone());
-        Self { desk, orders, peers, folder }
+        let bus = format!("events: {{ url: 'sqlite://{}/events.db' }}", folder.path().display());
+        Self::start(folder, &format!("{bus}\n{settings}")).await
     }
 
-    /// Serves the desk over REST.
-    pub(crate) async fn serve(self) -> OrderService {
-        let yaml = format!("auth: {{ secret: '{SECRET}' }}");
+    /// With another bus.
+    pub(crate) async fn open_elsewhere(settings: &str) -> Self {
+        Self::start(tempfile::tempdir().unwrap(), settings).await
+    }
+
+    async fn start(folder: TempDir, settings: &str) -> Self {
+        let (registry, users) = (MemoryRegistry::new(), Users::default());
+        let others = start_users(&registry, users.clone()).await;
+        let yaml = format!(
+            "database: {{ url: 'sqlite://{}/orders.db' }}\nauth: {{ secret: '{SECRET}' }}\n{settings}",
+            folder.path().display()
+        );
         let config = Config::builder().yaml("config.yaml", &yaml).build().unwrap();
-        let service = Service::builder("order-service").config(config).quiet();
-        let service = service.build().await.unwrap();
-        let routes = api::rest::routes(self.desk, &service.auth().unwrap());
-        let running = Running::start(service.rest(routes)).await.unwrap();
-        OrderService { running, peers: self.peers, _folder: self.folder }
+        let opening = Service::builder("order-service").config(config).registry(registry).quiet();
+        let (service, settings) = opening.build_with().await.unwrap();
+        let service = order_service::assemble(service, &settings).await.unwrap();
+        let bus = service.events().unwrap().bus();
+        let running = Running::start(service).await.unwrap();
+        Self { running, users, bus, _others: others, _folder: folder }
     }
-}
 
-/// The service over peers that do as the test says.
-pub(crate) struct OrderService {
-    pub(crate) running: Running,
-    pub(crate) peers: Arc<Peers>,
-    _folder: TempDir,
-}
-
-impl OrderService {
     pub(crate) async fn order(&self, key: Option<&str>, body: &Value) -> Answer {
         order(&self.running, key, body).await
     }
@@ -112,6 +104,48 @@ impl OrderService {
         let request = request.header("authorization", bearer(user, roles));
         self.running.send(request.body(String::new())).await
     }
+
+    /// The order as its owner sees it.
+    pub(crate) async fn read(&self, id: &Value) -> Value {
+        self.get("1", &["user"], &format!("/orders/{id}")).await.json()
+    }
+
+    /// Waits until the order has this status.
+    pub(crate) async fn becomes(&self, id: &Value, status: &str) -> Value {
+        let what = format!("order {id} to be {status}");
+        wait_until(&what, LIMIT, async || self.read(id).await["status"] == status).await;
+        self.read(id).await
+    }
+
+    /// The first message of this type that the service told.
+    pub(crate) async fn told(&self, event_type: &str) -> CloudEvent {
+        let query = HistoryQuery::default();
+        let mut found = None;
+        wait_until(event_type, LIMIT, async || {
+            let history = self.bus.history(&query).await.unwrap();
+            let events = history.into_iter().map(|logged| logged.event);
+            found = events.into_iter().find(|event| event.event_type() == event_type);
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// Tells as the payment-service does.
+    pub(crate) async fn tell(&self, event_type: &str, data: Value) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let id = COUNT.fetch_add(1, Ordering::SeqCst).to_string();
+        let event = CloudEvent::try_new(id, "/payment-service", event_type).unwrap();
+        self.bus.publish(&[event.with_json(data)]).await.unwrap();
+    }
+}
+
+/// A user-service in this process.
+pub(crate) async fn start_users(registry: &MemoryRegistry, users: Users) -> Running {
+    let config = Config::builder().yaml("config.yaml", "{}").build().unwrap();
+    let service = Service::builder("user-service").config(config).registry(registry.clone());
+    let service = service.quiet().build().await.unwrap();
+    Running::start(service.grpc(UserServiceServer::new(users))).await.unwrap()
 }
 
 /// Places an order as user 1.
@@ -122,6 +156,11 @@ pub(crate) async fn order(running: &Running, key: Option<&str>, body: &Value) ->
         request = request.header("idempotency-key", key);
     }
     running.send(request.body(body.to_string())).await
+}
+
+/// An order of user 7.
+pub(crate) fn wish(amount: f64) -> Value {
+    json!({ "user_id": 7, "amount": amount })
 }
 
 pub(crate) fn bearer(user: &str, roles: &[&str]) -> String {

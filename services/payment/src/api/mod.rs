@@ -1,7 +1,10 @@
-//! Payments over REST.
+//! What clients and other services see: routes, messages, wire types, and which error is which
+//! problem.
 
 pub mod rest;
 
-mod wire;
+pub mod messages;
 
 mod problem;
+
+mod wire;

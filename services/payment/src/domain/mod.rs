@@ -1,4 +1,4 @@
-//! Payments: what they are and when they are declined.
+//! Payments: what they are, what happens to them, and when they are declined.
 
 mod amount;
 pub use amount::{Amount, InvalidAmount};
@@ -6,11 +6,10 @@ pub use amount::{Amount, InvalidAmount};
 mod id;
 pub use id::{InvalidId, OrderId, PaymentId};
 
-mod key;
-pub use key::{IdempotencyKey, InvalidKey};
-
 mod payment;
-pub use payment::{NewPayment, Outcome, Payment, decide};
+pub use payment::{
+    Outcome, Payment, PaymentCommand, PaymentError, PaymentEvent, PaymentState, Wish,
+};
 
 mod payments;
-pub use payments::{Error, Payments, Recorded};
+pub use payments::{Error, Payments};

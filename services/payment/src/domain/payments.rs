@@ -2,26 +2,14 @@
 
 use async_trait::async_trait;
 
-use super::{NewPayment, Payment, PaymentId};
+use super::{OrderId, Payment, PaymentId};
 
-/// Keeps payments. What it has acknowledged survives a crash.
+/// Shows payments. They are made by messages alone, so nobody can make one over this port.
 ///
 /// Implementations pass every check of the conformance suite (`tests/it/conformance.rs`).
 #[async_trait]
 pub trait Payments: Send + Sync + 'static {
-    /// Records a payment, once for a payer and key: a repeated call answers the payment of the
-    /// first one, whatever else it asks for. Keys are kept as long as their payments, for ever.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Broken`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: a dropped call may have recorded the payment. Repeat it.
-    async fn record(&self, payment: NewPayment) -> Result<Recorded, Error>;
-
-    /// Finds a payment.
+    /// Finds a payment, as it is now.
     ///
     /// # Errors
     ///
@@ -31,15 +19,17 @@ pub trait Payments: Send + Sync + 'static {
     ///
     /// Cancel safe: it only reads.
     async fn get(&self, id: PaymentId) -> Result<Option<Payment>, Error>;
-}
 
-/// A payment that is recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// By this call.
-    New(Payment),
-    /// By an earlier call with the same payer and key.
-    Earlier(Payment),
+    /// Finds the payment of an order: there is at most one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Broken`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    async fn of_order(&self, order: OrderId) -> Result<Option<Payment>, Error>;
 }
 
 /// A cause that the domain does not look into.

@@ -1,80 +1,93 @@
 //! What every store of payments must do.
 
-use std::sync::Arc;
-
-use payment_service::domain::{
-    IdempotencyKey, NewPayment, OrderId, Outcome, PaymentId, Payments, Recorded,
-};
+use payment_service::domain::{OrderId, Outcome, Payment, PaymentId, Payments, Wish};
+use payment_service::store::EventedPayments;
+use regatta::events::CloudEvent;
+use time::OffsetDateTime;
 
 /// Runs every check, each on an empty store.
-pub(crate) async fn all(store: impl AsyncFn() -> Arc<dyn Payments>) {
-    keeps_what_it_is_given(&*store().await).await;
-    knows_no_payment_that_was_not_recorded(&*store().await).await;
-    a_key_pays_once(&*store().await).await;
-    a_key_counts_for_its_payer_only(&*store().await).await;
-    of_many_at_once_with_one_key_one_is_recorded(&*store().await).await;
+pub(crate) async fn all(store: impl AsyncFn() -> EventedPayments) {
+    keeps_what_it_is_asked_for(&store().await).await;
+    knows_no_payment_that_was_not_asked_for(&store().await).await;
+    an_order_is_paid_once(&store().await).await;
+    a_message_counts_once(&store().await).await;
+    money_goes_back_once(&store().await).await;
+    of_many_at_once_for_one_order_one_is_made(&store().await).await;
 }
 
-async fn keeps_what_it_is_given(payments: &dyn Payments) {
-    let declined = Outcome::Declined { reason: "too much".into() };
-    for (key, outcome) in [("a", Outcome::Paid), ("b", declined)] {
-        let new = NewPayment { outcome: outcome.clone(), ..payment("1", key) };
-        let Recorded::New(kept) = payments.record(new.clone()).await.unwrap() else {
-            panic!("was not recorded before");
-        };
-        assert!(kept.is_the_same(&new));
-        assert_eq!((kept.payer.as_str(), &kept.outcome), ("1", &outcome));
-        assert!(kept.created_at.year() >= 2024);
-        assert_eq!(payments.get(kept.id).await.unwrap(), Some(kept));
+async fn keeps_what_it_is_asked_for(payments: &EventedPayments) {
+    pay(payments, "a", wish(7, "19.99")).await;
+    let payment = payments.of_order(order(7)).await.unwrap().unwrap();
+    assert_eq!((&payment.wish, &payment.outcome), (&wish(7, "19.99"), &Outcome::Paid));
+    assert_eq!(payments.get(payment.id).await.unwrap(), Some(payment));
+    pay(payments, "b", wish(8, "1000.01")).await;
+    let reason = "amount 1000.01 is over the limit of 1000.00".to_owned();
+    assert_eq!(of(payments, 8).await.outcome, Outcome::Declined { reason });
+}
+
+async fn knows_no_payment_that_was_not_asked_for(payments: &EventedPayments) {
+    let id = PaymentId::try_new(i64::from(i32::MAX)).unwrap();
+    assert_eq!(payments.get(id).await.unwrap(), None);
+    assert_eq!(payments.of_order(order(1)).await.unwrap(), None);
+    assert!(payments.refund(&message("r"), id).await.is_err());
+}
+
+async fn an_order_is_paid_once(payments: &EventedPayments) {
+    pay(payments, "a", wish(7, "19.99")).await;
+    let first = of(payments, 7).await;
+    // Another message about the same order, as after a replay from a copied log.
+    pay(payments, "b", wish(7, "5")).await;
+    assert_eq!(of(payments, 7).await, first);
+}
+
+async fn a_message_counts_once(payments: &EventedPayments) {
+    pay(payments, "a", wish(7, "19.99")).await;
+    pay(payments, "a", wish(8, "5")).await;
+    assert_eq!(payments.of_order(order(8)).await.unwrap(), None);
+}
+
+async fn money_goes_back_once(payments: &EventedPayments) {
+    pay(payments, "a", wish(7, "19.99")).await;
+    let id = of(payments, 7).await.id;
+    for name in ["r", "r", "again"] {
+        payments.refund(&message(name), id).await.unwrap();
+        assert_eq!(of(payments, 7).await.outcome, Outcome::Refunded);
     }
 }
 
-async fn knows_no_payment_that_was_not_recorded(payments: &dyn Payments) {
-    for number in [1, i64::from(i32::MAX)] {
-        assert_eq!(payments.get(PaymentId::try_new(number).unwrap()).await.unwrap(), None);
-    }
-}
-
-async fn a_key_pays_once(payments: &dyn Payments) {
-    let first = recorded(payments.record(payment("1", "a")).await.unwrap());
-    let other = NewPayment { amount: "7".parse().unwrap(), ..payment("1", "a") };
-    for again in [payment("1", "a"), other] {
-        let again = payments.record(again).await.unwrap();
-        assert_eq!(again, Recorded::Earlier(first.clone()));
-    }
-}
-
-async fn a_key_counts_for_its_payer_only(payments: &dyn Payments) {
-    let one = recorded(payments.record(payment("1", "a")).await.unwrap());
-    let two = recorded(payments.record(payment("2", "a")).await.unwrap());
-    assert_ne!(one.id, two.id);
-    assert_eq!(two.payer, "2");
-}
-
-async fn of_many_at_once_with_one_key_one_is_recorded(payments: &dyn Payments) {
-    let (a, b, c, d) = tokio::join!(
-        payments.record(payment("1", "a")),
-        payments.record(payment("1", "a")),
-        payments.record(payment("1", "a")),
-        payments.record(payment("1", "a")),
+async fn of_many_at_once_for_one_order_one_is_made(payments: &EventedPayments) {
+    let [a, b, c] = ["a", "b", "c"];
+    tokio::join!(
+        pay(payments, a, wish(7, "1")),
+        pay(payments, b, wish(7, "2")),
+        pay(payments, c, wish(7, "3")),
     );
-    let all = [a, b, c, d].map(Result::unwrap);
-    assert_eq!(all.iter().filter(|one| matches!(one, Recorded::New(_))).count(), 1);
-    let ids = all.map(|one| recorded(one).id);
-    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let payment = of(payments, 7).await;
+    let other = PaymentId::try_new(i64::from(payment.id.number()) + 1).unwrap();
+    assert_eq!(payments.get(other).await.unwrap(), None);
 }
 
-fn payment(payer: &str, key: &str) -> NewPayment {
-    NewPayment {
-        payer: payer.to_owned(),
-        key: IdempotencyKey::try_new(key).unwrap(),
-        order_id: OrderId::try_new(1).unwrap(),
-        amount: "19.99".parse().unwrap(),
-        outcome: Outcome::Paid,
+async fn pay(payments: &EventedPayments, message_id: &str, wish: Wish) {
+    payments.pay(&message(message_id), &wish, "1000".parse().unwrap()).await.unwrap();
+}
+
+async fn of(payments: &EventedPayments, number: i64) -> Payment {
+    payments.of_order(order(number)).await.unwrap().unwrap()
+}
+
+fn wish(number: i64, amount: &str) -> Wish {
+    Wish {
+        payer: "1".to_owned(),
+        order_id: order(number),
+        amount: amount.parse().unwrap(),
+        asked_at: OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap(),
     }
 }
 
-fn recorded(recorded: Recorded) -> payment_service::domain::Payment {
-    let (Recorded::New(payment) | Recorded::Earlier(payment)) = recorded;
-    payment
+fn message(id: &str) -> CloudEvent {
+    CloudEvent::try_new(id, "/order-service", "order.placed").unwrap()
+}
+
+fn order(number: i64) -> OrderId {
+    OrderId::try_new(number).unwrap()
 }

@@ -1,124 +1,147 @@
-//! Payments over REST, through the whole service.
+//! Payments by events and over REST, through the whole service.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use payment_service::settings::PaymentSettings;
 use regatta::auth::{Grant, Issuer, SigningKey, now};
+use regatta::events::{CloudEvent, EventBus, GroupName, HistoryQuery};
 use regatta::http::{Method, Request};
 use regatta::testing::{Answer, Running};
 use regatta::{Config, Secret, Service};
+use regatta_testkit::wait_until;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const SECRET: &str = "a secret of the tests, 32 bytes or more";
+const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn a_payment_is_made_and_read() {
+async fn an_order_that_is_placed_is_paid_told_of_and_read() {
     let service = PaymentService::start("").await;
-    let paid = service.pay("1", Some("k"), &json!({ "order_id": 7, "amount": 19.99 })).await;
-    assert_eq!((paid.status().as_u16(), paid.header("location")), (201, "payments/1"));
-    assert_eq!(paid.json()["status"], "paid");
-    assert_eq!(paid.json()["amount"], 19.99);
-    assert_eq!(service.get("1", &["user"], "/payments/1").await.json(), paid.json());
+    service.place(7, "19.99").await;
+    let made = service.told("payment.made").await;
+    assert_eq!(made.json(), Some(&json!({ "payment_id": 1, "order_id": 7 })));
+    assert_eq!(made.extension(CloudEvent::CORRELATION_ID), Some("whole"));
+    let paid = service.get("1", &["user"], "/payments/1").await.json();
+    assert_eq!((&paid["status"], &paid["amount"]), (&json!("paid"), &json!(19.99)));
+    let found = service.get("1", &["user"], "/payments?order_id=7").await.json();
+    assert_eq!(found["payments"], json!([paid]));
+    let none = service.get("1", &["user"], "/payments?order_id=8").await.json();
+    assert_eq!(none["payments"], json!([]));
 }
 
 #[tokio::test]
-async fn what_is_over_the_limit_is_declined_and_recorded() {
+async fn what_is_over_the_limit_is_declined_and_told_with_the_reason() {
     let service = PaymentService::start("payments: { limit: 50 }").await;
-    let at_limit = json!({ "order_id": 1, "amount": "50.00" });
-    assert_eq!(service.pay("1", Some("a"), &at_limit).await.status(), 201);
-    let over = json!({ "order_id": 2, "amount": "50.01" });
-    let declined = service.pay("1", Some("b"), &over).await;
-    assert_eq!(declined.status(), 402);
-    let problem = declined.json();
-    assert_eq!(problem["code"], "payment_declined");
-    assert_eq!(problem["reason"], "amount 50.01 is over the limit of 50.00");
-    let path = format!("/payments/{}", problem["payment_id"]);
-    assert_eq!(service.get("1", &["user"], &path).await.json()["status"], "declined");
+    service.place(1, "50.01").await;
+    let reason = "amount 50.01 is over the limit of 50.00";
+    let declined = service.told("payment.declined").await;
+    assert_eq!(declined.json().unwrap()["reason"], reason);
+    let read = service.get("1", &["user"], "/payments/1").await.json();
+    assert_eq!((&read["status"], &read["reason"]), (&json!("declined"), &json!(reason)));
+    service.place(2, "50.00").await;
+    service.told("payment.made").await;
 }
 
 #[tokio::test]
-async fn a_key_pays_once() {
+async fn money_goes_back_when_the_order_service_asks_for_it() {
     let service = PaymentService::start("").await;
-    let payment = json!({ "order_id": 7, "amount": "19.99" });
-    let first = service.pay("1", Some("k"), &payment).await;
-    let again = service.pay("1", Some("\"k\""), &payment).await;
-    assert_eq!((again.status(), again.json()), (first.status(), first.json()));
-    let other = service.pay("1", Some("k"), &json!({ "order_id": 7, "amount": "20" })).await;
-    assert_eq!(other.status(), 422);
-    assert_eq!(other.json()["code"], "idempotency_key_reused");
-    assert_eq!(service.pay("2", Some("k"), &payment).await.json()["payment_id"], 2);
+    service.place(7, "5").await;
+    service.told("payment.made").await;
+    let data = json!({ "order_id": 7, "payment_id": 1 });
+    service.tell("order.refund_requested", data.clone()).await;
+    assert_eq!(service.told("payment.refunded").await.json().unwrap()["order_id"], 7);
+    assert_eq!(service.get("1", &["user"], "/payments/1").await.json()["status"], "refunded");
 }
 
 #[tokio::test]
-async fn a_payment_without_a_proper_key_is_refused() {
+async fn a_message_that_makes_no_sense_is_a_dead_letter_and_stops_nobody() {
     let service = PaymentService::start("").await;
-    let payment = json!({ "order_id": 7, "amount": "19.99" });
-    let none = service.pay("1", None, &payment).await;
-    assert_eq!(none.status(), 400);
-    assert_eq!(none.json()["code"], "idempotency_key_required");
-    for key in ["", "a b", &"k".repeat(256)] {
-        let answer = service.pay("1", Some(key), &payment).await;
-        assert_eq!(answer.json()["code"], "invalid_idempotency_key", "{key}");
-    }
+    service.tell("order.placed", json!({ "order_id": 7 })).await;
+    service.tell("order.refund_requested", json!({ "payment_id": 99 })).await;
+    service.place(8, "5").await;
+    service.told("payment.made").await;
+    let group = GroupName::try_new("payment-service").unwrap();
+    wait_until("two dead letters", LIMIT, async || {
+        service.bus.dead_letters(&group, 0, 10).await.unwrap().len() == 2
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn bad_fields_are_refused() {
+async fn nobody_pays_over_rest_and_bad_questions_are_refused() {
     let service = PaymentService::start("").await;
-    for body in [
-        json!({ "order_id": 0, "amount": 1 }),
-        json!({ "order_id": 2_147_483_648_i64, "amount": 1 }),
-        json!({ "order_id": 1, "amount": 0 }),
-        json!({ "order_id": 1, "amount": -1 }),
-        json!({ "order_id": 1, "amount": "1.005" }),
-        json!({ "order_id": 1, "amount": 1.005 }),
-        json!({ "order_id": 1, "amount": "a lot" }),
-        json!({ "order_id": 1, "amount": 1, "currency": "EUR" }),
-        json!({ "order_id": 1 }),
-    ] {
-        let answer = service.pay("1", Some("k"), &body).await;
-        assert_eq!(answer.status(), 400, "{body}");
-        assert_eq!(answer.header("content-type"), "application/problem+json", "{body}");
+    let post = Request::post("/payments").header("authorization", bearer("1", &["user"]));
+    assert_eq!(service.running.send(post.body(String::new())).await.status(), 405);
+    for path in ["/payments", "/payments?order_id=0", "/payments?order_id=x", "/payments/0"] {
+        assert_eq!(service.get("1", &["user"], path).await.status(), 400, "{path}");
     }
 }
 
 #[tokio::test]
 async fn only_the_payer_and_an_administrator_see_a_payment() {
     let service = PaymentService::start("").await;
-    service.pay("1", Some("k"), &json!({ "order_id": 7, "amount": 1 })).await;
+    service.place(7, "1").await;
+    service.told("payment.made").await;
     assert_eq!(service.get("1", &["user"], "/payments/1").await.status(), 200);
     assert_eq!(service.get("2", &["user"], "/payments/1").await.status(), 404);
     assert_eq!(service.get("2", &["user", "admin"], "/payments/1").await.status(), 200);
     assert_eq!(service.get("2", &["guest"], "/payments/1").await.status(), 403);
     assert_eq!(service.running.get("/payments/1").await.status(), 401);
-    assert_eq!(service.get("1", &["user"], "/payments/0").await.status(), 400);
+    let hidden = service.get("2", &["user"], "/payments?order_id=7").await.json();
+    assert_eq!(hidden["payments"], json!([]));
 }
 
 struct PaymentService {
     running: Running,
+    bus: Arc<dyn EventBus>,
     _folder: TempDir,
 }
 
 impl PaymentService {
     async fn start(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().display();
         let yaml = format!(
-            "database: {{ url: 'sqlite://{}/p.db' }}\nauth: {{ secret: '{SECRET}' }}\n{settings}\n",
-            folder.path().display()
+            "database: {{ url: 'sqlite://{name}/p.db' }}\n\
+             events: {{ url: 'sqlite://{name}/events.db' }}\n\
+             auth: {{ secret: '{SECRET}' }}\n{settings}\n"
         );
         let config = Config::builder().yaml("config.yaml", &yaml).build().unwrap();
         let opening = Service::builder("payment-service").config(config).quiet();
         let (service, settings) = opening.build_with::<PaymentSettings>().await.unwrap();
         let service = payment_service::assemble(service, &settings).await.unwrap();
-        Self { running: Running::start(service).await.unwrap(), _folder: folder }
+        let bus = service.events().unwrap().bus();
+        Self { running: Running::start(service).await.unwrap(), bus, _folder: folder }
     }
 
-    async fn pay(&self, payer: &str, key: Option<&str>, body: &Value) -> Answer {
-        let mut request = Request::post("/payments").header("content-type", "application/json");
-        request = request.header("authorization", bearer(payer, &["user"]));
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
-        }
-        self.running.send(request.body(body.to_string())).await
+    /// Tells, as the order-service does, that user 1 placed an order.
+    async fn place(&self, order_id: i32, amount: &str) {
+        let data = json!({ "order_id": order_id, "amount": amount, "payer": "1" });
+        self.tell("order.placed", data).await;
+    }
+
+    async fn tell(&self, event_type: &str, data: Value) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let id = COUNT.fetch_add(1, Ordering::SeqCst).to_string();
+        let event = CloudEvent::try_new(id, "/order-service", event_type).unwrap();
+        let event = event.with_extension(CloudEvent::CORRELATION_ID, "whole").unwrap();
+        self.bus.publish(&[event.with_json(data)]).await.unwrap();
+    }
+
+    /// The first message of this type that the service told.
+    async fn told(&self, event_type: &str) -> CloudEvent {
+        let mut found = None;
+        wait_until(event_type, LIMIT, async || {
+            let history = self.bus.history(&HistoryQuery::default()).await.unwrap();
+            let events = history.into_iter().map(|logged| logged.event);
+            found = events.into_iter().find(|event| event.event_type() == event_type);
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
     }
 
     async fn get(&self, user: &str, roles: &[&str], path: &str) -> Answer {

@@ -1,0 +1,73 @@
+//! From `events.url` to a bus.
+
+use std::sync::{Arc, OnceLock};
+
+use regatta_database::{Database, Options};
+use regatta_events::{EventBus, MemoryBus};
+use regatta_events_sql::SqlBus;
+
+use crate::{Error, Result};
+
+/// The file of a service that was told nothing.
+const DEFAULT_URL: &str = "sqlite://.regatta/data/events/events.db";
+
+/// A bus, and the database under it, which is closed at the end.
+pub(super) struct Opened {
+    pub(super) bus: Arc<dyn EventBus>,
+    pub(super) database: Option<Database>,
+}
+
+/// Opens the bus at this URL; connects to nothing yet.
+pub(super) fn open(url: Option<&str>, options: &Options) -> Result<Opened> {
+    let url = url.map_or(DEFAULT_URL, str::trim);
+    let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
+    match scheme {
+        "memory" => Ok(Opened { bus: Arc::new(of_process()), database: None }),
+        "sqlite" | "postgres" | "postgresql" => {
+            if url == DEFAULT_URL {
+                tracing::info!(url, "events in a file; set events.url to share another bus");
+            }
+            let failed = |error: regatta_database::OpenError| Error::Events(error.into());
+            let database = Database::open(url, options).map_err(failed)?;
+            let bus = Arc::new(SqlBus::migrating(&database));
+            Ok(Opened { bus, database: Some(database) })
+        }
+        other => {
+            let message = format!("an event bus of the sort `{other}` is not in this build");
+            Err(Error::Events(message.into()))
+        }
+    }
+}
+
+/// The bus of all services in this process, as tests want it.
+fn of_process() -> MemoryBus {
+    static BUS: OnceLock<MemoryBus> = OnceLock::new();
+    BUS.get_or_init(MemoryBus::default).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(url: &str) -> Result<bool> {
+        open(Some(url), &Options::default()).map(|opened| opened.database.is_some())
+    }
+
+    #[tokio::test]
+    async fn a_bus_is_named_by_its_url_and_nothing_is_connected_to() {
+        assert!(!opened("memory:").unwrap());
+        assert!(opened("sqlite::memory:").unwrap());
+        for url in ["postgres://nobody@127.0.0.1:1/none", "postgresql://127.0.0.1:1/none"] {
+            assert!(opened(url).unwrap(), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_url_is_refused_without_showing_its_password() {
+        let error = opened("kafka://ada:secret@broker").unwrap_err();
+        assert!(error.is_setting());
+        let text = format!("{error:?}");
+        assert!(text.contains("`kafka`") && text.contains("sqlite:"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}

@@ -1,0 +1,186 @@
+//! Events through the chassis: published, handled, measured, drained.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use regatta::database::{Database, Migration};
+use regatta::events::{CloudEvent, Failure, GroupName, HistoryQuery, Start, Subscription, handler};
+use regatta::testing::Running;
+use regatta::{Context, Events, Service};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::fixture::{PATIENCE, opened};
+
+const MIGRATIONS: &[Migration] = &[];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_one_service_is_handled_by_another_in_its_trace_and_measured() {
+    let folder = TempDir::new().unwrap();
+    let (teller, hearer) = (bus_in(&folder, "").await, bus_in(&folder, "").await);
+    let (told, mut heard) = tokio::sync::mpsc::channel(1);
+    hearer.events().unwrap().consume(
+        subscription("hearer"),
+        handler(move |event| {
+            let told = told.clone();
+            async move {
+                let trace = Context::current().and_then(|context| context.trace.clone());
+                told.send((event, trace.map(|trace| trace.trace_id()))).await.unwrap();
+                Ok(())
+            }
+        }),
+    );
+    let running = Running::start(hearer).await.unwrap();
+    let traceparent = "00-000000000000000000000000000000ab-00000000000000cd-01";
+    let events = teller.events().unwrap();
+    let event = events.event("user.created").unwrap().with_json(json!({ "user_id": 1 }));
+    assert_eq!(event.source(), "/test-service");
+    let event = event.with_extension(CloudEvent::TRACEPARENT, traceparent).unwrap();
+    events.publish(std::slice::from_ref(&event)).await.unwrap();
+
+    let (handled, trace) = timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
+    assert_eq!((handled.id(), trace), (event.id(), Some(0xab)));
+    let measured =
+        r#"messaging_process_duration_seconds_count{messaging_consumer_group_name="hearer""#;
+    regatta_testkit::wait_until("the measurement", PATIENCE, async || {
+        running.get("/metrics").await.text().contains(measured)
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_starts_while_its_bus_is_away_says_so_and_heals() {
+    let mut server = regatta_testkit::Postgres::start().await.unwrap();
+    let url = server.database().await.unwrap();
+    server.stop();
+    let service = opened(&format!("events: {{ url: '{url}' }}")).await;
+    let handled = counting(&service.events().unwrap());
+    let bus = service.events().unwrap().bus();
+    let running = Running::start(service).await.unwrap();
+    assert_eq!(running.get("/health/ready").await.status(), 200);
+    let health = running.get("/health").await.json();
+    assert_eq!(health["dependencies"]["events"]["status"], "unhealthy", "{health}");
+
+    server.resume().await.unwrap();
+    let event = CloudEvent::try_new("1", "/a", "user.created").unwrap();
+    regatta_testkit::wait_until("the bus", PATIENCE, async || {
+        bus.publish(std::slice::from_ref(&event)).await.is_ok()
+    })
+    .await;
+    regatta_testkit::wait_until("the event", PATIENCE, async || {
+        handled.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    regatta_testkit::wait_until("its health", PATIENCE, async || {
+        running.get("/health").await.json()["dependencies"]["events"]["status"] == "healthy"
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_finishes_the_event_under_way_and_begins_no_other() {
+    let folder = TempDir::new().unwrap();
+    let service = bus_in(&folder, "").await;
+    let (begun, mut begins) = tokio::sync::mpsc::channel(1);
+    let go_on = Arc::new(tokio::sync::Notify::new());
+    let (waits, done) = (go_on.clone(), Arc::new(AtomicU32::new(0)));
+    let counted = done.clone();
+    let events = service.events().unwrap();
+    let bus = events.bus();
+    let mut one_by_one = subscription("slow");
+    one_by_one.max_in_flight = 1;
+    events.consume(
+        one_by_one,
+        handler(move |_| {
+            let (begun, waits, counted) = (begun.clone(), waits.clone(), counted.clone());
+            async move {
+                begun.send(()).await.unwrap();
+                waits.notified().await;
+                counted.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }
+        }),
+    );
+    let running = Running::start(service).await.unwrap();
+    let all: Vec<_> = ["1", "2"].map(|id| CloudEvent::try_new(id, "/a", "x").unwrap()).to_vec();
+    bus.publish(&all).await.unwrap();
+    timeout(PATIENCE, begins.recv()).await.unwrap().unwrap();
+    let stopping = tokio::spawn(running.stop());
+    go_on.notify_one();
+    timeout(PATIENCE, stopping).await.unwrap().unwrap();
+    assert_eq!(done.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_outbox_is_published_and_counted() {
+    let folder = TempDir::new().unwrap();
+    let service = bus_in(&folder, &database_in(&folder)).await;
+    let database = service.database().unwrap();
+    let store = service.event_store(&database).await.unwrap();
+    service.migrate(&database, MIGRATIONS).await.unwrap();
+    let events = service.events().unwrap();
+    events.relay(&store);
+    let bus = events.bus();
+    let running = Running::start(service).await.unwrap();
+    enqueue(&database, &store, "1").await;
+    regatta_testkit::wait_until("the message", PATIENCE, async || {
+        bus.history(&HistoryQuery::default()).await.unwrap().len() == 1
+    })
+    .await;
+    regatta_testkit::wait_until("the gauge", PATIENCE, async || {
+        running.get("/metrics").await.text().contains("regatta_outbox_waiting")
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn one_service_has_one_bus() {
+    let service = opened("events: { url: 'memory:' }").await;
+    let bus = service.events().unwrap().bus();
+    let event = CloudEvent::try_new("once", "/one-bus", "x").unwrap();
+    bus.publish(&[event]).await.unwrap();
+    let again = service.events().unwrap().bus();
+    let history = again.history(&HistoryQuery::default()).await.unwrap();
+    assert!(history.iter().any(|logged| logged.event.id() == "once"));
+}
+
+/// Counts what comes.
+fn counting(events: &Events) -> Arc<AtomicU32> {
+    let handled = Arc::new(AtomicU32::new(0));
+    let counted = handled.clone();
+    events.consume(
+        subscription("counting"),
+        handler(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(Ok::<(), Failure>(()))
+        }),
+    );
+    handled
+}
+
+async fn enqueue(database: &Database, store: &regatta::eventstore_sql::SqlStore, id: &str) {
+    let mut tx = database.begin().await.unwrap();
+    let message = CloudEvent::try_new(id, "/a", "x").unwrap();
+    store.enqueue(&mut tx, &[message]).await.unwrap();
+    tx.commit().await.unwrap();
+    store.announce();
+}
+
+async fn bus_in(folder: &TempDir, more: &str) -> Service {
+    let folder = folder.path().display();
+    opened(&format!("events: {{ url: 'sqlite://{folder}/events.db' }}\n{more}")).await
+}
+
+fn database_in(folder: &TempDir) -> String {
+    format!("database: {{ url: 'sqlite://{}/own.db' }}", folder.path().display())
+}
+
+fn subscription(group: &str) -> Subscription {
+    let mut asks = Subscription::new(GroupName::try_new(group).unwrap());
+    asks.start = Start::Beginning;
+    asks
+}
