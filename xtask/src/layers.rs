@@ -147,6 +147,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-discovery",
             "regatta-discovery-consul",
             "regatta-discovery-dns",
+            // See docs/adr/0035: the verbs events, streams and projections.
+            "regatta-database",
+            "regatta-events",
+            "regatta-events-sql",
+            "regatta-eventstore",
+            "regatta-eventstore-sql",
             "regatta-yaml",
             "regatta-telemetry",
             "regatta-auth",

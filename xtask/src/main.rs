@@ -2,6 +2,7 @@
 
 mod bench;
 mod install;
+mod kill_matrix;
 mod layers;
 mod run;
 mod sim;
@@ -31,6 +32,8 @@ enum Verb {
     Tidy,
     /// Runs the simulations: the platform in a network whose faults a seed decides.
     Sim(sim::Arguments),
+    /// Kills every participant of the saga at every step, under load, and checks that nothing is lost.
+    KillMatrix(kill_matrix::Arguments),
     /// Runs a benchmark and prints ratios against its peers.
     Bench(bench::Arguments),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Layers => layers::run(),
         Verb::Tidy => tidy::run(),
         Verb::Sim(arguments) => sim::run(&arguments),
+        Verb::KillMatrix(arguments) => kill_matrix::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
     };
     match result {

@@ -136,6 +136,20 @@ impl Postgres {
         }
     }
 
+    /// Ends the server at once, without a word to it (SIGKILL), and waits until all of its processes
+    /// are gone; [`Postgres::resume`] brings it back, with what it had acknowledged.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+            // Those that serve connections end by themselves once they see that it is gone, and until
+            // then no other server may use the data.
+            let data = self.data();
+            crate::wait_until_blocking("the server's processes to end", START_LIMIT, || {
+                !is_somebodys_folder(&data)
+            });
+        }
+    }
+
     /// Starts the server again on the same port with the same data.
     ///
     /// # Errors
@@ -199,4 +213,14 @@ impl Postgres {
     fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
+}
+
+/// Whether a process works in this folder, as all of a server's do in that of its data.
+fn is_somebodys_folder(folder: &Path) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    let folders = processes.flatten().filter_map(|process| {
+        // Processes come and go while one looks.
+        std::fs::read_link(process.path().join("cwd")).ok()
+    });
+    folders.into_iter().any(|used| used == folder)
 }

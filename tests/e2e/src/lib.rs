@@ -16,5 +16,7 @@ pub use caller::{Answer, Caller};
 mod traffic;
 pub use traffic::{Report, Traffic};
 
+pub mod kill;
+
 mod rsa;
 pub use rsa::{RsaKey, unix_now, unsigned};

@@ -24,9 +24,13 @@ impl Program {
             Self::Regatta => "regatta",
             Self::Service(name) => name,
         };
-        // A test lies in `target/<profile>/deps`.
+        // A test lies in `target/<profile>/deps`, a program one folder above.
         let test = std::env::current_exe().context("cannot find this test's own program")?;
-        let folder = test.parent().and_then(Path::parent).context("the test lies in no folder")?;
+        let folder = test.parent().context("the test lies in no folder")?;
+        let folder = match folder.ends_with("deps") {
+            true => folder.parent().context("the test lies in no folder")?,
+            false => folder,
+        };
         let path = folder.join(name);
         ensure!(path.is_file(), "`{name}` is not built; run `cargo build --workspace --bins`");
         Ok(path)

@@ -4,11 +4,15 @@ mod config;
 mod control;
 mod doctor;
 mod down;
+mod events;
 mod gateway;
 mod logs;
 mod new;
+mod projections;
 mod ps;
 mod serving;
+mod store;
+mod streams;
 mod token;
 mod up;
 
@@ -28,6 +32,12 @@ pub(crate) enum Verb {
     Token(token::Token),
     #[command(subcommand)]
     Config(config::Config),
+    #[command(subcommand)]
+    Events(events::Events),
+    #[command(subcommand)]
+    Streams(streams::Streams),
+    #[command(subcommand)]
+    Projections(projections::Projections),
     New(new::New),
     Doctor(doctor::Doctor),
     Control(Box<control::Control>),
@@ -44,6 +54,9 @@ impl Verb {
             Self::Down(verb) => verb.run(place, format).await,
             Self::Token(verb) => verb.run(place, format),
             Self::Config(verb) => verb.run(place, format).await,
+            Self::Events(verb) => verb.run(place, format).await,
+            Self::Streams(verb) => verb.run(place, format).await,
+            Self::Projections(verb) => verb.run(place, format).await,
             Self::New(verb) => verb.run(place, format),
             Self::Doctor(verb) => verb.run(place, format),
             Self::Control(verb) => verb.run(place, format).await,

@@ -39,7 +39,7 @@ pub enum NoMessage {
 ///
 /// Never: source and types are constants that fit.
 pub fn of(stream: &StreamId, new: &NewEvent, event: &OrderEvent) -> Option<CloudEvent> {
-    let order_id: i32 = stream.as_str().rsplit_once('-')?.1.parse().ok()?;
+    let order_id: i32 = stream.id().parse().ok()?;
     let (event_type, data) = match event {
         OrderEvent::Placed { caller, user_id, hundredths, .. } => {
             let amount = Amount::from_hundredths(*hundredths).ok()?.to_string();

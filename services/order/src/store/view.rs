@@ -61,8 +61,7 @@ impl Projection<Transaction> for OrderList {
         event: &Recorded,
         _effects: &mut Effects,
     ) -> Result<(), ProjectionError> {
-        let id: i32 =
-            event.stream.as_str().rsplit_once('-').ok_or("no order's stream")?.1.parse()?;
+        let id: i32 = event.stream.id().parse()?;
         let Some(event) = decode::<OrderEvent>(event, &OrderState::upcasters())? else {
             return Ok(());
         };

@@ -54,7 +54,7 @@ pub enum NoMessage {
 ///
 /// Never: source and types are constants that fit.
 pub fn of(stream: &StreamId, new: &NewEvent, event: &PaymentEvent) -> Option<CloudEvent> {
-    let payment_id: i32 = stream.as_str().rsplit_once('-')?.1.parse().ok()?;
+    let payment_id: i32 = stream.id().parse().ok()?;
     let (event_type, data) = match event {
         PaymentEvent::Made { order_id, .. } => {
             ("payment.made", json!({ "payment_id": payment_id, "order_id": order_id }))

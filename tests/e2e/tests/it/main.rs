@@ -6,6 +6,7 @@ mod command_line;
 mod failures;
 mod grpc;
 mod hostile;
+mod kill_matrix;
 mod other_languages;
 mod payments;
 mod registry;

@@ -41,7 +41,7 @@ enum Orders {
     Keyed,
 }
 
-/// Traffic through all services: each order asks user-service and pays at payment-service.
+/// Traffic through all services: each order asks user-service and is paid by payment-service.
 struct Load {
     orders: Traffic,
     reads: Traffic,

@@ -1,0 +1,58 @@
+//! Which bus a verb is about.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+use regatta_database::{Database, Options};
+use regatta_events::{EventBus, GroupName};
+use regatta_events_sql::SqlBus;
+
+use crate::failure::Failure;
+use crate::system::Place;
+
+/// Where the bus is.
+#[derive(Debug, Args)]
+pub(super) struct BusPlace {
+    /// The bus, as in EVENTS_URL. Default: the one that `regatta up` gives its services.
+    #[arg(long, value_name = "URL", env = "EVENTS_URL", hide_env_values = true)]
+    bus: Option<String>,
+}
+
+impl BusPlace {
+    /// Opens the bus; connects to nothing yet.
+    pub(super) fn open(&self, place: &Place) -> Result<Arc<dyn EventBus>, Failure> {
+        let url = match &self.bus {
+            Some(url) => url.trim().to_owned(),
+            None => format!("sqlite://{}", place.layout_or_here()?.events_file().display()),
+        };
+        let scheme = url.split_once(':').map_or(&*url, |(scheme, _)| scheme);
+        match scheme {
+            "sqlite" => is_there(&url)?,
+            "postgres" | "postgresql" => (),
+            other => {
+                let text = format!("a bus of the sort `{other}` cannot be looked into from here");
+                return Err(Failure::usage(format!("{text}; use sqlite: or postgres:")));
+            }
+        }
+        let database = Database::open(&url, &Options::default())?;
+        Ok(Arc::new(SqlBus::migrating(&database)))
+    }
+}
+
+/// To look into a file must not make it.
+pub(crate) fn is_there(url: &str) -> Result<(), Failure> {
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    match Path::new(path).is_file() {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "there is no file `{path}` yet; `regatta up` makes it, or name another one"
+        ))),
+    }
+}
+
+/// A consumer group as it is typed.
+pub(super) fn group(text: &str) -> Result<GroupName, String> {
+    GroupName::try_new(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,120 @@
+//! `regatta projections`: the views of a service, how far they are, and building them anew.
+
+use clap::{Args, Subcommand};
+use regatta_eventstore::{Build, ProjectionStore as _, Stage};
+use serde_json::{Value, json};
+
+use super::store::StorePlace;
+use crate::failure::Failure;
+use crate::output::{Format, out, table};
+use crate::system::Place;
+
+/// Projections: views folded from events.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Projections {
+    List(List),
+    Rebuild(Rebuild),
+}
+
+/// Lists each build of each projection, with how many positions it lies behind the store.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    store: StorePlace,
+}
+
+/// Asks for a projection to be built anew, beside the old one; the service does it, and switches when
+/// the new one is level.
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    /// The projection, such as order_list.
+    #[arg(value_name = "PROJECTION")]
+    projection: String,
+    #[command(flatten)]
+    store: StorePlace,
+}
+
+impl Projections {
+    pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
+        match self {
+            Self::List(verb) => verb.run(place, format).await,
+            Self::Rebuild(verb) => verb.run(place, format).await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
+        let store = self.store.open(place)?;
+        let mut found = Vec::new();
+        for name in store.projections().await? {
+            found.extend(store.builds(&name).await?.into_iter().map(|build| (name.clone(), build)));
+        }
+        // Read after the builds, so that none is ahead of it.
+        let head = store.head().await?.get();
+        let lag = |build: &Build| head.saturating_sub(build.position.get());
+        match format {
+            Format::Json => {
+                let all: Vec<_> = found
+                    .iter()
+                    .map(|(name, build)| {
+                        json!({ "projection": name, "generation": build.generation,
+                            "revision": build.revision, "stage": stage(build.stage),
+                            "position": build.position.get(), "lag": lag(build) })
+                    })
+                    .collect();
+                out(&Value::from(all).to_string());
+            }
+            Format::Text => {
+                let rows: Vec<_> = found
+                    .iter()
+                    .map(|(name, build)| {
+                        vec![
+                            name.clone(),
+                            build.generation.to_string(),
+                            build.revision.to_string(),
+                            stage(build.stage).to_owned(),
+                            build.position.to_string(),
+                            lag(build).to_string(),
+                        ]
+                    })
+                    .collect();
+                let head = ["PROJECTION", "GENERATION", "REVISION", "STAGE", "POSITION", "LAG"];
+                table(&head, &rows, |_, _, text| text.to_owned()).iter().for_each(|line| out(line));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rebuild {
+    async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
+        let store = self.store.open(place)?;
+        let name = &self.projection;
+        let Some(generation) = store.request_rebuild(name).await? else {
+            let known = store.projections().await?.join(", ");
+            return Err(Failure::new(format!(
+                "there is no projection `{name}` whose first build is done; there are: {known}"
+            )));
+        };
+        match format {
+            Format::Json => {
+                out(&json!({ "projection": name, "generation": generation }).to_string());
+            }
+            Format::Text => out(&format!(
+                "generation {generation} of {name} is asked for; the service builds it, and \
+                 `regatta projections list` shows how far it is"
+            )),
+        }
+        Ok(())
+    }
+}
+
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Requested => "requested",
+        Stage::Building => "building",
+        Stage::Active => "active",
+        Stage::Retired => "retired",
+    }
+}

@@ -1,0 +1,65 @@
+//! What the services keep their data in, and what their events travel over.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+use regatta_testkit::Postgres;
+
+/// The engines of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engines {
+    /// A SQLite file for each service and one for the bus.
+    Sqlite,
+    /// One PostgreSQL server: a database for each service and one for the bus.
+    Postgres,
+}
+
+impl FromStr for Engines {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "sqlite" => Ok(Self::Sqlite),
+            "postgres" => Ok(Self::Postgres),
+            other => bail!("`{other}` are no engines; use sqlite or postgres"),
+        }
+    }
+}
+
+/// Running engines, gone with this value.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) postgres: Option<Postgres>,
+    pub(super) orders: String,
+    pub(super) payments: String,
+    pub(super) users: String,
+    pub(super) events: String,
+}
+
+impl Engines {
+    /// Starts what is a server, and makes a database for each service.
+    pub(super) async fn start(self, folder: &Path) -> Result<Running> {
+        let file = |name: &str| format!("sqlite://{}/{name}.db", folder.display());
+        let users = file("users");
+        Ok(match self {
+            Self::Sqlite => Running {
+                postgres: None,
+                orders: file("orders"),
+                payments: file("payments"),
+                users,
+                events: file("events"),
+            },
+            Self::Postgres => {
+                let server = Postgres::start().await?;
+                Running {
+                    orders: server.database().await?,
+                    payments: server.database().await?,
+                    events: server.database().await?,
+                    users,
+                    postgres: Some(server),
+                }
+            }
+        })
+    }
+}

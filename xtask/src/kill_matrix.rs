@@ -1,0 +1,25 @@
+//! `cargo xtask kill-matrix`: the saga, its participants killed one after the other.
+
+use anyhow::Result;
+
+use crate::install;
+use crate::run::run as command;
+
+/// What `cargo xtask kill-matrix` may be told.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// How many kills.
+    #[arg(long, default_value_t = 20)]
+    rounds: u64,
+    /// What data and events are kept in.
+    #[arg(long, default_value = "sqlite")]
+    engines: String,
+}
+
+/// Builds the programs and runs the matrix; the counts are printed.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    install::for_tests()?;
+    command("cargo", &["build", "--workspace", "--bins"])?;
+    let rounds = arguments.rounds.to_string();
+    command("target/debug/kill-matrix", &[&rounds, &arguments.engines])
+}
