@@ -15,7 +15,7 @@ const PAGE: u32 = 500;
 
 /// Shows the dead letters of a consumer group, with the reason and each failed delivery.
 #[derive(Debug, Args)]
-pub(super) struct Dead {
+pub(crate) struct Dead {
     /// The group, such as order-service.
     #[arg(value_name = "GROUP", value_parser = group)]
     group: GroupName,

@@ -13,7 +13,7 @@ use crate::system::Place;
 
 /// Lists the events that the bus still has, oldest first.
 #[derive(Debug, Args)]
-pub(super) struct List {
+pub(crate) struct List {
     #[command(flatten)]
     which: Which,
     /// At most so many.

@@ -14,7 +14,7 @@ use crate::system::Place;
 
 /// Delivers dead letters of a group again, the oldest first; tells first how many there are.
 #[derive(Debug, Args)]
-pub(super) struct Redrive {
+pub(crate) struct Redrive {
     /// The group, such as order-service.
     #[arg(value_name = "GROUP", value_parser = group)]
     group: GroupName,

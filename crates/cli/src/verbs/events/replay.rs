@@ -16,7 +16,7 @@ const COUNTED: u32 = 100_000;
 /// Sets a consumer group to a place in the log: what comes after it is delivered, again if it was
 /// before. Tells first how many events that are.
 #[derive(Debug, Args)]
-pub(super) struct Replay {
+pub(crate) struct Replay {
     /// The group, such as order-service.
     #[arg(value_name = "GROUP", value_parser = group)]
     group: GroupName,

@@ -21,7 +21,7 @@ const PAGE: u32 = 500;
 ///
 /// It joins no consumer group: it takes nothing from anybody.
 #[derive(Debug, Args)]
-pub(super) struct Tail {
+pub(crate) struct Tail {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
