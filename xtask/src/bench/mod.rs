@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: speed, as ratios against named peers in the same run.
 
+mod criterion;
+mod data;
 mod resilience;
 mod startup;
 
@@ -28,6 +30,8 @@ enum What {
     Chassis,
     /// The reference system: time to the first answer, memory at rest.
     Startup,
+    /// Event store, event buses, caches and the outbox, beside bare clients.
+    Data,
     /// The cost of single decisions: breaker, limiter, retry, balancer; Redis limits; instructions.
     Resilience,
 }
@@ -55,6 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         What::Chassis => bench("regatta", "chassis"),
         What::Startup => startup::run(matches!(arguments.format, Format::Json)),
+        What::Data => data::run(matches!(arguments.format, Format::Json)),
         What::Resilience => resilience::run(matches!(arguments.format, Format::Json)),
     }
 }

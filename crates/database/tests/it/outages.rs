@@ -78,6 +78,50 @@ async fn a_closed_database_refuses_queries() {
     assert!(matches!(count(&database).await, Err(Error::Unavailable(_))));
 }
 
+/// SQLite's own limit answers as a full disk does (SQLITE_FULL), at a place of our choosing.
+#[tokio::test]
+async fn a_full_disk_loses_nothing_refuses_whole_transactions_and_heals() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite://{}/boats.db", folder.path().display());
+    let database = Database::open(&url, &Options::default()).unwrap();
+    let migrations = [Migration {
+        sqlite: "CREATE TABLE boats (id INTEGER PRIMARY KEY, cargo BLOB)",
+        ..MIGRATIONS[0]
+    }];
+    database.migrate(&migrations).await.unwrap();
+    let Engine::Sqlite(sqlite) = database.engine() else { panic!("is SQLite") };
+    let limit = async |pages: u32| {
+        let limit = format!("PRAGMA max_page_count = {pages}");
+        sqlx::query(sqlx::AssertSqlSafe(limit)).execute(sqlite.writer()).await.unwrap();
+    };
+    limit(40).await;
+    let mut written = 0;
+    let full = loop {
+        let mut writing = sqlite.begin().await.unwrap();
+        let insert = "INSERT INTO boats (cargo) VALUES (zeroblob(10000)), (zeroblob(10000))";
+        let inserted = sqlx::query(insert).execute(&mut *writing).await;
+        let done = match inserted {
+            Ok(_) => writing.commit().await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => written += 2,
+            Err(error) => break Error::from(error),
+        }
+        assert!(written < 1000, "the disk never gets full");
+    };
+    assert!(matches!(full, Error::Unavailable(_)), "{full:?}");
+    assert_eq!(full.code(), regatta_core::Code::Unavailable);
+    // What was committed is there, nothing of what was not, and reading goes on.
+    assert!(written > 0);
+    assert_eq!(count(&database).await.unwrap(), written);
+    database.probe().await.unwrap();
+    limit(10_000).await;
+    let insert = sqlx::query("INSERT INTO boats (cargo) VALUES (zeroblob(10000))");
+    insert.execute(sqlite.writer()).await.unwrap();
+    assert_eq!(count(&database).await.unwrap(), written + 1);
+}
+
 async fn count(database: &Database) -> Result<i64, Error> {
     let count = "SELECT count(*) FROM boats";
     match database.engine() {

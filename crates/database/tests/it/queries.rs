@@ -128,6 +128,70 @@ async fn writers_of_one_process_queue_and_none_fails() {
     assert_eq!(count, 25);
 }
 
+#[tokio::test]
+async fn readers_of_sqlite_do_not_wait_for_the_writer_and_see_what_is_committed() {
+    let folder = TempDir::new().unwrap();
+    let database = sqlite(&folder, &Options::default()).await;
+    let count = async || -> i64 {
+        let count = sqlx::query_scalar("SELECT count(*) FROM boats");
+        count.fetch_one(engine_of(&database).reader()).await.unwrap()
+    };
+    let mut writing = engine_of(&database).begin().await.unwrap();
+    sqlx::query("INSERT INTO boats (id, name) VALUES (1, 'Ann')")
+        .execute(&mut *writing)
+        .await
+        .unwrap();
+    // Several at once, while the transaction is open: with one connection they would wait for ever.
+    let (one, two, three) = tokio::join!(count(), count(), count());
+    assert_eq!((one, two, three), (0, 0, 0));
+    writing.commit().await.unwrap();
+    assert_eq!(count().await, 1);
+}
+
+/// A transaction that began as a reader could not become a writer while another one wrote; with
+/// BEGIN IMMEDIATE none fails half-way.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_read_and_then_write_lose_no_update() {
+    let folder = TempDir::new().unwrap();
+    let first = sqlite(&folder, &Options::default()).await;
+    run(&first, "INSERT INTO boats (id, name, berth) VALUES (1, 'Ann', 0)").await.unwrap();
+    let mut processes = JoinSet::new();
+    for _ in 0..4 {
+        let own = Database::open(&url(&folder), &Options::default()).unwrap();
+        processes.spawn(async move {
+            for _ in 0..25 {
+                let mut writing = engine_of(&own).begin().await.unwrap();
+                let berth: i64 = sqlx::query_scalar("SELECT berth FROM boats WHERE id = 1")
+                    .fetch_one(&mut *writing)
+                    .await
+                    .unwrap();
+                let update = sqlx::query("UPDATE boats SET berth = ?1 WHERE id = 1");
+                update.bind(berth + 1).execute(&mut *writing).await.unwrap();
+                writing.commit().await.unwrap();
+            }
+        });
+    }
+    processes.join_all().await;
+    let berth = sqlx::query_scalar("SELECT berth FROM boats WHERE id = 1");
+    let berth: i64 = berth.fetch_one(engine_of(&first).reader()).await.unwrap();
+    assert_eq!(berth, 100);
+}
+
+#[tokio::test]
+async fn of_two_that_wait_for_each_other_in_postgres_one_is_told_to_repeat() {
+    let database = postgres(&Options::default()).await;
+    run(&database, "INSERT INTO boats (id, name) VALUES (1, 'Ann'), (2, 'Bob')").await.unwrap();
+    let (mut one, mut two) =
+        (server_of(&database).begin().await.unwrap(), server_of(&database).begin().await.unwrap());
+    let update = |id: i32| sqlx::query("UPDATE boats SET berth = NULL WHERE id = $1").bind(id);
+    update(1).execute(&mut *one).await.unwrap();
+    update(2).execute(&mut *two).await.unwrap();
+    let (first, second) = tokio::join!(update(2).execute(&mut *one), update(1).execute(&mut *two));
+    let lost = [first, second].into_iter().filter_map(Result::err).map(Error::from);
+    let lost: Vec<_> = lost.collect();
+    assert!(matches!(&lost[..], [Error::Conflict(_)]) && lost[0].is_retryable(), "{lost:?}");
+}
+
 async fn run(database: &Database, statement: &'static str) -> Result<(), Error> {
     let done = async {
         match database.engine() {

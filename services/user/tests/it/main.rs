@@ -5,6 +5,7 @@ mod cache;
 mod conformance;
 mod crash;
 mod grpc;
+mod outage;
 mod rest;
 mod running;
 mod store;

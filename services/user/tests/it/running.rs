@@ -23,9 +23,14 @@ impl UserService {
     /// With more settings, as YAML.
     pub(crate) async fn start_with(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/users.db", folder.path().display());
+        Self::start_on(&url, folder, settings).await
+    }
+
+    /// On this database.
+    pub(crate) async fn start_on(database: &str, folder: TempDir, settings: &str) -> Self {
         let yaml = format!(
-            "database: {{ url: 'sqlite://{}/users.db' }}\nauth: {{ secret: '{SECRET}' }}\n{settings}",
-            folder.path().display()
+            "database: {{ url: '{database}', acquire_timeout: 500ms }}\nauth: {{ secret: '{SECRET}' }}\n{settings}"
         );
         let config = Config::builder().yaml("config.yaml", &yaml).build().unwrap();
         let service = Service::builder("user-service").config(config).quiet();

@@ -1,0 +1,230 @@
+//! The log of events: published, read, let go.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::stream::RawMessageErrorKind;
+use bytes::Bytes;
+use futures::StreamExt;
+use regatta_events::{BusError, CloudEvent, HistoryQuery, JSON_CONTENT_TYPE, Logged, Start};
+use time::OffsetDateTime;
+
+use crate::link::{IN_FLIGHT, Link, broken, unavailable};
+
+/// The largest event as JSON: NATS takes messages of 1 MiB with their headers.
+const LARGEST: usize = (1 << 20) - 8192;
+
+/// How many events are read at a time.
+const PAGE: usize = 256;
+
+/// JetStream's errors of a stream or a server that is full.
+const FULL: [u64; 4] = [10077, 10047, 10023, 10002];
+
+/// Publishes the events in their order.
+pub(crate) async fn publish(link: &Link, events: &[CloudEvent]) -> Result<(), BusError> {
+    let texts: Vec<_> = events.iter().map(CloudEvent::to_json_string).collect();
+    let largest = LARGEST.min(link.client.max_payload().saturating_sub(8192).max(1));
+    for (event, text) in events.iter().zip(&texts) {
+        if text.len() > largest {
+            let (id, bytes) = (event.id().to_owned(), text.len());
+            return Err(BusError::TooLarge { id, bytes, limit: largest });
+        }
+    }
+    link.streams().await?;
+    let mut messages = events.iter().zip(texts).peekable();
+    while messages.peek().is_some() {
+        let mut acks = Vec::new();
+        for (event, text) in messages.by_ref().take(IN_FLIGHT / 4) {
+            let mut headers = HeaderMap::new();
+            headers.insert(NATS_MESSAGE_ID, message_id(event).as_str());
+            headers.insert("Content-Type", JSON_CONTENT_TYPE);
+            let subject = link.names.event(event.event_type());
+            let sent = link.jetstream.publish_with_headers(subject, headers, text.into()).await;
+            match sent {
+                Ok(ack) => acks.push(ack),
+                Err(error) => return Err(failed(link, error).await),
+            }
+        }
+        for ack in acks {
+            if let Err(error) = ack.await {
+                return Err(failed(link, error).await);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The same for the same source and id, and a header whatever is in them.
+fn message_id(event: &CloudEvent) -> String {
+    use aws_lc_rs::digest::{SHA256, digest};
+    use std::fmt::Write as _;
+
+    let name = format!("{}\n{}", event.source(), event.id());
+    let hash = digest(&SHA256, name.as_bytes());
+    hash.as_ref()[..16].iter().fold(String::with_capacity(32), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Why something was not published.
+pub(crate) async fn failed(link: &Link, error: PublishError) -> BusError {
+    if error.kind() == PublishErrorKind::StreamNotFound {
+        link.forget_streams();
+    }
+    if !is_full(&error) {
+        return unavailable(error);
+    }
+    let Ok(streams) = link.streams().await else { return unavailable(error) };
+    match streams.events.get_info().await {
+        Ok(info) => {
+            BusError::Full { held: usize::try_from(info.state.messages).unwrap_or(usize::MAX) }
+        }
+        Err(_) => unavailable(error),
+    }
+}
+
+fn is_full(error: &PublishError) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(found) = cause {
+        if let Some(error) = found.downcast_ref::<async_nats::jetstream::Error>() {
+            return FULL.contains(&error.error_code().0);
+        }
+        cause = found.source();
+    }
+    false
+}
+
+/// The position of the newest event.
+pub(crate) async fn newest(link: &Link) -> Result<u64, BusError> {
+    let info = link.streams().await?.events.get_info().await.map_err(unavailable)?;
+    Ok(info.state.last_sequence)
+}
+
+/// The position after which a group that starts there begins.
+pub(crate) async fn start(link: &Link, start: Start) -> Result<u64, BusError> {
+    Ok(match start {
+        Start::Beginning => 0,
+        Start::Latest => newest(link).await?,
+        Start::After(position) => position.min(newest(link).await?),
+        Start::Time(time) => {
+            let newest = newest(link).await?;
+            let mut read = Reading::from_time(link, time, true).await?;
+            match read.next(newest).await? {
+                Some((position, ..)) => position - 1,
+                None => newest,
+            }
+        }
+    })
+}
+
+/// What the query asks for, oldest first.
+pub(crate) async fn history(link: &Link, query: &HistoryQuery) -> Result<Vec<Logged>, BusError> {
+    let newest = newest(link).await?;
+    let mut found = Vec::new();
+    let mut reading = match query.since {
+        Some(since) => Reading::from_time(link, since, false).await?,
+        None => Reading::from_position(link, query.after + 1).await?,
+    };
+    while found.len() < query.limit as usize
+        && let Some((position, recorded_at, payload)) = reading.next(newest).await?
+    {
+        // What another program has put there is none of ours.
+        let Some(event) = read(&payload) else { continue };
+        if position > query.after && query.types.passes(event.event_type()) {
+            found.push(Logged { position, recorded_at, event });
+        }
+    }
+    Ok(found)
+}
+
+/// The event at this position; none when it was let go.
+pub(crate) async fn at(link: &Link, position: u64) -> Result<Option<CloudEvent>, BusError> {
+    match link.streams().await?.events.get_raw_message(position).await {
+        Ok(message) => match read(&message.payload) {
+            Some(event) => Ok(Some(event)),
+            None => Err(broken("not an event")),
+        },
+        Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => Ok(None),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+/// Lets go of the events before this position that the bus took before this time.
+pub(crate) async fn trim(link: &Link, floor: u64, before: OffsetDateTime) -> Result<u64, BusError> {
+    let streams = link.streams().await?;
+    let newest = newest(link).await?;
+    let mut reading = Reading::from_time(link, before, true).await?;
+    let first_kept = reading.next(newest).await?.map_or(newest + 1, |(position, ..)| position);
+    let first_kept = first_kept.min(floor + 1);
+    let purge = streams.events.purge().sequence(first_kept);
+    Ok(purge.await.map_err(unavailable)?.purged)
+}
+
+pub(crate) fn read(payload: &[u8]) -> Option<CloudEvent> {
+    CloudEvent::from_json_slice(payload).ok()
+}
+
+/// Reads the log from somewhere up to where it ended when it was asked.
+struct Reading {
+    consumer: async_nats::jetstream::consumer::Consumer<pull::Config>,
+    page: std::collections::VecDeque<(u64, OffsetDateTime, Bytes)>,
+    is_over: bool,
+}
+
+impl Reading {
+    async fn from_position(link: &Link, position: u64) -> Result<Self, BusError> {
+        let policy = DeliverPolicy::ByStartSequence { start_sequence: position.max(1) };
+        Self::new(link, policy, false).await
+    }
+
+    async fn from_time(
+        link: &Link,
+        time: OffsetDateTime,
+        without_payloads: bool,
+    ) -> Result<Self, BusError> {
+        Self::new(link, DeliverPolicy::ByStartTime { start_time: time }, without_payloads).await
+    }
+
+    async fn new(
+        link: &Link,
+        deliver_policy: DeliverPolicy,
+        headers_only: bool,
+    ) -> Result<Self, BusError> {
+        let config = pull::Config {
+            deliver_policy,
+            headers_only,
+            ack_policy: AckPolicy::None,
+            inactive_threshold: Duration::from_secs(30),
+            memory_storage: true,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        let streams = link.streams().await?;
+        let consumer = streams.events.create_consumer(config).await.map_err(unavailable)?;
+        Ok(Self { consumer, page: std::collections::VecDeque::new(), is_over: false })
+    }
+
+    /// The next event up to `newest`.
+    async fn next(
+        &mut self,
+        newest: u64,
+    ) -> Result<Option<(u64, OffsetDateTime, Bytes)>, BusError> {
+        if self.page.is_empty() && !self.is_over {
+            let fetch = self.consumer.fetch().max_messages(PAGE).messages();
+            let mut messages = fetch.await.map_err(unavailable)?;
+            while let Some(message) = messages.next().await {
+                let message = message.map_err(unavailable)?;
+                let info = message.info().map_err(unavailable)?;
+                let (position, time) = (info.stream_sequence, info.published);
+                self.page.push_back((position, time, message.payload.clone()));
+            }
+            self.is_over = self.page.is_empty();
+        }
+        Ok(self.page.pop_front().filter(|(position, ..)| *position <= newest))
+    }
+}

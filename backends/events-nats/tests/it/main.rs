@@ -1,0 +1,6 @@
+//! The bus on a real NATS server.
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
+
+mod bus;
+mod outages;
+mod peers;

@@ -1,0 +1,53 @@
+//! What another client of NATS sees, and publishes.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use futures::StreamExt;
+use regatta_events::{CloudEvent, EventBus};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::bus::{event, open, start, subscription};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn an_event_is_a_message_in_cloudevents_json_under_its_type() {
+    let server = start().await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let mut messages = client.subscribe("regatta.events.order.>").await.unwrap();
+    client.flush().await.unwrap();
+    let bus = open(&server).await;
+    let placed = event(1, Some("order-1")).with_json(json!({ "amount": "42.50" }));
+    bus.publish(std::slice::from_ref(&placed)).await.unwrap();
+    let message = timeout(LIMIT, messages.next()).await.unwrap().unwrap();
+    assert_eq!(message.subject.as_str(), "regatta.events.order.placed");
+    let headers = message.headers.unwrap();
+    assert_eq!(headers.get("Content-Type").unwrap().as_str(), "application/cloudevents+json");
+    let object: Value = serde_json::from_slice(&message.payload).unwrap();
+    assert_eq!(object["specversion"], "1.0");
+    assert_eq!(object["partitionkey"], "order-1");
+    assert_eq!(CloudEvent::from_json(object).unwrap(), placed);
+}
+
+#[tokio::test]
+async fn an_event_of_another_program_is_delivered_and_what_is_none_is_passed_over() {
+    let server = start().await;
+    let bus = open(&server).await;
+    let mut deliveries = bus.subscribe(subscription("others")).await.unwrap();
+    let client = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    for payload in [
+        "not JSON".to_owned(),
+        json!({ "id": "no specversion" }).to_string(),
+        json!({ "specversion": "1.0", "id": "7", "source": "/py", "type": "order.placed" })
+            .to_string(),
+    ] {
+        let sent = client.publish("regatta.events.order.placed", payload.into()).await.unwrap();
+        sent.await.unwrap();
+    }
+    let delivery = timeout(LIMIT, deliveries.next()).await.unwrap().unwrap();
+    assert_eq!((delivery.event().id(), delivery.event().source()), ("7", "/py"));
+    delivery.ack().await.unwrap();
+    assert_eq!(bus.history(&Default::default()).await.unwrap().len(), 1);
+}

@@ -1,0 +1,224 @@
+//! The bus in memory and on SQL logs, beside the same work without a bus.
+//!
+//! Load: one publisher, one subscriber, events of about 120 bytes of JSON one at a time, and in
+//! hundreds. Baselines: an INSERT of the same row (publish); that, a SELECT and a DELETE of the row,
+//! without a group, a claim or a wake-up (end to end); a channel of tokio (memory).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{
+    BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+    measurement::WallTime,
+};
+use regatta_database::{Database, Engine, Options};
+use regatta_events::{CloudEvent, EventBus, GroupName, MemoryBus, Start, Subscription};
+use regatta_events_sql::{SCHEMA, SqlBus};
+use regatta_testkit::Postgres;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+const MANY: usize = 100;
+
+fn publishes(c: &mut Criterion) {
+    let runtime = runtime();
+    for (engine, database) in &runtime.block_on(databases()) {
+        let bus = SqlBus::new(database);
+        for batch in [1, MANY] {
+            let mut group =
+                group(c, format!("bus publish, {engine}, {batch} a batch"), batch as u64);
+            group.bench_function("ours", |b| {
+                b.iter(|| runtime.block_on(bus.publish(&events(batch))).expect("is published"));
+            });
+            group.bench_function("raw INSERT", |b| {
+                b.iter(|| runtime.block_on(insert(database, &events(batch))));
+            });
+            group.finish();
+        }
+    }
+    let bus = MemoryBus::default();
+    let mut group = group(c, "bus publish, memory".to_owned(), 1);
+    group.bench_function("ours", |b| {
+        b.iter(|| runtime.block_on(bus.publish(&events(1))).expect("is published"));
+    });
+    let (sender, _receiver) = tokio::sync::broadcast::channel(10_000);
+    group.bench_function("raw tokio broadcast", |b| {
+        b.iter(|| sender.send(events(1).remove(0)).expect("has a receiver"));
+    });
+    group.finish();
+}
+
+fn ends(c: &mut Criterion) {
+    let runtime = runtime();
+    for (engine, database) in &runtime.block_on(databases()) {
+        let mut group = group(c, format!("bus end to end, {engine}"), 1);
+        let bus: Arc<dyn EventBus> = Arc::new(SqlBus::new(database));
+        group.bench_function("ours", |b| through(b, &runtime, &*bus));
+        group.bench_function("raw INSERT, SELECT, DELETE", |b| {
+            b.iter(|| {
+                runtime.block_on(async {
+                    insert(database, &events(1)).await;
+                    take(database).await
+                })
+            });
+        });
+        group.finish();
+    }
+    let mut group = group(c, "bus end to end, memory".to_owned(), 1);
+    group.bench_function("ours", |b| through(b, &runtime, &MemoryBus::default()));
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
+    group.bench_function("raw tokio channel", |b| {
+        b.iter(|| {
+            runtime.block_on(async {
+                sender.send(events(1).remove(0)).await.expect("has a receiver");
+                receiver.recv().await
+            })
+        });
+    });
+    group.finish();
+}
+
+/// Publishes an event and waits until it is delivered and acknowledged, again and again.
+fn through(b: &mut criterion::Bencher<'_>, runtime: &Runtime, bus: &dyn EventBus) {
+    b.iter_custom(|rounds| {
+        runtime.block_on(async {
+            let name = format!("bench-{}", Uuid::new_v4());
+            let mut asks = Subscription::new(GroupName::try_new(name).expect("is a name"));
+            asks.start = Start::Latest;
+            let mut deliveries = bus.subscribe(asks).await.expect("subscribes");
+            let start = now();
+            for _ in 0..rounds {
+                bus.publish(&events(1)).await.expect("is published");
+                deliveries.next().await.expect("comes").ack().await.expect("is acknowledged");
+            }
+            start.elapsed()
+        })
+    });
+}
+
+/// The rows of a publication, by hand, in one transaction.
+async fn insert(database: &Database, events: &[CloudEvent]) {
+    match database.engine() {
+        Engine::Sqlite(sqlite) => {
+            let mut writing = sqlite.begin().await.expect("begins");
+            for event in events {
+                let insert = sqlx::query(
+                    "INSERT INTO raw_log (source, id, type, partition_key, recorded_at, event)
+                     VALUES ($1, $2, $3, $4, 0, $5)",
+                );
+                let insert = insert.bind(event.source()).bind(event.id()).bind(event.event_type());
+                let insert = insert.bind(event.partition_key()).bind(event.to_json_string());
+                insert.execute(&mut *writing).await.expect("is inserted");
+            }
+            writing.commit().await.expect("commits");
+        }
+        Engine::Postgres(postgres) => {
+            let column = |of: fn(&CloudEvent) -> &str| {
+                events.iter().map(|event| of(event).to_owned()).collect::<Vec<_>>()
+            };
+            let insert = sqlx::query(
+                "INSERT INTO raw_log (source, id, type, recorded_at, event)
+                 SELECT source, id, type, 0, event
+                 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+                     AS row (source, id, type, event)",
+            );
+            insert
+                .bind(column(CloudEvent::source))
+                .bind(column(CloudEvent::id))
+                .bind(column(CloudEvent::event_type))
+                .bind(events.iter().map(CloudEvent::to_json_string).collect::<Vec<_>>())
+                .execute(postgres.pool())
+                .await
+                .expect("is inserted");
+        }
+    }
+}
+
+/// Reads the newest row and takes it off.
+async fn take(database: &Database) -> CloudEvent {
+    let select = "SELECT position, event FROM raw_log ORDER BY position DESC LIMIT 1";
+    let delete = "DELETE FROM raw_log WHERE position = $1";
+    let (position, event): (i64, String) = match database.engine() {
+        Engine::Sqlite(sqlite) => {
+            let row: (i64, String) =
+                sqlx::query_as(select).fetch_one(sqlite.reader()).await.expect("reads");
+            let delete = sqlx::query(delete).bind(row.0);
+            delete.execute(sqlite.writer()).await.expect("deletes");
+            row
+        }
+        Engine::Postgres(postgres) => {
+            let row: (i64, String) =
+                sqlx::query_as(select).fetch_one(postgres.pool()).await.expect("reads");
+            let delete = sqlx::query(delete).bind(row.0);
+            delete.execute(postgres.pool()).await.expect("deletes");
+            row
+        }
+    };
+    assert!(position > 0);
+    CloudEvent::from_json_slice(event.as_bytes()).expect("is an event")
+}
+
+/// SQLite in a file and PostgreSQL, with the bus's tables and a log of the same columns.
+async fn databases() -> [(&'static str, Database); 2] {
+    let folder = tempfile::tempdir().expect("a folder").keep();
+    let sqlite = format!("sqlite://{}/bus.db", folder.display());
+    let server = Postgres::shared().await;
+    let postgres = server.database().await.unwrap_or_else(|error| panic!("{error}"));
+    let mut opened = Vec::new();
+    for (name, url) in [("SQLite", sqlite), ("PostgreSQL", postgres)] {
+        let database = Database::open(&url, &Options::default()).expect("opens");
+        database.migrate_schema(&SCHEMA).await.expect("migrates");
+        let unique = "CREATE UNIQUE INDEX raw_log_id ON raw_log (source, id)";
+        match database.engine() {
+            Engine::Sqlite(sqlite) => {
+                let table = "CREATE TABLE raw_log (position INTEGER PRIMARY KEY AUTOINCREMENT,
+                     source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
+                     partition_key TEXT, recorded_at INTEGER NOT NULL, event TEXT NOT NULL)";
+                for statement in [table, unique] {
+                    sqlx::query(statement).execute(sqlite.writer()).await.expect("is made");
+                }
+            }
+            Engine::Postgres(postgres) => {
+                let table = "CREATE TABLE raw_log (
+                     position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+                     source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
+                     partition_key TEXT, recorded_at BIGINT NOT NULL, event TEXT NOT NULL)";
+                for statement in [table, unique] {
+                    sqlx::query(statement).execute(postgres.pool()).await.expect("is made");
+                }
+            }
+        }
+        opened.push((name, database));
+    }
+    opened.try_into().expect("two databases")
+}
+
+fn events(count: usize) -> Vec<CloudEvent> {
+    let event = || {
+        let event = CloudEvent::try_new(Uuid::now_v7().to_string(), "/bench", "order.placed");
+        event.expect("is an event").with_json(serde_json::json!({
+            "order_id": 42, "user_id": 7, "amount": "42.50", "note": "leave it with the neighbour",
+        }))
+    };
+    (0..count).map(|_| event()).collect()
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts")
+}
+
+fn group(c: &mut Criterion, name: String, elements: u64) -> BenchmarkGroup<'_, WallTime> {
+    let mut group = c.benchmark_group(name);
+    group.throughput(Throughput::Elements(elements)).sample_size(10);
+    group.sampling_mode(SamplingMode::Flat);
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    group
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures the real clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+criterion_group!(benches, publishes, ends);
+criterion_main!(benches);
