@@ -160,7 +160,11 @@ pub(crate) async fn trim(link: &Link, floor: u64, before: OffsetDateTime) -> Res
     let newest = newest(link).await?;
     let mut reading = Reading::from_time(link, before, true).await?;
     let first_kept = reading.next(newest).await?.map_or(newest + 1, |(position, ..)| position);
-    let first_kept = first_kept.min(floor + 1);
+    let first_kept = first_kept.min(floor.saturating_add(1));
+    // To purge what is before the first is to purge everything (nats-server 2.9).
+    if first_kept <= 1 {
+        return Ok(0);
+    }
     let purge = streams.events.purge().sequence(first_kept);
     Ok(purge.await.map_err(unavailable)?.purged)
 }

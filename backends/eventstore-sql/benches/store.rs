@@ -149,7 +149,7 @@ fn loads(c: &mut Criterion) {
         let every = std::num::NonZeroU64::new(100).expect("is not 0");
         let repository = Repository::<Counter>::new(store.clone()).with_snapshots(every);
         // The command makes the snapshot.
-        runtime.block_on(repository.execute("a", &(), Default::default())).expect("counts");
+        runtime.block_on(repository.execute("a", &(), &Default::default())).expect("counts");
         group.bench_function("ours, with a snapshot", |b| {
             b.iter(|| runtime.block_on(repository.load("a")).expect("loads").aggregate.count);
         });

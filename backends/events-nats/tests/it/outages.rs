@@ -18,7 +18,10 @@ async fn what_was_acknowledged_survives_the_server_being_killed_again_and_again(
     let mut server = start().await;
     let bus = patient(&server).await;
     let mut acknowledged = HashSet::new();
-    let mut deliveries = bus.subscribe(subscription("all")).await.unwrap();
+    let mut asks = subscription("all");
+    // An acknowledgement that is lost with the server costs its lease.
+    asks.lease = Duration::from_secs(2);
+    let mut deliveries = bus.subscribe(asks).await.unwrap();
     let (sender, mut handled) = tokio::sync::mpsc::unbounded_channel();
     let handling = tokio_util::task::TaskTracker::new().spawn(async move {
         loop {
