@@ -102,6 +102,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-events-sql",
             "regatta-eventstore",
             "regatta-eventstore-sql",
+            // See docs/adr/0021: limits that replicas share.
+            "regatta-limits-redis",
             // For tests: a gRPC service to serve.
             "regatta-proto",
             "regatta-testkit",

@@ -48,6 +48,13 @@ pub enum Error {
     /// A setting of the limit of each client's requests is out of range.
     #[error("a setting of `rate_limit` is not right")]
     RateLimit(#[source] regatta_resilience::rate_limit::InvalidSettings),
+    /// The limits that replicas share cannot be kept where `limits.url` says.
+    #[error("`limits.url` or another setting of `limits` is not right")]
+    Limits {
+        /// What is wrong; never the URL, which may hold a password.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The database's address or a setting of its pools is not right.
     #[cfg(feature = "database")]
     #[error("`database.url` or another setting of `database` is not right")]
@@ -108,6 +115,7 @@ impl Error {
             | Self::Client(_)
             | Self::Shed(_)
             | Self::RateLimit(_)
+            | Self::Limits { .. }
             | Self::Advertise(_)
             | Self::Guard(_) => true,
             // What telemetry refuses at start are its options, but for a missing runtime.

@@ -69,6 +69,7 @@ mod caching;
 mod drain;
 mod health;
 mod identity;
+mod limits;
 mod metrics;
 #[cfg(feature = "database")]
 mod migrate;

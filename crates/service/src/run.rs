@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use regatta_core::InstanceId;
+use regatta_core::{InstanceId, ServiceName};
 use regatta_discovery::{Check, Probe, Registrar, RegistrarSettings, Registration, Standing};
 use regatta_telemetry::Telemetry;
 use tokio::net::TcpListener;
@@ -64,6 +64,13 @@ impl Server {
             service.depend(Dependency::new("registry", false, move || {
                 let handle = handle.clone();
                 async move { tell(&handle.standing()) }
+            }));
+        }
+        let client = service.client.clone();
+        // A service that calls nobody needs no word about others.
+        if !client.clusters().is_empty() {
+            service.depend(Dependency::new("discovery", false, move || {
+                std::future::ready(tell_stale(&client.stale()))
             }));
         }
         let reload = Reload::new(&service);
@@ -212,11 +219,34 @@ fn registration(
     Registration::new(instance).with_check(check).with_tags(tags)
 }
 
+/// The registry is behind the instances of every service that is called; else since when not.
+fn tell_stale(stale: &[(ServiceName, Duration)]) -> std::result::Result<(), String> {
+    let Some(longest) = stale.iter().map(|(_, time)| time.as_secs()).max() else { return Ok(()) };
+    let names: Vec<_> = stale.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let names = names.join(", ");
+    Err(format!(
+        "no word from the registry for {longest} s about {names}; the last known instances are called"
+    ))
+}
+
 fn tell(standing: &Standing) -> std::result::Result<(), String> {
     match standing {
         Standing::Registered => Ok(()),
         Standing::Pending => Err("not registered yet".to_owned()),
         Standing::Failing { error } => Err(error.clone()),
         Standing::Gone => Err("deregistered".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_is_away_is_told_with_the_services_and_for_how_long() {
+        assert_eq!(tell_stale(&[]), Ok(()));
+        let stale = |name: &str, seconds| (name.parse().unwrap(), Duration::from_secs(seconds));
+        let told = tell_stale(&[stale("order-service", 3), stale("user-service", 12)]).unwrap_err();
+        assert!(told.contains("12 s about `order-service`, `user-service`"), "{told}");
     }
 }

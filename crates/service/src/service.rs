@@ -10,13 +10,13 @@ use axum::response::IntoResponse;
 use regatta_client::{Channel, Client, ServiceClient};
 use regatta_config::{Config, Groups};
 use regatta_core::ServiceName;
-use regatta_resilience::rate_limit::Limiter;
 use regatta_telemetry::{Identity, Telemetry};
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use utoipa::openapi::OpenApi;
 
 use crate::health::Dependency;
+use crate::limits::{self, Rate};
 use crate::registry::Registry;
 use crate::reload::Source;
 use crate::routes::Rest;
@@ -50,7 +50,7 @@ pub struct Service {
     pub(crate) has_given_registry: bool,
     pub(crate) client: Client,
     pub(crate) door: Door,
-    pub(crate) rate: Option<Limiter>,
+    pub(crate) rate: Option<Rate>,
     pub(crate) tasks: Tasks,
     /// Opened once: all that guard routes share its keys.
     pub(crate) guard: Mutex<Option<Guard>>,
@@ -135,8 +135,8 @@ impl Service {
         let client = Client::try_new(registry.discover.clone(), policies);
         let client = client.map_err(Error::Client)?;
         let door = Door::try_new(settings.shed.concurrency()).map_err(Error::Shed)?;
-        let rate = settings.rate_limit.limiter().map_err(Error::RateLimit)?;
-        Ok(Self {
+        let (rate, reachable) = limits::open(&settings.limits, &settings.rate_limit, &name)?;
+        let service = Self {
             name,
             version: None,
             source,
@@ -162,7 +162,14 @@ impl Service {
             grpc: RoutesBuilder::default(),
             grpc_services: HashSet::new(),
             descriptors: Vec::new(),
-        })
+        };
+        if let Some(is_reachable) = reachable {
+            service.depend(Dependency::new("limits", false, move || {
+                let away = "the shared limits do not answer; see `limits.on_outage`";
+                std::future::ready(if is_reachable() { Ok(()) } else { Err(away) })
+            }));
+        }
+        Ok(service)
     }
 
     /// The name it was opened with.

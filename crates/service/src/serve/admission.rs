@@ -10,12 +10,13 @@ use regatta_core::{PRIORITY, parse_urgency};
 use regatta_resilience::concurrency::{
     Acquire, Ending, InvalidSettings, Limit, Permit, Priority, Rejected, Settings,
 };
-use regatta_resilience::rate_limit::{Decision, Limiter};
+use regatta_resilience::rate_limit::Decision;
 use regatta_telemetry::Telemetry;
 use regatta_telemetry::opentelemetry::KeyValue;
 use regatta_telemetry::opentelemetry::metrics::Counter;
 use tokio::time::Instant;
 
+use crate::limits::Rate;
 use crate::rest::Problem;
 
 /// Who called, as the connection knows it.
@@ -70,8 +71,18 @@ impl Inside {
 #[derive(Debug)]
 pub(crate) struct Admission {
     door: Door,
-    rate: Option<Limiter>,
+    rate: Option<Rate>,
     turned_away: Counter<u64>,
+    limited_alone: Counter<u64>,
+}
+
+/// How a client stands, before its request is let in.
+pub(super) enum Count {
+    /// Clients are not counted, or this request is not.
+    Uncounted,
+    Decided(Decision),
+    /// Who is to be asked about where all replicas count.
+    Ask(String),
 }
 
 /// What became of a request at the door.
@@ -83,7 +94,7 @@ pub(super) enum Entry {
 }
 
 impl Admission {
-    pub(crate) fn new(door: Door, rate: Option<Limiter>, telemetry: &Telemetry) -> Self {
+    pub(crate) fn new(door: Door, rate: Option<Rate>, telemetry: &Telemetry) -> Self {
         let meter = telemetry.meter();
         let turned_away = meter
             .u64_counter("regatta.server.turned_away")
@@ -101,25 +112,53 @@ impl Admission {
         gauge("regatta.server.queued", "Requests that wait for room", |limit| {
             limit.queued() as u64
         });
-        Self { door, rate, turned_away }
+        let limited_alone = meter
+            .u64_counter("regatta.server.limits.alone")
+            .with_description("Requests counted without the replicas' shared counts")
+            .with_unit("{request}")
+            .build();
+        Self { door, rate, turned_away, limited_alone }
     }
 
-    /// Counts a request of its client; none when clients are not counted.
-    pub(super) fn count<B>(&self, request: &Request<B>) -> Option<Decision> {
-        let rate = self.rate.as_ref()?;
+    /// Counts a request of its client, unless that takes asking others.
+    pub(super) fn count<B>(&self, request: &Request<B>) -> Count {
+        let Some(rate) = &self.rate else { return Count::Uncounted };
         if is_exempt(request.uri().path()) {
-            return None;
+            return Count::Uncounted;
+        }
+        // What a client says and where it is are two sorts of keys, which never meet.
+        let id = request.headers().get("x-client-id");
+        let peer = request.extensions().get::<Peer>().map(|it| it.0);
+        if rate.shared.is_some() {
+            return Count::Ask(match (id, peer) {
+                (Some(id), _) => format!("id:{}", String::from_utf8_lossy(id.as_bytes())),
+                (None, Some(peer)) => format!("at:{peer}"),
+                (None, None) => "at:".to_owned(),
+            });
         }
         let now = Instant::now().into_std();
-        // What a client says and where it is are two sorts of keys, which never meet.
-        let decision = match request.headers().get("x-client-id") {
-            Some(id) => rate.check(&(1_u8, id.as_bytes()), now),
-            None => rate.check(&(0_u8, request.extensions().get::<Peer>().map(|it| it.0)), now),
-        };
+        Count::Decided(self.counted(match id {
+            Some(id) => rate.local.check(&(1_u8, id.as_bytes()), now),
+            None => rate.local.check(&(0_u8, peer), now),
+        }))
+    }
+
+    /// Counts a request where all replicas count; none when they do not.
+    pub(super) async fn ask(&self, client: &str) -> Option<Decision> {
+        let shared = self.rate.as_ref()?.shared.as_ref()?;
+        let verdict = shared.check(client).await;
+        if let Some(outage) = &verdict.outage {
+            tracing::debug!(error = %regatta_core::Chain(outage), "shared limits");
+            self.limited_alone.add(1, &[]);
+        }
+        Some(self.counted(verdict.decision))
+    }
+
+    fn counted(&self, decision: Decision) -> Decision {
         if !decision.allowed {
             self.note("rate");
         }
-        Some(decision)
+        decision
     }
 
     /// Asks for room; `left` is what is left of the request's time.
@@ -181,7 +220,11 @@ pub(super) fn tell<B>(response: &mut Response<B>, decision: &Decision, window: D
 impl Admission {
     /// The window that clients are counted in.
     pub(super) fn window(&self) -> Duration {
-        self.rate.as_ref().map_or(Duration::ZERO, Limiter::window)
+        let rate = self.rate.as_ref();
+        rate.map_or(Duration::ZERO, |rate| match &rate.shared {
+            Some(shared) => shared.window(),
+            None => rate.local.window(),
+        })
     }
 }
 

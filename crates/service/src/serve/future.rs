@@ -53,13 +53,29 @@ pin_project! {
 #[derive(Clone, Copy, Default)]
 struct Extras {
     /// How the client stands, and the window that it is counted in.
-    rate: Option<(Decision, Duration)>,
+    rate: Standing,
     /// When the whole call ends, its stream included.
     ends_at: Option<Deadline>,
 }
 
-/// A handler that was called, and its place among those that work.
-pub(super) type Admitted = (RouteFuture<Infallible>, Inside);
+/// How a client stands, and the window that it is counted in.
+pub(super) type Standing = Option<(Decision, Duration)>;
+
+/// A handler that was called, its place among those that work, and how its client stands.
+pub(super) struct Admitted {
+    pub(super) answer: RouteFuture<Infallible>,
+    pub(super) inside: Option<Inside>,
+    pub(super) rate: Standing,
+}
+
+/// A request that was not let in, and how its client stands.
+pub(super) struct TurnedAway {
+    pub(super) problem: Problem,
+    pub(super) rate: Standing,
+}
+
+/// What waits for room, or for the word of others.
+pub(super) type Waiting = Pin<Box<dyn Future<Output = Result<Admitted, TurnedAway>> + Send>>;
 
 /// What was asked for, to say so when it fails.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +98,7 @@ impl Asked {
 pin_project! {
     #[project = StageProjection]
     enum Stage {
-        Waiting { room: Pin<Box<dyn Future<Output = Result<Admitted, Problem>> + Send>> },
+        Waiting { room: Waiting },
         Routed { #[pin] answer: RouteFuture<Infallible> },
         Converting { answer: Pin<Box<dyn Future<Output = Response> + Send>> },
         Answered { problem: Option<Problem> },
@@ -102,7 +118,7 @@ impl Serving {
     }
 
     pub(super) fn waiting(
-        room: Pin<Box<dyn Future<Output = Result<Admitted, Problem>> + Send>>,
+        room: Waiting,
         protocol: Protocol,
         deadline: Deadline,
         asked: Asked,
@@ -158,12 +174,14 @@ impl Future for Serving {
                     catch_unwind(AssertUnwindSafe(|| answer.poll(cx)))
                 }
                 StageProjection::Waiting { room } => match room.as_mut().poll(cx) {
-                    Poll::Ready(Ok((answer, inside))) => {
-                        *this.inside = Some(inside);
+                    Poll::Ready(Ok(Admitted { answer, inside, rate })) => {
+                        *this.inside = inside;
+                        note(this.extras, rate);
                         this.stage.set(Stage::Routed { answer });
                         continue;
                     }
-                    Poll::Ready(Err(problem)) => {
+                    Poll::Ready(Err(TurnedAway { problem, rate })) => {
+                        note(this.extras, rate);
                         this.stage.set(Stage::Answered { problem: Some(problem) });
                         continue;
                     }
@@ -214,6 +232,13 @@ impl Future for Serving {
             // Drops the handler: nobody waits for what it does.
             this.stage.set(Stage::Answered { problem: Some(problem) });
         }
+    }
+}
+
+/// Notes how the client stands, where that was not known before.
+fn note(extras: &mut Option<Box<Extras>>, rate: Standing) {
+    if rate.is_some() {
+        extras.get_or_insert_default().rate = rate;
     }
 }
 

@@ -14,11 +14,11 @@ use regatta_resilience::concurrency::Acquire;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-use super::admission::{Admission, Entry, over_its_limit};
+use super::admission::{Admission, Count, Entry, over_its_limit};
 use super::body::{Bounded, discard};
 use super::convert;
 use super::deadline::Deadline;
-use super::future::{Admitted, Asked, Protocol, Serving};
+use super::future::{Admitted, Asked, Protocol, Serving, TurnedAway};
 use crate::rest::{Problem, body_too_large};
 
 /// What holds for each request.
@@ -89,7 +89,11 @@ impl Service<Request<Body>> for Serve {
             return Serving::answered(convert::late(), protocol);
         }
         let admission = self.rules.admission.as_ref();
-        let rate = admission.and_then(|admission| Some((admission.count(&request)?, admission)));
+        let counted = admission.map_or(Count::Uncounted, |admission| admission.count(&request));
+        let rate = match (&counted, admission) {
+            (Count::Decided(decision), Some(admission)) => Some((*decision, admission)),
+            _ => None,
+        };
         if let Some((decision, admission)) = rate
             && !decision.allowed
         {
@@ -121,6 +125,10 @@ impl Service<Request<Body>> for Serve {
         let ends_at = (protocol == Protocol::Grpc
             && request.headers().contains_key(regatta_core::GRPC_TIMEOUT))
         .then_some(deadline);
+        if let Count::Ask(client) = counted {
+            let asking = Box::pin(self.clone().ask(client, request, deadline));
+            return Serving::waiting(asking, protocol, deadline, asked).ending_at(ends_at);
+        }
         let entry = admission.map(|admission| admission.enter(&request, || deadline.left()));
         let serving = match entry.unwrap_or(Entry::Admitted(None)) {
             Entry::Admitted(inside) => {
@@ -146,13 +154,43 @@ impl Serve {
         room: Acquire,
         request: Request<Body>,
         deadline: Deadline,
-    ) -> Result<Admitted, Problem> {
-        let Some(admission) = &self.rules.admission else { return Err(convert::late()) };
-        let permit = room.await.map_err(|rejected| admission.turned_away(&rejected))?;
+    ) -> Result<Admitted, TurnedAway> {
+        let turned_away = |problem| TurnedAway { problem, rate: None };
+        let Some(admission) = &self.rules.admission else {
+            return Err(turned_away(convert::late()));
+        };
+        let room = room.await;
+        let permit = room.map_err(|rejected| turned_away(admission.turned_away(&rejected)))?;
         if deadline.is_over() {
-            return Err(convert::late());
+            return Err(turned_away(convert::late()));
         }
-        let inside = admission.inside(permit);
-        Ok((self.router.call(request), inside))
+        let inside = Some(admission.inside(permit));
+        Ok(Admitted { answer: self.router.call(request), inside, rate: None })
+    }
+
+    /// Asks where all replicas count, then for room, and then calls the handler.
+    async fn ask(
+        mut self,
+        client: String,
+        request: Request<Body>,
+        deadline: Deadline,
+    ) -> Result<Admitted, TurnedAway> {
+        let rules = Arc::clone(&self.rules);
+        let Some(admission) = &rules.admission else {
+            return Err(TurnedAway { problem: convert::late(), rate: None });
+        };
+        let rate = admission.ask(&client).await.map(|decision| (decision, admission.window()));
+        if let Some((decision, _)) = rate.filter(|(decision, _)| !decision.allowed) {
+            return Err(TurnedAway { problem: over_its_limit(&decision), rate });
+        }
+        match admission.enter(&request, || deadline.left()) {
+            Entry::Admitted(inside) => {
+                Ok(Admitted { answer: self.router.call(request), inside, rate })
+            }
+            Entry::Waits(room) => match self.wait(room, request, deadline).await {
+                Ok(admitted) => Ok(Admitted { rate, ..admitted }),
+                Err(turned_away) => Err(TurnedAway { rate, ..turned_away }),
+            },
+        }
     }
 }

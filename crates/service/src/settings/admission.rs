@@ -33,7 +33,8 @@ settings! {
 settings! {
     /// Requests that each client may make: 429 with Retry-After beyond it, or RESOURCE_EXHAUSTED
     /// over gRPC. A client is what the header X-Client-ID says, else its address. Off by default:
-    /// the gateway counts clients, and most callers of a service are other services.
+    /// the gateway counts clients, and most callers of a service are other services. With
+    /// `limits.url` all replicas share the counts.
     pub struct RateLimitSettings in "rate_limit" {
         /// Requests per client and window; 0 sets no limit.
         pub requests: u32 = 0, range ..=1_000_000;
@@ -89,6 +90,12 @@ impl RateLimitSettings {
         if self.requests == 0 {
             return Ok(None);
         }
+        let (settings, algorithm) = self.rules();
+        rate_limit::Limiter::try_new(settings, algorithm).map(Some)
+    }
+
+    /// How much, in which time, counted how.
+    pub(crate) fn rules(&self) -> (rate_limit::Settings, rate_limit::Algorithm) {
         let settings = rate_limit::Settings::new(self.requests, self.window);
         let settings = settings.with_max_bytes(self.max_bytes.as_usize());
         let algorithm = match self.algorithm {
@@ -97,7 +104,7 @@ impl RateLimitSettings {
                 rate_limit::Algorithm::Gcra { burst: self.burst.unwrap_or(self.requests) }
             }
         };
-        rate_limit::Limiter::try_new(settings, algorithm).map(Some)
+        (settings, algorithm)
     }
 }
 

@@ -21,6 +21,9 @@ pub use client::{ClientSettings, ServiceCallSettings, ServicesSettings, Strategy
 mod admission;
 pub use admission::{RateAlgorithm, RateLimitSettings, ShedSettings};
 
+mod limits;
+pub use limits::{LimitsSettings, OnOutage};
+
 mod admin;
 pub use admin::{AdminSettings, ReloadSettings};
 
@@ -41,7 +44,7 @@ use regatta_config::{DatabaseSettings, RedisSettings};
 #[cfg(feature = "database")]
 pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
-    (ShedSettings, RateLimitSettings, AdminSettings, ReloadSettings),
+    (ShedSettings, RateLimitSettings, LimitsSettings, AdminSettings, ReloadSettings),
     (TelemetrySettings, LogSettings),
     (DatabaseSettings, PoolSettings, RedisSettings, CacheSettings, EventsSettings),
 );
@@ -50,7 +53,7 @@ pub type Groups = (
 #[cfg(not(feature = "database"))]
 pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
-    (ShedSettings, RateLimitSettings, AdminSettings, ReloadSettings),
+    (ShedSettings, RateLimitSettings, LimitsSettings, AdminSettings, ReloadSettings),
     (TelemetrySettings, LogSettings),
     (DatabaseSettings, RedisSettings, CacheSettings, EventsSettings),
 );
@@ -73,6 +76,8 @@ pub struct Settings {
     pub shed: ShedSettings,
     /// Requests of each client.
     pub rate_limit: RateLimitSettings,
+    /// Where they are counted.
+    pub limits: LimitsSettings,
     /// The port for operators.
     pub admin: AdminSettings,
     /// Settings that change while the service runs.
@@ -98,7 +103,7 @@ impl From<Groups> for Settings {
     fn from(groups: Groups) -> Self {
         let (
             (service, server, registry, client, auth),
-            (shed, rate_limit, admin, reload),
+            (shed, rate_limit, limits, admin, reload),
             (telemetry, log),
             stores,
         ) = groups;
@@ -114,6 +119,7 @@ impl From<Groups> for Settings {
             auth,
             shed,
             rate_limit,
+            limits,
             admin,
             reload,
             telemetry,

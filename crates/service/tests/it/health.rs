@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use regatta::testing::Running;
-use regatta_discovery::MemoryRegistry;
+use regatta_discovery::{Discover, Freshness, InstanceSet, MemoryRegistry, Publisher, Watch};
 use serde_json::json;
 
 use crate::fixture::{PATIENCE, opened, routes};
@@ -51,6 +51,44 @@ async fn a_critical_dependency_decides_readiness_and_never_liveness() {
         }
     };
     tokio::time::timeout(PATIENCE, recovered).await.expect("is ready when the bank is back");
+}
+
+#[tokio::test]
+async fn a_registry_without_word_of_those_it_calls_makes_it_unhealthy_and_leaves_it_ready() {
+    let since = tokio::time::Instant::now().into_std();
+    let fresh = InstanceSet::fresh(Vec::new());
+    let publisher = Arc::new(Publisher::new(fresh.clone()));
+    let config = regatta::Config::builder().build().unwrap();
+    let service = regatta::Service::builder("test-service").config(config).quiet();
+    let service = service.discover(Held(publisher.clone())).build().await.unwrap();
+    let _orders = service.client("order-service").unwrap();
+    let service = Running::start(service).await.unwrap();
+    let health = service.get("/health").await;
+    assert_eq!(health.json()["dependencies"]["discovery"]["status"], "healthy");
+    publisher.publish(InstanceSet { freshness: Freshness::Stale { since }, ..fresh });
+    let told = async {
+        loop {
+            let health = service.get("/health").await.json();
+            let error = health["dependencies"]["discovery"]["error"].as_str();
+            if let Some(error) = error {
+                return error.to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let error = tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert!(error.contains("`order-service`"), "{error}");
+    assert_eq!(service.get("/health/ready").await.status(), 200);
+}
+
+/// A registry whose publisher the test holds too.
+#[derive(Debug)]
+struct Held(Arc<Publisher>);
+
+impl Discover for Held {
+    fn watch(&self, _: &regatta_core::ServiceName) -> Watch {
+        self.0.watch()
+    }
 }
 
 #[tokio::test]

@@ -17,3 +17,4 @@ mod limits;
 mod process;
 mod promises;
 mod reload;
+mod shared_limits;

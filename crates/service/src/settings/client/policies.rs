@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use regatta_client::{Options, Policies};
 use regatta_resilience::breaker::{self, SlowCalls};
+use regatta_resilience::concurrency::Adaptive;
 use regatta_resilience::retry::Backoff;
 use regatta_resilience::{concurrency, hedge, outlier};
 use regatta_traffic::balance;
@@ -39,7 +40,13 @@ impl ClientSettings {
             .then(|| hedge::Settings::default().with_percentile(self.hedge_percentile));
         options.concurrency = (self.max_in_flight > 0).then(|| {
             let settings = concurrency::Settings::new(self.max_in_flight);
-            settings.with_queue(self.queue, self.queue_timeout)
+            let adaptive = self.adaptive.then(|| {
+                let mut adaptive = Adaptive::default();
+                adaptive.most = self.max_in_flight;
+                adaptive.least = self.least_in_flight.min(self.max_in_flight);
+                adaptive
+            });
+            settings.with_queue(self.queue, self.queue_timeout).with_adaptive(adaptive)
         });
         options.cluster.balance = match self.strategy {
             Strategy::P2c => balance::Strategy::P2c,
@@ -182,6 +189,16 @@ mod tests {
         assert_eq!(breaker.slow, Some(slow));
         let default = ClientSettings::default().policies(None).default.cluster.breaker.unwrap();
         assert_eq!(default.slow, None);
+    }
+
+    #[test]
+    fn the_limit_of_calls_in_flight_follows_the_latency_if_asked_for() {
+        let yaml = "client: {services: {a: {adaptive: true, max_in_flight: 100}}}";
+        let policies = policies(yaml, &[]).unwrap();
+        let own = policies.of(&"a".parse().unwrap()).concurrency.clone().unwrap();
+        let adaptive = own.adaptive.unwrap();
+        assert_eq!((own.limit, adaptive.least, adaptive.most), (100, 8, 100));
+        assert_eq!(policies.default.concurrency.unwrap().adaptive, None);
     }
 
     #[test]

@@ -103,6 +103,11 @@ call_settings! {
     hedge_percentile: u32 = 0, range ..=99;
     /// Calls of a service in flight at a time; 0 sets no limit.
     max_in_flight: u32 = 1024, range ..=1_000_000;
+    /// Whether that limit follows the latency of the service (Gradient2), between `least_in_flight`
+    /// and itself.
+    adaptive: bool = false;
+    /// The least limit when it does.
+    least_in_flight: u32 = 8, range 1..=1_000_000;
     /// Calls that may wait for one of these to end.
     queue: u32 = 256, range ..=1_000_000;
     /// Longest wait.
