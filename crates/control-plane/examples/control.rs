@@ -1,4 +1,4 @@
-//! Runs a control plane: `cargo run --example control -- 127.0.0.1:8500 DATA_DIR 127.0.0.1:2379`.
+//! Runs a control plane: `cargo run --example control -- HTTP DATA_DIR ETCD DNS`, three addresses.
 
 use regatta_control_plane::{ControlPlane, Settings};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if let Some(address) = arguments.next() {
         settings.etcd.listen = Some(address.parse()?);
+    }
+    if let Some(address) = arguments.next() {
+        settings.dns.listen = Some(address.parse()?);
     }
     let control_plane = ControlPlane::bind(settings).await?;
     println!("{}", control_plane.addr());

@@ -1,17 +1,15 @@
 //! `/v1/agent`: services of this node, and who this node is.
 
 use axum::extract::{Path, RawQuery, State as Extract};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 
 use super::app::{App, Identity, json};
 use super::failure::Failure;
 use super::query::Query;
 use super::{decode, encode};
-use crate::registry::{Command, Key, OWN_SERVICE, Service, State, Status};
+use crate::registry::{Command, Key, OWN_SERVICE, Service};
 
 /// `PUT /v1/agent/service/register`.
 pub(crate) async fn register(
@@ -76,7 +74,7 @@ pub(crate) async fn services(
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
     query.check(&app.identity.datacenter)?;
-    let pair = |service: &Service| (service.id.clone(), with_addresses(service));
+    let pair = |service: &Service| (service.id.clone(), encode::agent_service(service));
     let services: Map<_, _> = app.engine.read(|state| {
         let own = state.services_on(&app.identity.node);
         own.filter(|service| service.id != OWN_SERVICE).map(|service| pair(service)).collect()
@@ -95,69 +93,26 @@ pub(crate) async fn service(
     let service = app.engine.read(|state| state.service(&key).cloned());
     let service = service.filter(|service| service.id != OWN_SERVICE);
     let service = service.ok_or_else(|| Failure::not_found(format!("unknown service ID: {id}")))?;
-    Ok(json(&query, &with_addresses(&service)))
+    Ok(json(&query, &encode::agent_service(&service)))
 }
 
-/// `GET /v1/agent/health/service/id/:id`: the worst status of a service's checks, also as the
-/// HTTP status.
-pub(crate) async fn health_by_id(
+/// `GET /v1/agent/members`: this node alone, under its name in the wide area with `wan`.
+pub(crate) async fn members(
     Extract(app): Extract<App>,
-    Path(id): Path<String>,
     RawQuery(query): RawQuery,
-) -> Response {
+) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
-    let found = app.engine.read(|state| {
-        let service = state.service(&Key::new(&app.identity.node, &id))?;
-        Some(aggregated(state, service))
-    });
-    match found {
-        None => health_answer(&query, None, &format!("ServiceId {id} not found"), &Value::Null),
-        Some((status, value)) => health_answer(&query, Some(status), status.name(), &value),
+    if query.get("segment").is_some_and(|segment| !["", "_all"].contains(&segment)) {
+        // Consul's words.
+        let text = "Network segments are not supported in this version of Consul";
+        return Err(Failure::internal(text));
     }
-}
-
-/// `GET /v1/agent/health/service/name/:name`: the same over all instances of this node.
-pub(crate) async fn health_by_name(
-    Extract(app): Extract<App>,
-    Path(name): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let query = Query::parse(&query.unwrap_or_default());
-    let found: Vec<_> = app.engine.read(|state| {
-        let own = state.instances(&name).filter(|service| service.node == app.identity.node);
-        own.map(|service| aggregated(state, service)).collect()
-    });
-    let worst = found.iter().map(|(status, _)| *status).max();
-    let text = worst.map_or_else(|| format!("ServiceName {name} Not Found"), |s| s.name().into());
-    let value = found.into_iter().map(|(_, value)| value).collect();
-    health_answer(&query, worst, &text, &value)
-}
-
-fn aggregated(state: &State, service: &Service) -> (Status, Value) {
-    let checks: Vec<_> = state.checks_of(&service.node, &service.id).collect();
-    let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Passing);
-    let checks: Vec<_> = checks.into_iter().map(|check| encode::check(state, check)).collect();
-    let service = with_addresses(service);
-    (status, json!({"AggregatedStatus": status.name(), "Service": service, "Checks": checks}))
-}
-
-fn health_answer(query: &Query, status: Option<Status>, text: &str, value: &Value) -> Response {
-    let code = match status {
-        Some(Status::Passing) => StatusCode::OK,
-        Some(Status::Warning) => StatusCode::TOO_MANY_REQUESTS,
-        Some(Status::Critical) => StatusCode::SERVICE_UNAVAILABLE,
-        None => StatusCode::NOT_FOUND,
-    };
-    if query.get("format") == Some("text") {
-        return (code, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text.to_owned())
-            .into_response();
+    let mut member = member(&app.identity);
+    if query.flag("wan") {
+        member["Name"] = format!("{}.{}", app.identity.node, app.identity.datacenter).into();
+        member["Port"] = 8302.into();
     }
-    (code, json(query, value)).into_response()
-}
-
-/// `GET /v1/agent/members`: this node alone.
-pub(crate) async fn members(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
-    json(&Query::parse(&query.unwrap_or_default()), &json!([member(&app.identity)]))
+    Ok(json(&query, &json!([member])))
 }
 
 /// `GET /v1/agent/self`.
@@ -205,15 +160,6 @@ pub(crate) async fn leader(Extract(app): Extract<App>, RawQuery(query): RawQuery
 /// `GET /v1/status/peers`.
 pub(crate) async fn peers(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
     json(&Query::parse(&query.unwrap_or_default()), &json!([app.identity.leader()]))
-}
-
-/// The agent always shows the member, empty or not.
-fn with_addresses(service: &Service) -> Value {
-    let mut value = encode::agent_service(service);
-    if service.tagged_addresses.is_empty() {
-        value["TaggedAddresses"] = json!({});
-    }
-    value
 }
 
 fn member(identity: &Identity) -> Value {

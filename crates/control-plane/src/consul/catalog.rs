@@ -70,10 +70,27 @@ pub(crate) async fn node(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
+    let name = app.engine.read(|state| state.node_name(&name));
     indexed(&app, &query, Topic::Node(name.clone()), |state| {
         let Some(node) = state.node(&name) else { return Value::Null };
         let pair = |service: &Service| (service.id.clone(), encode::service(service));
         let services: Map<_, _> = state.services_on(&name).map(|service| pair(service)).collect();
+        json!({"Node": encode::node(node, &app.identity), "Services": services})
+    })
+    .await
+}
+
+/// `GET /v1/catalog/node-services/:node`: the same as a list.
+pub(crate) async fn node_services(
+    Extract(app): Extract<App>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let query = Query::parse(&query.unwrap_or_default());
+    let name = app.engine.read(|state| state.node_name(&name));
+    indexed(&app, &query, Topic::Node(name.clone()), |state| {
+        let Some(node) = state.node(&name) else { return json!({"Node": null, "Services": null}) };
+        let services: Vec<_> = state.services_on(&name).map(|s| encode::service(s)).collect();
         json!({"Node": encode::node(node, &app.identity), "Services": services})
     })
     .await

@@ -14,14 +14,20 @@ use crate::duration;
 /// `tagged_addresses`. `null` counts as absent.
 #[derive(Debug)]
 pub(crate) struct Fields {
-    members: BTreeMap<String, Value>,
+    /// By their normal name: as they were written, and what they are.
+    members: BTreeMap<String, (String, Value)>,
 }
 
 impl Fields {
     /// Reads a request's body.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Failure> {
         let value = serde_json::from_slice::<Value>(body);
-        let value = value.map_err(|error| failure(&error.to_string()))?;
+        let value = value.map_err(|error| match (error.is_eof(), body.is_empty()) {
+            // Consul's words.
+            (true, true) => failure("EOF"),
+            (true, false) => failure("unexpected EOF"),
+            _ => failure(&error.to_string()),
+        })?;
         Self::of(value, "the body")
     }
 
@@ -35,38 +41,30 @@ impl Fields {
 
     fn new(members: Map<String, Value>) -> Self {
         let present = members.into_iter().filter(|(_, value)| !value.is_null());
-        Self { members: present.map(|(name, value)| (normal(&name), value)).collect() }
+        Self { members: present.map(|(name, value)| (normal(&name), (name, value))).collect() }
     }
 
     /// Takes a member.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
-        self.members.remove(&normal(name))
+        self.members.remove(&normal(name)).map(|(_, value)| value)
     }
 
-    /// Takes a text; a number counts as its digits, as Consul's weak decoding has it. Empty when
-    /// absent.
+    /// Takes a text; empty when absent.
     pub(crate) fn text(&mut self, name: &str) -> Result<String, Failure> {
         match self.take(name) {
             None => Ok(String::new()),
             Some(Value::String(text)) => Ok(text),
-            Some(Value::Number(number)) => Ok(number.to_string()),
             Some(other) => Err(wrong(name, &other, "a string")),
         }
     }
 
-    /// Takes a whole number of this range, also when written as a text.
+    /// Takes a whole number of this range.
     pub(crate) fn number<T: TryFrom<u64>>(&mut self, name: &str) -> Result<Option<T>, Failure> {
         let value = match self.take(name) {
             None => return Ok(None),
-            Some(Value::String(text)) if text.is_empty() => return Ok(None),
             Some(value) => value,
         };
-        let number = match &value {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => text.parse().ok(),
-            _ => None,
-        };
-        let number = number.and_then(|number| T::try_from(number).ok());
+        let number = value.as_u64().and_then(|number| T::try_from(number).ok());
         number.map(Some).ok_or_else(|| wrong(name, &value, "a number in range"))
     }
 
@@ -135,8 +133,8 @@ impl Fields {
 
     /// Refuses what nobody took.
     pub(crate) fn finish(self) -> Result<(), Failure> {
-        match self.members.into_keys().next() {
-            Some(name) => Err(failure(&format!("json: unknown field {name:?}"))),
+        match self.members.into_values().next() {
+            Some((name, _)) => Err(failure(&format!("json: unknown field {name:?}"))),
             None => Ok(()),
         }
     }
@@ -215,6 +213,8 @@ mod tests {
         assert!(fields(r#"{"t":"x"}"#).texts("t").is_err());
         assert!(fields(r#"{"t":[1]}"#).texts("t").is_err());
         assert!(fields(r#"{"t":[]}"#).text("t").is_err());
+        assert!(fields(r#"{"t":1}"#).text("t").is_err());
+        assert!(fields(r#"{"p":"1"}"#).number::<u16>("p").is_err());
         assert!(fields(r#"{"surprise":1}"#).finish().is_err());
     }
 }

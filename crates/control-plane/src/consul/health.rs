@@ -1,5 +1,7 @@
 //! `/v1/health`: services with their checks.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, RawQuery, State as Extract};
 use axum::response::Response;
 use serde_json::Value;
@@ -9,10 +11,9 @@ use super::blocking::indexed;
 use super::encode;
 use super::failure::Failure;
 use super::query::Query;
-use crate::registry::{Service, State, Status, Topic};
+use crate::registry::{Check, Service, State, Status, Topic};
 
-/// Whether an instance is among those that a query wants: all `tag`s and `node-meta`s, and with
-/// `passing` every check of it and of its node passing.
+/// Whether an instance is among those that a query wants: all its `tag`s and `node-meta`s.
 pub(crate) fn is_wanted(state: &State, service: &Service, query: &Query) -> bool {
     let has_tag = |tag: &str| service.tags.iter().any(|own| own.eq_ignore_ascii_case(tag));
     let node = state.node(&service.node);
@@ -20,10 +21,12 @@ pub(crate) fn is_wanted(state: &State, service: &Service, query: &Query) -> bool
         let (key, value) = pair.split_once(':').unwrap_or((pair, ""));
         node.is_some_and(|node| node.meta.get(key).is_some_and(|own| own == value))
     };
-    let is_passing = || state.deciding_checks(service).all(|c| c.status == Status::Passing);
-    query.all("tag").filter(|tag| !tag.is_empty()).all(has_tag)
-        && query.all("node-meta").all(has_meta)
-        && (!query.flag("passing") || is_passing())
+    query.all("tag").all(has_tag) && query.all("node-meta").all(has_meta)
+}
+
+/// Whether every check of an instance and of its node passes.
+fn passes(state: &State, service: &Service) -> bool {
+    state.deciding_checks(service).all(|check| check.status == Status::Passing)
 }
 
 /// `GET /v1/health/service/:name`.
@@ -33,8 +36,11 @@ pub(crate) async fn service(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
+    let all = !query.strict_flag("passing")?;
     indexed(&app, &query, Topic::service(&name), |state| {
-        let wanted = state.instances(&name).filter(|service| is_wanted(state, service, &query));
+        let wanted = state.instances(&name);
+        let wanted = wanted.filter(|service| is_wanted(state, service, &query));
+        let wanted = wanted.filter(|service| all || passes(state, service));
         wanted.map(|service| encode::health_entry(state, service, &app.identity)).collect()
     })
     .await
@@ -61,14 +67,10 @@ pub(crate) async fn state(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
-    let wanted = Status::parse(&name);
-    if wanted.is_none() && name != "any" {
-        let text = format!("Invalid state {name:?}; use any, passing, warning or critical");
-        return Err(Failure::bad_request(text));
-    }
     indexed(&app, &query, Topic::Checks, |state| {
-        let checks =
-            state.checks().filter(|check| wanted.is_none_or(|status| check.status == status));
+        // A word that is no status is one that no check has.
+        let wanted = |check: &&Arc<Check>| name == "any" || check.status.name() == name;
+        let checks = state.checks().filter(wanted);
         checks.map(|check| encode::check(state, check)).collect()
     })
     .await
@@ -81,6 +83,7 @@ pub(crate) async fn node(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
+    let name = app.engine.read(|state| state.node_name(&name));
     indexed(&app, &query, Topic::Node(name.clone()), |state| {
         let checks = state.checks_on(&name).map(|check| encode::check(state, check));
         Value::Array(checks.collect())

@@ -2,6 +2,7 @@
 
 mod agent;
 mod agent_checks;
+mod agent_health;
 mod app;
 mod blocking;
 mod catalog;
@@ -11,6 +12,7 @@ mod failure;
 mod fields;
 mod guard;
 mod health;
+mod methods;
 mod needs;
 mod query;
 mod visible;

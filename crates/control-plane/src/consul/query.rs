@@ -43,6 +43,15 @@ impl Query {
         self.pairs.iter().filter(move |pair| pair.0 == name).map(|pair| pair.1.as_str())
     }
 
+    /// A flag that Consul reads strictly: bare, or a word for yes or no.
+    pub(crate) fn strict_flag(&self, name: &str) -> Result<bool, Failure> {
+        match self.get(name).map(str::to_lowercase).as_deref() {
+            None | Some("0" | "f" | "false") => Ok(false),
+            Some("" | "1" | "t" | "true") => Ok(true),
+            Some(_) => Err(Failure::bad_request(format!("Invalid value for ?{name}"))),
+        }
+    }
+
     /// Whether a flag is set: bare, or with any value but a word for no.
     pub(crate) fn flag(&self, name: &str) -> bool {
         let no = ["0", "f", "false"];
@@ -70,6 +79,12 @@ impl Query {
     pub(crate) fn check(&self, datacenter: &str) -> Result<(), Failure> {
         if self.flag("stale") && self.flag("consistent") {
             let text = "Cannot specify ?stale with ?consistent, conflicting semantics.";
+            return Err(Failure::bad_request(text));
+        }
+        if self.get("ns").is_some_and(|name| !name.is_empty()) {
+            // Consul's words.
+            let text = "Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul \
+                        Enterprise feature";
             return Err(Failure::bad_request(text));
         }
         if self.get("dc").is_some_and(|dc| !dc.is_empty() && dc != datacenter) {
@@ -121,6 +136,18 @@ mod tests {
     }
 
     #[test]
+    fn a_strict_flag_is_a_word_for_yes_or_no() {
+        let flag = |text: &str| Query::parse(text).strict_flag("passing");
+        for (text, wanted) in [("passing", true), ("passing=1", true), ("passing=True", true)] {
+            assert_eq!(flag(text).unwrap(), wanted, "{text}");
+        }
+        for text in ["", "passing=false", "passing=F", "passing=0"] {
+            assert!(!flag(text).unwrap(), "{text}");
+        }
+        assert!(flag("passing=perhaps").is_err());
+    }
+
+    #[test]
     fn decodes_names_and_values() {
         let query = Query::parse("node-meta=a%3Ab&tag=one+two&tag=%zz&x=%+1");
         assert_eq!(query.get("node-meta"), Some("a:b"));
@@ -150,6 +177,7 @@ mod tests {
         assert!(check("dc=dc2").is_err());
         assert!(check("stale&consistent").is_err());
         assert!(check("filter=Service.Port==80").is_err());
+        assert!(check("ns=team").is_err());
     }
 
     proptest! {

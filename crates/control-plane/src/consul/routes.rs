@@ -4,15 +4,16 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 
 use super::app::App;
 use super::failure::Failure;
 use super::guard::guard;
+use super::methods::{missing, missing_to_put, only_get, only_put};
 use super::web_pages::refuse_web_pages;
-use super::{agent, agent_checks, catalog, health};
+use super::{agent, agent_checks, agent_health, catalog, health};
 use crate::metrics::Text;
 
 /// Consul's API, and the control plane's own health and metrics beside it.
@@ -20,36 +21,46 @@ pub(crate) fn router(app: App) -> Router {
     let max_body_bytes = app.max_body_bytes;
     let is_open = !app.access.is_enabled();
     let routes = Router::new()
-        .route("/v1/agent/self", get(agent::self_))
-        .route("/v1/agent/members", get(agent::members))
-        .route("/v1/agent/maintenance", put(agent::maintain_node))
-        .route("/v1/agent/services", get(agent::services))
-        .route("/v1/agent/service/register", put(agent::register))
-        .route("/v1/agent/service/deregister/{*id}", put(agent::deregister))
-        .route("/v1/agent/service/maintenance/{*id}", put(agent::maintain_service))
-        .route("/v1/agent/service/{*id}", get(agent::service))
-        .route("/v1/agent/health/service/id/{*id}", get(agent::health_by_id))
-        .route("/v1/agent/health/service/name/{*name}", get(agent::health_by_name))
-        .route("/v1/agent/checks", get(agent_checks::list))
-        .route("/v1/agent/check/register", put(agent_checks::register))
-        .route("/v1/agent/check/deregister/{*id}", put(agent_checks::deregister))
-        .route("/v1/agent/check/pass/{*id}", put(agent_checks::pass))
-        .route("/v1/agent/check/warn/{*id}", put(agent_checks::warn))
-        .route("/v1/agent/check/fail/{*id}", put(agent_checks::fail))
-        .route("/v1/agent/check/update/{*id}", put(agent_checks::update))
-        .route("/v1/catalog/datacenters", get(catalog::datacenters))
-        .route("/v1/catalog/nodes", get(catalog::nodes))
-        .route("/v1/catalog/services", get(catalog::services))
-        .route("/v1/catalog/service/{*name}", get(catalog::service))
-        .route("/v1/catalog/node/{*node}", get(catalog::node))
-        .route("/v1/catalog/register", put(catalog::register))
-        .route("/v1/catalog/deregister", put(catalog::deregister))
-        .route("/v1/health/service/{*name}", get(health::service))
-        .route("/v1/health/checks/{*name}", get(health::checks))
-        .route("/v1/health/state/{*state}", get(health::state))
-        .route("/v1/health/node/{*node}", get(health::node))
-        .route("/v1/status/leader", get(agent::leader))
-        .route("/v1/status/peers", get(agent::peers))
+        .route("/v1/agent/self", only_get(agent::self_))
+        .route("/v1/agent/members", only_get(agent::members))
+        .route("/v1/agent/maintenance", only_put(agent::maintain_node))
+        .route("/v1/agent/services", only_get(agent::services))
+        .route("/v1/agent/service/register", only_put(agent::register))
+        .route("/v1/agent/service/deregister/{*id}", only_put(agent::deregister))
+        .route("/v1/agent/service/maintenance/{*id}", only_put(agent::maintain_service))
+        .route("/v1/agent/service/deregister/", missing_to_put("service ID"))
+        .route("/v1/agent/service/maintenance/", missing_to_put("service ID"))
+        .route("/v1/agent/service/{*id}", only_get(agent::service))
+        .route("/v1/agent/health/service/id/{*id}", only_get(agent_health::by_id))
+        .route("/v1/agent/health/service/name/{*name}", only_get(agent_health::by_name))
+        .route("/v1/agent/checks", only_get(agent_checks::list))
+        .route("/v1/agent/check/register", only_put(agent_checks::register))
+        .route("/v1/agent/check/deregister/{*id}", only_put(agent_checks::deregister))
+        .route("/v1/agent/check/pass/{*id}", only_put(agent_checks::pass))
+        .route("/v1/agent/check/warn/{*id}", only_put(agent_checks::warn))
+        .route("/v1/agent/check/fail/{*id}", only_put(agent_checks::fail))
+        .route("/v1/agent/check/update/{*id}", only_put(agent_checks::update))
+        .route("/v1/catalog/datacenters", only_get(catalog::datacenters))
+        .route("/v1/catalog/nodes", only_get(catalog::nodes))
+        .route("/v1/catalog/services", only_get(catalog::services))
+        .route("/v1/catalog/service/{*name}", only_get(catalog::service))
+        .route("/v1/catalog/node/{*node}", only_get(catalog::node))
+        .route("/v1/catalog/node-services/{*node}", only_get(catalog::node_services))
+        .route("/v1/catalog/service/", missing("service name"))
+        .route("/v1/catalog/node/", missing("node name"))
+        .route("/v1/health/service/", missing("service name"))
+        .route("/v1/health/checks/", missing("service name"))
+        .route("/v1/health/state/", missing("check state"))
+        .route("/v1/health/node/", missing("node name"))
+        .route("/v1/catalog/register", only_put(catalog::register))
+        .route("/v1/catalog/deregister", only_put(catalog::deregister))
+        .route("/v1/health/service/{*name}", only_get(health::service))
+        .route("/v1/health/checks/{*name}", only_get(health::checks))
+        .route("/v1/health/state/{*state}", only_get(health::state))
+        .route("/v1/health/node/{*node}", only_get(health::node))
+        .route("/v1/status/leader", only_get(agent::leader))
+        .route("/v1/status/peers", only_get(agent::peers))
+        .route("/", only_get(async || "Consul Agent"))
         .route("/health/live", get(|| async { own_health("alive") }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
@@ -69,8 +80,7 @@ async fn unknown(request: Request) -> Failure {
     Failure::not_found("404 page not found\n")
 }
 
-/// Counts the request, and gives the bodies that axum leaves empty or words its own way: 405 (with
-/// `Allow`, which axum sets) and 413.
+/// Counts the request, and words what axum words its own way.
 async fn in_consuls_words(State(app): State<App>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let response = next.run(request).await;

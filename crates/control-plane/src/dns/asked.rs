@@ -20,8 +20,6 @@ pub(crate) enum Asked {
     Reverse(IpAddr),
     /// A name of the zone that nothing can have.
     Nothing,
-    /// A name in a datacenter that is not this one.
-    OtherDatacenter,
     /// A name outside the zone.
     Outside,
 }
@@ -51,7 +49,6 @@ impl Asked {
         match after {
             [] => (),
             [given] if is(given, datacenter) => (),
-            [_] => return Self::OtherDatacenter,
             _ => return Self::Nothing,
         }
         match labels[kind].to_ascii_lowercase().as_str() {
@@ -162,10 +159,10 @@ mod tests {
             "zz.addr.consul",
             "7f0001.addr.consul",
             "web.service.dc1.dc1.consul",
+            "web.service.dc2.consul",
         ] {
             assert_eq!(read(name), Asked::Nothing, "{name}");
         }
-        assert_eq!(read("web.service.dc2.consul"), Asked::OtherDatacenter);
         for name in ["example.org", "consul.example", ""] {
             assert_eq!(read(name), Asked::Outside, "{name}");
         }

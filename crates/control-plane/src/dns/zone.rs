@@ -67,7 +67,6 @@ impl Zone {
         let asked = labels.map_or(Asked::Outside, |labels| Asked::read(&labels, &self.datacenter));
         let found = match &asked {
             Asked::Outside => return Reply::refused(ResponseCode::Refused),
-            Asked::OtherDatacenter => return Reply::refused(ResponseCode::ServFail),
             Asked::Nothing => None,
             Asked::Zone => Some(self.of_zone(state, name, kind, now)),
             Asked::Service { name: service, tag } => {
@@ -75,7 +74,7 @@ impl Zone {
                 self.of_service(state, (service, tag), name, kind, random)
             }
             Asked::Node(node) => {
-                find_node(state, node).map(|node| self.of_node(state, node, name, kind))
+                state.node(&state.node_name(node)).map(|node| of_node(node, name, kind))
             }
             Asked::Address(ip) => Some(by_address(*ip, name, kind).into_iter().collect()),
             Asked::Reverse(ip) => self.of_reverse(state, *ip, name, kind),
@@ -144,33 +143,11 @@ impl Zone {
                 // A name can have one alias only, and no address beside it (RFC 1034, 3.6.2).
                 Err(_) => alias = alias.or_else(|| cname(address, name, kind)),
             }
-            if kind == RecordType::ANY {
-                answers.extend(self.srv(service, node, name));
-            }
         }
         if answers.is_empty() {
             answers.extend(alias);
         }
         Some(answers)
-    }
-
-    fn of_node(&self, _state: &State, node: &Node, name: &Name, kind: RecordType) -> Vec<Answer> {
-        let mut answers: Vec<_> = match node.address.parse() {
-            Ok(ip) => by_address(ip, name, kind).into_iter().collect(),
-            Err(_) => cname(&node.address, name, kind).into_iter().collect(),
-        };
-        if [RecordType::TXT, RecordType::ANY].contains(&kind) {
-            let texts = node.meta.iter().map(|(key, value)| match key.strip_prefix("rfc1035-") {
-                Some(_) => value.clone(),
-                None => format!("{key}={value}"),
-            });
-            // A text has at most 255 bytes (RFC 1035, 3.3); a longer one is not shown.
-            let texts = texts.filter(|text| text.len() <= 255);
-            let record =
-                |text| Record::from_rdata(name.clone(), TTL, RData::TXT(TXT::new(vec![text])));
-            answers.extend(texts.map(record).map(Answer::from));
-        }
-        answers
     }
 
     fn of_reverse(
@@ -184,8 +161,9 @@ impl Zone {
         let nodes = state.nodes().filter(|node| is_it(&node.address));
         let nodes = nodes.filter_map(|node| self.node_name(&node.name));
         let services = state.services().filter(|service| is_it(&service.address));
-        let services: HashSet<_> =
-            services.filter_map(|service| within(&[&service.name, "service"])).collect();
+        let services: HashSet<_> = services
+            .filter_map(|service| within(&[&service.name, "service", &self.datacenter]))
+            .collect();
         let targets: Vec<_> = nodes.chain(services).collect();
         if targets.is_empty() {
             return None;
@@ -226,11 +204,22 @@ impl Zone {
     }
 }
 
-/// By its name in any case, as Consul has it.
-fn find_node<'a>(state: &'a State, name: &str) -> Option<&'a Node> {
-    let exact = state.node(name);
-    let any = || state.nodes().find(|node| node.name.eq_ignore_ascii_case(name));
-    exact.or_else(any).map(|node| &**node)
+fn of_node(node: &Node, name: &Name, kind: RecordType) -> Vec<Answer> {
+    let mut answers: Vec<_> = match node.address.parse() {
+        Ok(ip) => by_address(ip, name, kind).into_iter().collect(),
+        Err(_) => cname(&node.address, name, kind).into_iter().collect(),
+    };
+    if [RecordType::TXT, RecordType::ANY].contains(&kind) {
+        let texts = node.meta.iter().map(|(key, value)| match key.strip_prefix("rfc1035-") {
+            Some(_) => value.clone(),
+            None => format!("{key}={value}"),
+        });
+        // A text has at most 255 bytes (RFC 1035, 3.3); a longer one is not shown.
+        let texts = texts.filter(|text| text.len() <= 255);
+        let record = |text| Record::from_rdata(name.clone(), TTL, RData::TXT(TXT::new(vec![text])));
+        answers.extend(texts.map(record).map(Answer::from));
+    }
+    answers
 }
 
 fn effective_address<'a>(service: &'a Service, node: &'a Node) -> &'a str {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// The check every live node has.
 pub(crate) const SERF_HEALTH: &str = "serfHealth";
+/// The check of a node in maintenance, and what the one of a service begins with.
+pub(crate) const NODE_MAINTENANCE: &str = "_node_maintenance";
+pub(crate) const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
 /// The service that every Consul server has in its catalog, and no agent lists as its own.
 pub(crate) const OWN_SERVICE: &str = "consul";
 
@@ -185,6 +188,11 @@ impl Service {
 impl Check {
     pub(crate) fn key(&self) -> Key {
         Key::new(&self.node, &self.id)
+    }
+
+    /// Whether it stands for maintenance of its service or node.
+    pub(crate) fn is_maintenance(&self) -> bool {
+        self.id == NODE_MAINTENANCE || self.id.starts_with(SERVICE_MAINTENANCE)
     }
 
     /// The service it checks; none for a check of the node.

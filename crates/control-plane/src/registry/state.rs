@@ -75,6 +75,15 @@ impl State {
         self.nodes.get(name)
     }
 
+    /// The name a node has that is called by this one, in any case; this one if there is none.
+    pub(crate) fn node_name(&self, name: &str) -> String {
+        if self.nodes.contains_key(name) {
+            return name.to_owned();
+        }
+        let same = self.nodes.keys().find(|own| own.eq_ignore_ascii_case(name));
+        same.map_or(name, String::as_str).to_owned()
+    }
+
     pub(crate) fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.services.values()
     }

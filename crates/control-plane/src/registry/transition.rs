@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::command::{CheckSpec, Command, NodeSpec, Rejection, ServiceSpec};
+use super::model::{NODE_MAINTENANCE, SERVICE_MAINTENANCE};
 use super::{Check, CheckKind, Delta, Key, Node, SERF_HEALTH, Service, State, Status, Thresholds};
 
 /// What the registry may hold.
@@ -13,9 +14,6 @@ pub(crate) struct Limits {
     /// The node that is the control plane itself.
     pub(crate) own_node: String,
 }
-
-const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
-const NODE_MAINTENANCE: &str = "_node_maintenance";
 
 /// What this command changes, stamped with this index; nothing when it is so already.
 pub(crate) fn decide(

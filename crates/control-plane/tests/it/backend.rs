@@ -10,6 +10,7 @@ use regatta_discovery::{
     Standing, Watch, conformance,
 };
 use regatta_discovery_consul::{ConsulRegistry, Options};
+use regatta_testkit::Consul;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,13 @@ use crate::server::{LIMIT, Server};
 async fn consul_registry_conforms_against_the_embedded_server() {
     let server = Server::start().await;
     let registry = Arc::new(registry(server.address));
+    conformance::all(registry.clone(), registry).await;
+}
+
+#[tokio::test]
+async fn consul_registry_conforms_against_a_real_consul() {
+    let server = Consul::start().await.unwrap_or_else(|error| panic!("{error}"));
+    let registry = Arc::new(registry(server.address().parse().unwrap()));
     conformance::all(registry.clone(), registry).await;
 }
 

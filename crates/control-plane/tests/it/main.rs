@@ -2,15 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod access;
+mod api;
 mod backend;
 mod blocking;
 mod checks;
+mod consul;
 mod crash;
 mod etcd;
 mod lifecycle;
+mod own;
 mod scale;
 mod server;
-mod surface;
 mod tls;
 mod transfer;
 mod web_pages;

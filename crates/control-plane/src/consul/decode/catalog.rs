@@ -18,13 +18,26 @@ pub(crate) fn catalog(body: &[u8], datacenter: &str) -> Result<Command, Failure>
         tagged_addresses: fields.text_map("TaggedAddresses")?,
         meta: meta(&mut fields, "NodeMeta")?,
     };
-    if node.name.is_empty() || node.address.is_empty() {
-        return Err(Failure::internal("Must provide node and address"));
+    let skip_update = fields.flag("SkipNodeUpdate")?;
+    if node.name.is_empty() {
+        return Err(Failure::internal("Must provide node"));
+    }
+    if node.address.is_empty() && !skip_update {
+        return Err(Failure::internal("Must provide address if SkipNodeUpdate is not set"));
+    }
+    if !node.id.is_empty()
+        && let Err(error) = uuid::Uuid::parse_str(&node.id)
+    {
+        return Err(Failure::internal(format!("Bad node ID: {error}")));
     }
     no_control_characters("node", &node.name)?;
     let service = fields.take("Service").map(|value| {
         let mut fields = Fields::of(value, "Service")?;
-        let service = service_spec(&mut fields, &node.name, "Service")?;
+        let name = fields.text("Service")?;
+        if name.is_empty() {
+            return Err(Failure::internal("Must provide service name with ID"));
+        }
+        let service = service_spec(&mut fields, &node.name, name)?;
         fields.finish().map(|()| service)
     });
     let (one, many) = (fields.take("Check"), fields.take("Checks"));
@@ -33,7 +46,6 @@ pub(crate) fn catalog(body: &[u8], datacenter: &str) -> Result<Command, Failure>
         definition.finish().map(|()| check)
     };
     let checks = definitions(one, many)?.into_iter().map(check).collect::<Result<_, _>>()?;
-    let skip_update = fields.flag("SkipNodeUpdate")?;
     fields.ignore(&IGNORED);
     fields.finish()?;
     Ok(Command::RegisterNode { node, skip_update, service: service.transpose()?, checks })

@@ -140,7 +140,7 @@ fn refuse_what_is_not_run(fields: &mut Fields) -> Result<(), Failure> {
         return Ok(());
     }
     // Consul's words, and its default.
-    Err(Failure::bad_request("Scripts are disabled on this agent; use TCP, HTTP, gRPC or TTL"))
+    Err(Failure::internal("Scripts are disabled on this agent; use TCP, HTTP, gRPC or TTL"))
 }
 
 /// Names with one value or several.

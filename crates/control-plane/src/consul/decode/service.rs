@@ -1,6 +1,7 @@
 //! Definitions of services.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::check::{check_spec, definitions};
 use super::{IGNORED, meta, no_control_characters};
@@ -12,8 +13,13 @@ use crate::registry::{Address, Command, ServiceSpec, Weights};
 pub(crate) fn service(body: &[u8], node: &str, replace_checks: bool) -> Result<Command, Failure> {
     let mut fields = Fields::parse(body)?;
     let (one, many) = (fields.take("Check"), fields.take("Checks"));
-    let service = service_spec(&mut fields, node, "Name")?;
+    let name = fields.text("Name")?;
+    if name.is_empty() {
+        return Err(Failure::bad_request("Missing service name"));
+    }
+    let mut service = service_spec(&mut fields, node, name)?;
     fields.finish()?;
+    tag_own_address(&mut service);
     let definitions = definitions(one, many)?;
     let several = definitions.len() > 1;
     let mut checks = Vec::with_capacity(definitions.len());
@@ -34,16 +40,25 @@ pub(crate) fn service(body: &[u8], node: &str, replace_checks: bool) -> Result<C
     Ok(Command::RegisterService { service, checks, replace_checks })
 }
 
-/// A service, its name in the member `name`.
+/// Lists the address of a service among its tagged ones, as Consul's agent does.
+fn tag_own_address(service: &mut ServiceSpec) {
+    let names = match service.address.parse() {
+        Ok(IpAddr::V4(_)) => ["lan_ipv4", "wan_ipv4"],
+        Ok(IpAddr::V6(_)) => ["lan_ipv6", "wan_ipv6"],
+        Err(_) => return,
+    };
+    for name in names {
+        let own = || Address { address: service.address.clone(), port: service.port };
+        service.tagged_addresses.entry(name.to_owned()).or_insert_with(own);
+    }
+}
+
+/// A service of this name.
 pub(super) fn service_spec(
     fields: &mut Fields,
     node: &str,
-    name: &str,
+    name: String,
 ) -> Result<ServiceSpec, Failure> {
-    let name = fields.text(name)?;
-    if name.is_empty() {
-        return Err(Failure::bad_request("Missing service name"));
-    }
     let id = fields.text("ID")?;
     let id = if id.is_empty() { name.clone() } else { id };
     no_control_characters("service name", &name)?;
@@ -79,15 +94,16 @@ fn weights(fields: &mut Fields) -> Result<Weights, Failure> {
         return Ok(Weights { passing: 1, warning: 1 });
     };
     let mut fields = Fields::of(value, "Weights")?;
-    let passing = fields.number("Passing")?.unwrap_or(1);
-    let warning = fields.number("Warning")?.unwrap_or(1);
+    let passing = fields.number("Passing")?.unwrap_or(0);
+    let warning = fields.number("Warning")?.unwrap_or(0);
     fields.finish()?;
-    // Consul's range (its documentation, "Service definition", weights).
-    if !(1..=65_535).contains(&passing) {
-        return Err(Failure::bad_request("Invalid Weights: Passing must be between 1 and 65535"));
+    // Consul's range and words.
+    if passing == 0 {
+        return Err(Failure::bad_request("Invalid Weights: Passing must be greater than 0"));
     }
-    if !(0..=65_535).contains(&warning) {
-        return Err(Failure::bad_request("Invalid Weights: Warning must be between 0 and 65535"));
+    if passing > 65_535 || warning > 65_535 {
+        let text = "Invalid Weights: DNS Weight must be between 0 and 65535";
+        return Err(Failure::bad_request(text));
     }
     Ok(Weights { passing, warning })
 }

@@ -1,0 +1,94 @@
+//! `/v1/agent/health`: how a service of this node is, as a status that load balancers read.
+
+use axum::extract::{Path, RawQuery, State as Extract};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+use super::app::{App, json};
+use super::encode;
+use super::query::Query;
+use crate::registry::{Key, SERF_HEALTH, Service, State, Status};
+
+/// The worst of a service's checks and its node's. The order is from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Aggregated {
+    As(Status),
+    Maintenance,
+}
+
+/// `GET /v1/agent/health/service/id/:id`: the worst status, also as the HTTP status.
+pub(crate) async fn by_id(
+    Extract(app): Extract<App>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = Query::parse(&query.unwrap_or_default());
+    let found = app.engine.read(|state| {
+        let service = state.service(&Key::new(&app.identity.node, &id))?;
+        Some(aggregated(state, service))
+    });
+    match found {
+        Some((status, value)) => answer(&query, Some(status), status.name(), &value),
+        None => {
+            let value = json!({"AggregatedStatus": "critical", "Service": null, "Checks": null});
+            answer(&query, None, &format!("ServiceId {id} not found"), &value)
+        }
+    }
+}
+
+/// `GET /v1/agent/health/service/name/:name`: the same over all instances of this node.
+pub(crate) async fn by_name(
+    Extract(app): Extract<App>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = Query::parse(&query.unwrap_or_default());
+    let found: Vec<_> = app.engine.read(|state| {
+        let own = state.instances(&name).filter(|service| service.node == app.identity.node);
+        own.map(|service| aggregated(state, service)).collect()
+    });
+    let worst = found.iter().map(|(status, _)| *status).max();
+    let text = worst.map_or_else(|| format!("ServiceName {name} Not Found"), |s| s.name().into());
+    let value = found.into_iter().map(|(_, value)| value).collect();
+    answer(&query, worst, &text, &value)
+}
+
+impl Aggregated {
+    fn name(self) -> &'static str {
+        match self {
+            Self::As(status) => status.name(),
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
+fn aggregated(state: &State, service: &Service) -> (Aggregated, Value) {
+    // What the agent itself checks, which the health of its node is not.
+    let checks: Vec<_> =
+        state.deciding_checks(service).filter(|check| check.id != SERF_HEALTH).collect();
+    let worst = checks.iter().map(|check| check.status).max().unwrap_or(Status::Passing);
+    let status = if checks.iter().any(|check| check.is_maintenance()) {
+        Aggregated::Maintenance
+    } else {
+        Aggregated::As(worst)
+    };
+    let checks: Vec<_> = checks.into_iter().map(|check| encode::check(state, check)).collect();
+    let service = encode::agent_service(service);
+    (status, json!({"AggregatedStatus": status.name(), "Service": service, "Checks": checks}))
+}
+
+fn answer(query: &Query, status: Option<Aggregated>, text: &str, value: &Value) -> Response {
+    let code = match status {
+        Some(Aggregated::As(Status::Passing)) => StatusCode::OK,
+        Some(Aggregated::As(Status::Warning)) => StatusCode::TOO_MANY_REQUESTS,
+        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+        None => StatusCode::NOT_FOUND,
+    };
+    if query.get("format") == Some("text") {
+        let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+        return (code, plain, text.to_owned()).into_response();
+    }
+    (code, json(query, value)).into_response()
+}

@@ -1,0 +1,66 @@
+//! What the control plane has beside Consul, and where it is stricter.
+
+use std::io::{Read, Write};
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::server::Server;
+
+#[tokio::test]
+async fn what_is_not_meant_is_refused_with_the_reason() {
+    let server = Server::start().await;
+    let big = format!(r#"{{"name":"{}"}}"#, "a".repeat(2 << 20));
+    let register = "/v1/agent/service/register";
+    for (method, path, body, status, words) in [
+        (Method::PUT, register, big.as_str(), 413, "too large"),
+        (Method::PUT, register, r#"{"name":"a","port":70000}"#, 400, "Port is a number"),
+        (Method::PUT, register, r#"{"name":"consul"}"#, 400, "the control plane's own"),
+        (Method::PUT, register, r#"{"name":"a","kind":"x"}"#, 400, "not supported"),
+        (Method::GET, "/v1/health/service/a?filter=x", "", 400, "not supported"),
+        (Method::PUT, "/v1/catalog/deregister", r#"{"node":"regatta"}"#, 500, "itself"),
+    ] {
+        let answer = server.call(method.clone(), path, body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        assert!(answer.text.contains(words), "{method} {path}: {}", answer.text);
+        assert!(answer.header("content-type").starts_with("text/plain"), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn its_own_health_and_metrics_are_beside_consuls_paths() {
+    let server = Server::start().await;
+    assert_eq!(server.get("/health/live").await.json(), json!({"status": "alive"}));
+    assert_eq!(server.get("/health/ready").await.json(), json!({"status": "ready"}));
+    let metrics = server.get("/metrics").await.text;
+    assert!(metrics.contains("regatta_control_services 1\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_no_content_type_and_chunks_is_understood() {
+    let server = Server::start().await;
+    let address = server.address;
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let head = "PUT /v1/agent/service/register HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                    Transfer-Encoding: chunked\r\n\r\n";
+        let body = "e\r\n{\"name\":\"chip\"\r\n1\r\n}\r\n0\r\n\r\n";
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(server.passing("chip").await, ["chip"]);
+}
+
+#[tokio::test]
+async fn one_service_too_many_is_refused_with_the_setting_to_raise() {
+    let server = Server::with(|settings| settings.max_services = 2).await;
+    server.done("/v1/agent/service/register", r#"{"name":"a"}"#).await;
+    let answer = server.put("/v1/agent/service/register", r#"{"name":"b"}"#).await;
+    assert_eq!(answer.status, 500);
+    assert!(answer.text.contains("max_services"), "{}", answer.text);
+    server.done("/v1/agent/service/register", r#"{"name":"a","port":1}"#).await;
+}
