@@ -26,6 +26,8 @@ struct Arguments {
 enum Verb {
     /// Installs what the tests need, then checks and tests everything.
     Test(test::Arguments),
+    /// Installs what the tests need, and nothing else.
+    Install,
     /// Checks that crates depend on each other only in the directions of the crate map.
     Layers,
     /// Checks the habits that a text scan can see: heads, lengths, names, forbidden words.
@@ -41,6 +43,7 @@ enum Verb {
 fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Test(arguments) => test::run(&arguments),
+        Verb::Install => install::for_tests(),
         Verb::Layers => layers::run(),
         Verb::Tidy => tidy::run(),
         Verb::Sim(arguments) => sim::run(&arguments),

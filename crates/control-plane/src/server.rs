@@ -27,6 +27,10 @@ const CHECKS_PER_SERVICE: usize = 64;
 /// Requests at once on one HTTP/2 connection of a Consul client; those that block are many.
 const MAX_STREAMS: u32 = 256;
 
+/// The index that everything begins with. A client that asks to be told of what is later than index
+/// 1 means to be answered at once, as Consul does, whose own records take the first few.
+const FIRST_INDEX: u64 = 10;
+
 /// A control plane that listens and is ready to run.
 #[derive(Debug)]
 pub struct ControlPlane {
@@ -190,7 +194,8 @@ impl ControlPlane {
         }
         if let Some((_, dns)) = dns {
             let (node, datacenter) = (identity.node.clone(), identity.datacenter.clone());
-            tasks.spawn(dns.run(engine.clone(), Zone { datacenter, node }, drain.clone()));
+            let (zone, access) = (Zone { datacenter, node }, shared.access.clone());
+            tasks.spawn(dns.run(engine.clone(), zone, access, drain.clone()));
         }
         shared.follow(&tasks, &drain);
         tasks.spawn(writer.run());
@@ -249,7 +254,7 @@ async fn bind_dns(
     let server = DnsServer::bind(address, bounds).await.map_err(not_bound)?;
     let address = server.address().map_err(not_bound)?;
     if !address.ip().is_loopback() {
-        tracing::warn!(%address, "DNS is answered beyond this machine to everybody, since it knows no tokens");
+        tracing::warn!(%address, "DNS is answered beyond this machine to everybody, with what the anonymous token may see");
     }
     Ok((address, server))
 }
@@ -288,7 +293,7 @@ async fn open(settings: &Settings, address: SocketAddr) -> Result<(Journal, Stat
     let opened = tokio::task::spawn_blocking(move || {
         let journal = Journal::open(&folder)?;
         let mut state = journal.load()?;
-        let index = state.index() + 1;
+        let index = (state.index() + 1).max(FIRST_INDEX);
         let id = uuid::Uuid::new_v4().to_string();
         let deltas = bootstrap(&state, &node, &own_address, &id, index);
         if !deltas.is_empty() {

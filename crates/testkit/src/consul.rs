@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::{Process, free_port, wait_until};
+use crate::{Process, bullseye, free_port, wait_until};
 
 /// How long a server may take to elect itself: some 4 s on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -27,11 +27,8 @@ pub struct Consul {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsulError {
-    /// The program is not on the PATH.
-    #[error(
-        "`consul` is not installed; `cargo xtask test` installs it, or put version 1.8 or later on \
-         the PATH"
-    )]
+    /// The program is not there.
+    #[error("`consul` is not in `target/bullseye`; `cargo xtask test` gets it")]
     NotInstalled,
     /// The temporary directory or a process could not be made.
     #[error("cannot run consul")]
@@ -58,7 +55,7 @@ impl Consul {
     pub async fn start() -> Result<Self, ConsulError> {
         let directory = TempDir::new().map_err(ConsulError::Io)?;
         let (http, dns) = (free_port(), free_port());
-        let mut command = Command::new("consul");
+        let mut command = Command::new(bullseye("consul"));
         command.args(["agent", "-server", "-bootstrap-expect=1", "-node=real", "-log-level=warn"]);
         command.args(["-bind=127.0.0.1", "-client=127.0.0.1", "-disable-host-node-id"]);
         command.arg("-data-dir").arg(directory.path().join("data"));
@@ -109,9 +106,14 @@ impl Consul {
 ///
 /// [`ConsulError`]; when it is missing, with the command that installs it.
 pub fn consul(address: &str, arguments: &[&str]) -> Result<Output, ConsulError> {
-    let mut command = Command::new("consul");
+    consul_command(address, arguments).output().map_err(missing)
+}
+
+/// The command `consul` against an HTTP API such as `127.0.0.1:8500`, not started yet.
+pub fn consul_command(address: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(bullseye("consul"));
     command.env("CONSUL_HTTP_ADDR", address).args(arguments);
-    command.output().map_err(missing)
+    command
 }
 
 fn missing(error: io::Error) -> ConsulError {

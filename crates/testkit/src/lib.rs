@@ -38,7 +38,7 @@ mod etcd;
 pub use etcd::{Etcd, EtcdError, etcdctl};
 
 mod consul;
-pub use consul::{Consul, ConsulError, consul};
+pub use consul::{Consul, ConsulError, consul, consul_command};
 
-mod python;
-pub use python::{PythonError, python};
+mod fetched;
+pub use fetched::{PythonError, bullseye, python};

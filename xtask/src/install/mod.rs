@@ -1,6 +1,6 @@
 //! Installs what the tests need and the machine lacks.
 
-mod consul;
+mod bullseye;
 mod venv;
 
 use std::path::Path;
@@ -33,7 +33,6 @@ const NEEDS: &[Need] = &[
     Need { program: "etcd", folders: &[], package: "etcd-server" },
     Need { program: "etcdctl", folders: &[], package: "etcd-client" },
     Need { program: "dig", folders: &[], package: "bind9-dnsutils" },
-    Need { program: "prometheus", folders: &[], package: "prometheus" },
 ];
 
 /// What the gateway's bench compares with.
@@ -45,7 +44,7 @@ const PEERS: &[Need] = &[
 /// Installs the servers and clients that tests start.
 pub(crate) fn for_tests() -> Result<()> {
     install(NEEDS)?;
-    consul::install()?;
+    bullseye::install()?;
     venv::install()
 }
 

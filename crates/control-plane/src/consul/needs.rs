@@ -219,7 +219,7 @@ fn catalog(rest: &[u8], is_write: bool, body: &[u8]) -> Need {
     match (split(rest), is_write) {
         ((b"datacenters", _), false) => Need::Nothing,
         ((b"services", _), false) => Need::Filtered(Listed::ServiceNames),
-        ((b"nodes" | b"service" | b"node" | b"connect", _), false) => {
+        ((b"nodes" | b"service" | b"node" | b"node-services" | b"connect", _), false) => {
             Need::Filtered(Listed::Instances)
         }
         ((b"register", _), true) => {

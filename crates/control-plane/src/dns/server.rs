@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hickory_proto::op::ResponseCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Transport, Zone, respond};
+use super::{Reply, Transport, Zone, respond};
+use crate::access::Access;
 use crate::store::Engine;
 
 /// The largest question that is read over UDP; a longer one is cut and refused.
@@ -41,6 +43,7 @@ pub(crate) struct DnsServer {
 struct Answerer {
     engine: Engine,
     zone: Arc<Zone>,
+    access: Access,
 }
 
 impl DnsServer {
@@ -63,8 +66,14 @@ impl DnsServer {
     }
 
     /// Answers until `drain`; connections are closed then.
-    pub(crate) async fn run(self, engine: Engine, zone: Zone, drain: CancellationToken) {
-        let answerer = Answerer { engine, zone: Arc::new(zone) };
+    pub(crate) async fn run(
+        self,
+        engine: Engine,
+        zone: Zone,
+        access: Access,
+        drain: CancellationToken,
+    ) {
+        let answerer = Answerer { engine, zone: Arc::new(zone), access };
         let connections = TaskTracker::new();
         tokio::select! {
             () = drain.cancelled() => (),
@@ -84,9 +93,14 @@ impl Answerer {
         let now = (now.as_secs() & u64::from(u32::MAX)) as u32;
         respond(packet, transport, |query| {
             let mut random = rand::rng();
-            self.engine.read(|state| {
-                self.zone.answer(state, query.name(), query.query_type(), now, &mut random)
-            })
+            // A question has no token: its asker sees what everybody may.
+            let instant = tokio::time::Instant::now().into_std();
+            let Ok(grant) = self.access.grant(instant, None) else {
+                return Reply::refused(ResponseCode::Refused);
+            };
+            let question = (query.name(), query.query_type());
+            self.engine
+                .read(|state| self.zone.answer(state, question, &grant.rules, now, &mut random))
         })
     }
 }

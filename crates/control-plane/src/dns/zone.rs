@@ -11,6 +11,7 @@ use rand::seq::SliceRandom;
 
 use super::Asked;
 use super::asked::DOMAIN;
+use crate::access::{Level, Resource, Rules};
 use crate::registry::{Node, Service, State, Status};
 
 /// Records may not be kept: instances come and go. Consul's default.
@@ -53,12 +54,13 @@ impl From<Record> for Answer {
 }
 
 impl Zone {
-    /// Answers a question; `now` is in seconds since 1970 and becomes the zone's serial.
+    /// Answers a question with what these rules show; `now` is in seconds since 1970 and becomes the
+    /// zone's serial.
     pub(crate) fn answer(
         &self,
         state: &State,
-        name: &Name,
-        kind: RecordType,
+        (name, kind): (&Name, RecordType),
+        rules: &Rules,
         now: u32,
         random: &mut impl Rng,
     ) -> Reply {
@@ -71,13 +73,15 @@ impl Zone {
             Asked::Zone => Some(self.of_zone(state, name, kind, now)),
             Asked::Service { name: service, tag } => {
                 let tag = tag.as_deref();
-                self.of_service(state, (service, tag), name, kind, random)
+                self.of_service(state, (service, tag), (name, kind), rules, random)
             }
             Asked::Node(node) => {
-                state.node(&state.node_name(node)).map(|node| of_node(node, name, kind))
+                let node = state.node(&state.node_name(node));
+                let node = node.filter(|node| may_see_node(rules, &node.name));
+                node.map(|node| of_node(node, name, kind))
             }
             Asked::Address(ip) => Some(by_address(*ip, name, kind).into_iter().collect()),
-            Asked::Reverse(ip) => self.of_reverse(state, *ip, name, kind),
+            Asked::Reverse(ip) => self.of_reverse(state, *ip, (name, kind), rules),
         };
         let code = if found.is_some() { ResponseCode::NoError } else { ResponseCode::NXDomain };
         let answers = found.unwrap_or_default();
@@ -107,8 +111,8 @@ impl Zone {
         &self,
         state: &State,
         (service, tag): (&str, Option<&str>),
-        name: &Name,
-        kind: RecordType,
+        (name, kind): (&Name, RecordType),
+        rules: &Rules,
         random: &mut impl Rng,
     ) -> Option<Vec<Answer>> {
         let has_tag = |service: &Service| {
@@ -117,7 +121,8 @@ impl Zone {
         let passes = |service: &Service| {
             state.deciding_checks(service).all(|check| check.status == Status::Passing)
         };
-        let instances = state.instances(service).filter(|it| has_tag(it) && passes(it));
+        let instances = state.instances(service).filter(|it| may_see_service(rules, it));
+        let instances = instances.filter(|it| has_tag(it) && passes(it));
         let mut instances: Vec<&Service> = instances.map(|service| &**service).collect();
         if instances.is_empty() {
             return None;
@@ -154,13 +159,15 @@ impl Zone {
         &self,
         state: &State,
         ip: IpAddr,
-        name: &Name,
-        kind: RecordType,
+        (name, kind): (&Name, RecordType),
+        rules: &Rules,
     ) -> Option<Vec<Answer>> {
         let is_it = |address: &str| address.parse() == Ok(ip);
         let nodes = state.nodes().filter(|node| is_it(&node.address));
+        let nodes = nodes.filter(|node| may_see_node(rules, &node.name));
         let nodes = nodes.filter_map(|node| self.node_name(&node.name));
         let services = state.services().filter(|service| is_it(&service.address));
+        let services = services.filter(|service| may_see_service(rules, service));
         let services: HashSet<_> = services
             .filter_map(|service| within(&[&service.name, "service", &self.datacenter]))
             .collect();
@@ -220,6 +227,14 @@ fn of_node(node: &Node, name: &Name, kind: RecordType) -> Vec<Answer> {
         answers.extend(texts.map(record).map(Answer::from));
     }
     answers
+}
+
+fn may_see_node(rules: &Rules, node: &str) -> bool {
+    rules.allows(Resource::Node, node.as_bytes(), Level::Read)
+}
+
+fn may_see_service(rules: &Rules, service: &Service) -> bool {
+    rules.allows(Resource::Service, service.name.as_bytes(), Level::Read)
 }
 
 fn effective_address<'a>(service: &'a Service, node: &'a Node) -> &'a str {

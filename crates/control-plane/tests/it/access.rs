@@ -16,8 +16,9 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
+use crate::api::Answer;
 use crate::etcd::client::{assert_refused, delete, put, range, watch};
-use crate::server::{Answer, LIMIT, Server};
+use crate::server::{LIMIT, Server};
 
 const SHOP: &str = "shop-token";
 const ROOT: &str = "root-token";

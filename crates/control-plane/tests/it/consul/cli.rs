@@ -1,19 +1,19 @@
 //! The command line client `consul`, unmodified, against both servers.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-use regatta_testkit::consul;
+use regatta_testkit::{consul, consul_command};
 
 use super::Target;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_consul_works_with_the_control_plane() {
     let (_server, target) = super::embedded().await;
     suite(&target).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_consul_works_with_a_real_consul() {
     let (_server, target) = super::real().await;
     suite(&target).await;
@@ -93,7 +93,6 @@ fn run(target: &Target, arguments: &[&str]) -> String {
 }
 
 fn start(target: &Target, arguments: &[&str]) -> Child {
-    let mut command = Command::new("consul");
-    command.env("CONSUL_HTTP_ADDR", &target.address).args(arguments);
-    command.stdout(Stdio::piped()).spawn().expect("consul is installed; `cargo xtask test` does it")
+    let mut command = consul_command(&target.address, arguments);
+    command.stdout(Stdio::piped()).spawn().expect("`cargo xtask test` gets consul")
 }

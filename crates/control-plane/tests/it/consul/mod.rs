@@ -63,7 +63,7 @@ macro_rules! on_both {
             use super::{blocking, catalog, checks, errors, identity, names, services};
 
             $(
-                #[tokio::test]
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
                     let (_server, target) = super::embedded().await;
                     $suite(&target).await;
@@ -75,7 +75,7 @@ macro_rules! on_both {
             use super::{blocking, catalog, checks, errors, identity, names, services};
 
             $(
-                #[tokio::test]
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
                     let (_server, target) = super::real().await;
                     $suite(&target).await;

@@ -2,19 +2,19 @@
 
 use std::process::Command;
 
-use regatta_testkit::{Process, free_port};
+use regatta_testkit::{Process, bullseye, free_port};
 use serde_json::Value;
 
 use super::Target;
 use crate::api::Api;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_finds_its_targets_in_the_control_plane() {
     let (_server, target) = super::embedded().await;
     suite(&target).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_finds_its_targets_in_a_real_consul() {
     let (_server, target) = super::real().await;
     suite(&target).await;
@@ -37,12 +37,12 @@ async fn suite(target: &Target) {
     );
     std::fs::write(&file, text).unwrap();
     let address = format!("127.0.0.1:{}", free_port());
-    let mut command = Command::new("prometheus");
+    let mut command = Command::new(bullseye("prometheus"));
     command.arg(format!("--config.file={}", file.display()));
     command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
     command.arg(format!("--web.listen-address={address}"));
     let _process = Process::spawn(command)
-        .expect("prometheus is installed; `apt-get install prometheus` does it");
+        .expect("prometheus is in `target/bullseye`; `cargo xtask test` gets it");
     let prometheus = Api::new(&address);
     regatta_testkit::wait_until("prometheus to answer", crate::server::LIMIT, async || {
         tokio::net::TcpStream::connect(&address).await.is_ok()

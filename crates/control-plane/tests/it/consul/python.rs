@@ -9,25 +9,25 @@ use super::Target;
 
 const SCRIPTS: [&str; 1] = ["registry.py"];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn python_consul_works_with_the_control_plane() {
     let (_server, target) = super::embedded().await;
     run("python-consul", &target);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn python_consul_works_with_a_real_consul() {
     let (_server, target) = super::real().await;
     run("python-consul", &target);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn py_consul_works_with_the_control_plane() {
     let (_server, target) = super::embedded().await;
     run("py-consul", &target);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn py_consul_works_with_a_real_consul() {
     let (_server, target) = super::real().await;
     run("py-consul", &target);

@@ -1,4 +1,4 @@
-//! Python with the packages of a client, as `cargo xtask test` installs them.
+//! Programs that `cargo xtask test` puts into the workspace's `target`.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,21 @@ pub struct PythonError {
     pub path: PathBuf,
 }
 
-/// The interpreter of the virtual environment of this name in the workspace's `target/venvs`.
+/// The interpreter of the virtual environment of this name in `target/venvs`.
 ///
 /// # Errors
 ///
 /// [`PythonError`] when it is not there, with the command that makes it.
 pub fn python(name: &str) -> Result<PathBuf, PythonError> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = root.join("target/venvs").join(name).join("bin/python");
+    let path = target().join("venvs").join(name).join("bin/python");
     if path.exists() { Ok(path) } else { Err(PythonError { path }) }
+}
+
+/// A program of Debian 11 in `target/bullseye`, there or not.
+pub fn bullseye(program: &str) -> PathBuf {
+    target().join("bullseye/usr/bin").join(program)
+}
+
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target")
 }
