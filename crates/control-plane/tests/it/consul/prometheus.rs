@@ -32,6 +32,7 @@ async fn suite(target: &Target) {
            scrape_interval: 1h\n  \
            consul_sd_configs:\n  \
            - server: '{}'\n    \
+             refresh_interval: 1s\n    \
              services: [shop]\n",
         target.address
     );
