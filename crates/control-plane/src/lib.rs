@@ -2,9 +2,9 @@
 //!
 //! Services register here and are probed from here; callers list them or wait for changes in
 //! blocking queries. Clients of HashiCorp's Consul work unmodified with the part of its API that is
-//! offered: agent services and checks, catalog, health, status. With [`EtcdSettings::listen`] set,
-//! clients of etcd's version 3 gRPC API find keys, transactions, watches, leases, locks and
-//! elections there. With [`DnsSettings::listen`] set, `NAME.service.consul` and its like are answered
+//! offered: agent, catalog, health, keys with locks, sessions, events, transactions, status. With
+//! [`EtcdSettings::listen`] set, clients of etcd's version 3 gRPC API find keys, transactions,
+//! watches, leases, locks and elections there. With [`DnsSettings::listen`] set, `NAME.service.consul` and its like are answered
 //! over DNS.
 //!
 //! ```no_run
@@ -23,16 +23,16 @@
 //! never go backwards, also over restarts. The rules (what a command changes, which queries it
 //! wakes, when a check is due) are pure; one task writes, one schedules checks.
 //!
-//! Keys have versions in one order of revisions; all of them are in memory, and what happened is in
-//! a log on the disk. Old revisions are compacted by age and by size.
+//! Both interfaces share one log on the disk and one commit; each has its own keys and its own order
+//! of revisions. etcd's keys have versions, all in memory; old ones are compacted by age and by size.
 //!
 //! Listening beyond this machine takes an access file ([`Settings::access`]): tokens for Consul's
 //! clients, users for etcd's, with rules per prefix. [`Settings::tls`] encrypts both interfaces.
 //!
-//! It offers no Consul key-value store, sessions and events, and no clustering.
+//! It offers no clustering.
 
 mod settings;
-pub use settings::{DnsSettings, EtcdSettings, InvalidSettings, Settings};
+pub use settings::{DnsSettings, EtcdSettings, InvalidSettings, KvSettings, Settings};
 
 mod access;
 pub use access::{AccessError, Secret, draw_token, hash_password, hash_token};

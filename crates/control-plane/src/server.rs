@@ -13,12 +13,13 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{self, Bounds};
 use crate::access::AccessError;
 use crate::checks::{Prober, Runner, Schedule, SharedSchedule};
-use crate::consul::{App, Identity, router};
+use crate::consul::{self, App, Events, Identity, router};
 use crate::dns::{DnsBounds, DnsServer, Zone};
-use crate::etcd::EtcdServer;
-use crate::registry::{Delta, Limits, State, bootstrap};
+use crate::etcd::{EtcdServer, options};
+use crate::kv::{Store, Writer};
+use crate::registry::{Delta, Limits};
 use crate::shared::{Shared, observed};
-use crate::store::{Engine, Journal, JournalError, Writer};
+use crate::store::{Engine, Opened, Own, open_store};
 use crate::tls::TlsError;
 use crate::{InvalidSettings, Settings};
 
@@ -26,10 +27,6 @@ use crate::{InvalidSettings, Settings};
 const CHECKS_PER_SERVICE: usize = 64;
 /// Requests at once on one HTTP/2 connection of a Consul client; those that block are many.
 const MAX_STREAMS: u32 = 256;
-
-/// The index that everything begins with. A client that asks to be told of what is later than index
-/// 1 means to be answered at once, as Consul does, whose own records take the first few.
-const FIRST_INDEX: u64 = 10;
 
 /// A control plane that listens and is ready to run.
 #[derive(Debug)]
@@ -39,6 +36,7 @@ pub struct ControlPlane {
     settings: Settings,
     identity: Identity,
     engine: Engine,
+    store: Store,
     writer: Writer,
     schedule: SharedSchedule,
     prober: Prober,
@@ -114,27 +112,33 @@ impl ControlPlane {
         let shared = Shared::load(&settings).await?;
         let (listener, address) = listen(settings.consul_listen, &shared).await?;
         let prober = Prober::try_new().map_err(|error| BindError::Prober(error.into()))?;
-        let (journal, state) = open(&settings, address).await?;
-        let mut schedule = Schedule::new(settings.min_deregister_after);
-        let now = tokio::time::Instant::now().into_std();
-        state.checks().for_each(|check| schedule.put(now, check));
-        let schedule = SharedSchedule::new(schedule);
+        let schedule = SharedSchedule::new(Schedule::new(settings.min_deregister_after));
+        let Opened { engine, store, writer, defragmenter } =
+            open(&settings, address, schedule.clone()).await?;
+        let node_id = engine.read(|state| {
+            state.checks().for_each(|check| schedule.follow(&Delta::PutCheck(check.clone())));
+            state.node(&settings.node_name).map(|node| node.id.clone())
+        });
         let identity = Identity {
             node: settings.node_name.clone(),
-            node_id: state.node(&settings.node_name).map(|n| n.id.clone()).unwrap_or_default(),
+            node_id: node_id.unwrap_or_default(),
             datacenter: settings.datacenter.clone(),
             address: SocketAddr::new(reachable(address.ip()), address.port()),
         };
-        let limits = Limits {
-            services: settings.max_services,
-            checks_per_service: CHECKS_PER_SERVICE,
-            own_node: settings.node_name.clone(),
-        };
-        let followed = schedule.clone();
-        let observer = move |delta: &Delta| followed.follow(delta);
-        let (engine, writer) = Engine::new(journal, state, limits, observer);
         let etcd = match settings.etcd.listen {
-            Some(address) => Some(open_etcd(&settings, address, &shared).await?),
+            Some(address) => {
+                let (listener, address) = listen(address, &shared).await?;
+                let shown = SocketAddr::new(reachable(address.ip()), address.port());
+                let server = EtcdServer::new(
+                    listener,
+                    shown,
+                    &settings,
+                    shared.clone(),
+                    store.clone(),
+                    defragmenter,
+                );
+                Some((address, Box::new(server)))
+            }
             None => None,
         };
         let dns = match settings.dns.listen {
@@ -147,6 +151,7 @@ impl ControlPlane {
             settings,
             identity,
             engine,
+            store,
             writer,
             schedule,
             prober,
@@ -184,12 +189,10 @@ impl ControlPlane {
     ///
     /// Not cancel safe: dropped, requests in flight are cut; nothing acknowledged is lost.
     pub async fn run(self, drain: CancellationToken) {
-        let Self { listener, settings, identity, engine, writer, schedule, prober, .. } = self;
-        let (etcd, dns, shared) = (self.etcd, self.dns, self.shared);
+        let Self { listener, settings, identity, engine, store, writer, schedule, .. } = self;
+        let (prober, etcd, dns, shared) = (self.prober, self.etcd, self.dns, self.shared);
         let tasks = TaskTracker::new();
-        let mut store = None;
         if let Some((_, etcd)) = etcd {
-            store = Some(etcd.store());
             tasks.spawn(etcd.run(shared.telemetry.clone(), drain.clone()));
         }
         if let Some((_, dns)) = dns {
@@ -213,6 +216,12 @@ impl ControlPlane {
             metrics: shared.metrics,
             access: shared.access,
             max_body_bytes: settings.max_body_bytes,
+            bounds: consul::Bounds {
+                max_value_bytes: settings.kv.max_value_bytes,
+                max_key_bytes: settings.kv.max_key_bytes,
+                max_txn_operations: settings.kv.max_txn_operations,
+            },
+            events: Events::default(),
             store,
             drain: drain.clone(),
         };
@@ -224,7 +233,7 @@ impl ControlPlane {
         };
         let routes = observed(router(app), shared.telemetry);
         accept::serve(listener, shared.tls, routes, bounds, drain).await;
-        // The writer ends when the last user of the engine has: the server and the checks.
+        // The writer ends when the last user of the store has: the servers and the checks.
         tasks.wait().await;
     }
 }
@@ -266,42 +275,25 @@ fn not_bound(address: SocketAddr, source: std::io::Error) -> BindError {
     }
 }
 
-async fn open_etcd(
+async fn open(
     settings: &Settings,
     address: SocketAddr,
-    shared: &Shared,
-) -> Result<(SocketAddr, Box<EtcdServer>), BindError> {
-    let (listener, address) = listen(address, shared).await?;
-    let shown = SocketAddr::new(reachable(address.ip()), address.port());
-    let (opened, shared) = (settings.clone(), shared.clone());
-    let open = move || EtcdServer::open(listener, shown, &opened, shared);
-    let opened = tokio::task::spawn_blocking(open);
-    match opened.await {
-        Ok(Ok(server)) => Ok((address, Box::new(server))),
-        Ok(Err(source)) => {
-            let data_dir = settings.data_dir.clone();
-            Err(BindError::Store { data_dir, source: source.into() })
-        }
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
-}
-
-async fn open(settings: &Settings, address: SocketAddr) -> Result<(Journal, State), BindError> {
-    let (data_dir, node) = (settings.data_dir.clone(), settings.node_name.clone());
-    let folder = data_dir.clone();
-    let own_address = reachable(address.ip()).to_string();
-    let opened = tokio::task::spawn_blocking(move || {
-        let journal = Journal::open(&folder)?;
-        let mut state = journal.load()?;
-        let index = (state.index() + 1).max(FIRST_INDEX);
-        let id = uuid::Uuid::new_v4().to_string();
-        let deltas = bootstrap(&state, &node, &own_address, &id, index);
-        if !deltas.is_empty() {
-            journal.commit(&deltas, index)?;
-            state.apply(&deltas, index);
-        }
-        Ok::<_, JournalError>((journal, state))
-    });
+    schedule: SharedSchedule,
+) -> Result<Opened, BindError> {
+    let data_dir = settings.data_dir.clone();
+    let (folder, options) = (data_dir.join("kv"), options(&settings.etcd));
+    let limits = Limits {
+        services: settings.max_services,
+        checks_per_service: CHECKS_PER_SERVICE,
+        own_node: settings.node_name.clone(),
+        sessions: settings.kv.max_sessions,
+        key_bytes: settings.kv.quota_bytes,
+    };
+    let address = reachable(address.ip()).to_string();
+    let own = Own { node: settings.node_name.clone(), address };
+    let observer = move |delta: &Delta| schedule.follow(delta);
+    let opened =
+        tokio::task::spawn_blocking(move || open_store(&folder, options, limits, &own, observer));
     match opened.await {
         Ok(opened) => opened.map_err(|source| BindError::Store { data_dir, source: source.into() }),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
+use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::bounds::Bounds;
+use super::events::Events;
 use super::query::Query;
 use crate::access::Access;
 use crate::checks::SharedSchedule;
@@ -24,11 +27,13 @@ pub(crate) struct App {
     pub(crate) identity: Arc<Identity>,
     /// One permit per blocking query.
     pub(crate) blocked: Arc<Semaphore>,
+    pub(crate) bounds: Bounds,
+    pub(crate) events: Events,
     pub(crate) metrics: Metrics,
     pub(crate) access: Access,
     pub(crate) max_body_bytes: usize,
-    /// The key-value store, for its figures; none when it is not offered.
-    pub(crate) store: Option<Store>,
+    /// etcd's keys, for their figures.
+    pub(crate) store: Store,
     /// Ends blocking queries early.
     pub(crate) drain: CancellationToken,
 }
@@ -57,5 +62,15 @@ impl Identity {
 /// A JSON answer, indented when the query has `pretty`.
 pub(crate) fn json(query: &Query, value: &Value) -> Response {
     let text = if query.flag("pretty") { format!("{value:#}\n") } else { value.to_string() };
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// The same for a type that writes itself.
+pub(crate) fn json_text(query: &Query, value: &impl Serialize) -> Response {
+    let text = match query.flag("pretty") {
+        true => serde_json::to_vec_pretty(value),
+        false => serde_json::to_vec(value),
+    };
+    let text = text.expect("answers have text keys only");
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }

@@ -4,11 +4,14 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode};
 use rand::Rng;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::app::{App, json};
 use super::failure::Failure;
 use super::query::Query;
+use crate::metrics::Blocked;
 use crate::registry::{State, Topic};
 
 /// Answers with what `read` finds and the index of the topic; waits first if the query says so.
@@ -21,29 +24,72 @@ pub(crate) async fn indexed(
     read: impl Fn(&State) -> Value,
 ) -> Result<Response, Failure> {
     query.check(&app.identity.datacenter)?;
-    if let Some(blocking) = query.blocking()? {
-        let Ok(_place) = app.blocked.clone().try_acquire_owned() else {
+    hold(app, query, &topic).await?;
+    let (index, value) = app.engine.read(|state| (state.index_of(&topic), read(state)));
+    Ok(with_index(json(query, &value), index))
+}
+
+/// Waits, if the query says so, until the index of the topic exceeds the one it names.
+///
+/// Cancel safe: a client that goes away frees its place.
+pub(crate) async fn hold(app: &App, query: &Query, topic: &Topic) -> Result<(), Failure> {
+    let Some(held) = Held::begin(app, query)? else { return Ok(()) };
+    let mut waking = app.engine.subscribe(topic.clone());
+    while app.engine.read(|state| state.index_of(topic)) <= held.index {
+        if !held.is_woken(waking.woken()).await {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A blocking query's place.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// The index that the client knows.
+    pub(crate) index: u64,
+    deadline: Instant,
+    drain: CancellationToken,
+    _place: OwnedSemaphorePermit,
+    _counted: Blocked,
+}
+
+impl Held {
+    /// A place for a query that blocks; none for one that does not.
+    pub(crate) fn begin(app: &App, query: &Query) -> Result<Option<Self>, Failure> {
+        let Some(blocking) = query.blocking()? else { return Ok(None) };
+        let Ok(place) = app.blocked.clone().try_acquire_owned() else {
             let text = "too many blocking queries; raise `max_blocked_queries` or ask less often";
             return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, text));
         };
-        let _counted = app.metrics.blocked();
         // Consul adds up to a sixteenth, so that clients started together do not stay together.
         let jitter = blocking.wait.mul_f64(rand::rng().random::<f64>() / 16.0);
-        let deadline = Instant::now() + blocking.wait + jitter;
-        let mut waking = app.engine.subscribe(topic.clone());
-        while app.engine.read(|state| state.index_of(&topic)) <= blocking.index {
-            tokio::select! {
-                () = waking.woken() => (),
-                () = tokio::time::sleep_until(deadline) => break,
-                () = app.drain.cancelled() => break,
-            }
+        Ok(Some(Self {
+            index: blocking.index,
+            deadline: Instant::now() + blocking.wait + jitter,
+            drain: app.drain.clone(),
+            _place: place,
+            _counted: app.metrics.blocked(),
+        }))
+    }
+
+    /// Waits for this; no when the time is over before or the control plane stops.
+    ///
+    /// Cancel safe if what it waits for is.
+    pub(crate) async fn is_woken(&self, woken: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            () = woken => true,
+            () = tokio::time::sleep_until(self.deadline) => false,
+            () = self.drain.cancelled() => false,
         }
     }
-    let (index, value) = app.engine.read(|state| (state.index_of(&topic), read(state)));
-    let mut response = json(query, &value);
+}
+
+/// The answer with its index.
+pub(crate) fn with_index(mut response: Response, index: u64) -> Response {
     let headers = response.headers_mut();
     headers.insert("x-consul-index", HeaderValue::from(index));
     headers.insert("x-consul-knownleader", HeaderValue::from_static("true"));
     headers.insert("x-consul-lastcontact", HeaderValue::from_static("0"));
-    Ok(response)
+    response
 }

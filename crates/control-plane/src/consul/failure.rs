@@ -29,10 +29,18 @@ impl Failure {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     }
 
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn not_found(text: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, text)
     }
 }
+
+/// Marks an answer whose text is one of ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Worded;
 
 impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
@@ -42,7 +50,7 @@ impl From<SubmitError> for Failure {
             }
             SubmitError::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             // The client is an operator here, so the disk's error helps and hides nothing.
-            SubmitError::Journal(_) => Self::internal(Chain(&error).to_string()),
+            SubmitError::Log(_) => Self::internal(Chain(&error).to_string()),
             SubmitError::Rejected(_) => Self::internal(error.to_string()),
         }
     }
@@ -51,6 +59,8 @@ impl From<SubmitError> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let text = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
-        (self.status, text, self.text).into_response()
+        let mut response = (self.status, text, self.text).into_response();
+        response.extensions_mut().insert(Worded);
+        response
     }
 }

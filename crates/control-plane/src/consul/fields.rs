@@ -106,6 +106,14 @@ impl Fields {
         list.into_iter().map(text).collect()
     }
 
+    /// Takes a list of texts, if it is there, also an empty one.
+    pub(crate) fn list(&mut self, name: &str) -> Result<Option<Vec<String>>, Failure> {
+        if !self.members.contains_key(&normal(name)) {
+            return Ok(None);
+        }
+        self.texts(name).map(Some)
+    }
+
     /// Takes an object whose names are the client's own and keep their case; empty when absent.
     pub(crate) fn map(&mut self, name: &str) -> Result<Map<String, Value>, Failure> {
         match self.take(name) {
@@ -159,7 +167,8 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn normal(name: &str) -> String {
+/// A name without what makes no difference.
+pub(crate) fn normal(name: &str) -> String {
     name.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect()
 }
 

@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::app::App;
+use super::fields::normal;
 use super::query::Query;
 use crate::access::{Level, Resource, Rules};
 use crate::registry::Key;
@@ -255,18 +256,18 @@ fn read(body: &[u8]) -> Option<Value> {
     (!is_ambiguous(&body)).then_some(body)
 }
 
-/// Whether an object, or one in it, has two members whose names differ in case only.
+/// Whether an object, or one in it, has two members of one name, as the calls read names.
 fn is_ambiguous(value: &Value) -> bool {
     let Some(members) = value.as_object() else { return false };
-    let mut names: Vec<_> = members.keys().map(|name| name.to_ascii_lowercase()).collect();
+    let mut names: Vec<_> = members.keys().map(|name| normal(name)).collect();
     names.sort_unstable();
     names.windows(2).any(|pair| pair[0] == pair[1]) || members.values().any(is_ambiguous)
 }
 
-/// A member of an object, its name in any case, as Consul reads it.
+/// A member of an object, its name as the calls read it.
 fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     let mut members = value.as_object()?.iter();
-    members.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    members.find(|(own, _)| normal(own) == normal(name)).map(|(_, value)| value)
 }
 
 fn text(value: &Value, name: &str) -> String {

@@ -58,6 +58,28 @@ impl Query {
         self.get(name).is_some_and(|value| !no.contains(&value.to_lowercase().as_str()))
     }
 
+    /// Whether a parameter is there, whatever it says.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The parameters in the order of their names, as Consul's errors show them.
+    pub(crate) fn sorted(&self) -> String {
+        let mut pairs: Vec<_> =
+            self.pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.sort();
+        pairs.join("&")
+    }
+
+    /// A whole number, if the parameter is there.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Failure> {
+        let parsed = self.get(name).map(|text| {
+            let wrong = |_| Failure::bad_request(format!("Invalid {name}: {text:?} is no number"));
+            text.parse::<u64>().map_err(wrong)
+        });
+        parsed.transpose()
+    }
+
     /// What to block for; none for a query that wants its answer at once.
     pub(crate) fn blocking(&self) -> Result<Option<Blocking>, Failure> {
         let wait = match self.get("wait").filter(|wait| !wait.is_empty()) {

@@ -4,16 +4,16 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 use super::app::App;
-use super::failure::Failure;
+use super::failure::{Failure, Worded};
 use super::guard::guard;
-use super::methods::{missing, missing_to_put, only_get, only_put};
+use super::methods::{missing, missing_to_put, only_get, only_put, other_method};
 use super::web_pages::refuse_web_pages;
-use super::{agent, agent_checks, agent_health, catalog, health};
+use super::{agent, agent_checks, agent_health, catalog, event, health, kv, session, txn};
 use crate::metrics::Text;
 
 /// Consul's API, and the control plane's own health and metrics beside it.
@@ -58,6 +58,23 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/health/checks/{*name}", only_get(health::checks))
         .route("/v1/health/state/{*state}", only_get(health::state))
         .route("/v1/health/node/{*node}", only_get(health::node))
+        .route("/v1/kv", keys())
+        .route("/v1/kv/", keys())
+        .route("/v1/kv/{*key}", keys())
+        .route("/v1/session/create", only_put(session::create))
+        .route("/v1/session/destroy/", missing_to_put("session"))
+        .route("/v1/session/destroy/{*id}", only_put(session::destroy))
+        .route("/v1/session/renew/", missing_to_put("session"))
+        .route("/v1/session/renew/{*id}", only_put(session::renew))
+        .route("/v1/session/info/", missing("session"))
+        .route("/v1/session/info/{*id}", only_get(session::info))
+        .route("/v1/session/node/", missing("node name"))
+        .route("/v1/session/node/{*node}", only_get(session::on_node))
+        .route("/v1/session/list", only_get(session::list))
+        .route("/v1/event/fire/", missing_to_put("name"))
+        .route("/v1/event/fire/{*name}", only_put(event::fire))
+        .route("/v1/event/list", only_get(event::list))
+        .route("/v1/txn", only_put(txn::apply))
         .route("/v1/status/leader", only_get(agent::leader))
         .route("/v1/status/peers", only_get(agent::peers))
         .route("/", only_get(async || "Consul Agent"))
@@ -70,6 +87,11 @@ pub(crate) fn router(app: App) -> Router {
     // A page has no token, and a server that asks for one may have any name.
     let routes = if is_open { routes.layer(middleware::from_fn(refuse_web_pages)) } else { routes };
     routes.layer(middleware::from_fn_with_state(app.clone(), in_consuls_words)).with_state(app)
+}
+
+fn keys() -> MethodRouter<App> {
+    let other = async |method: Method| other_method(&method, "OPTIONS,GET,PUT,DELETE");
+    get(kv::get).head(other).put(kv::put).delete(kv::delete).fallback(other)
 }
 
 async fn unknown(request: Request) -> Failure {
@@ -85,6 +107,9 @@ async fn in_consuls_words(State(app): State<App>, request: Request, next: Next) 
     let method = request.method().clone();
     let response = next.run(request).await;
     app.metrics.request(&method, response.status());
+    if response.extensions().get::<Worded>().is_some() {
+        return response;
+    }
     let text = match response.status() {
         StatusCode::METHOD_NOT_ALLOWED => format!("method {method} not allowed"),
         StatusCode::PAYLOAD_TOO_LARGE => "Request body too large; see `max_body_bytes`".to_owned(),
@@ -107,13 +132,16 @@ async fn ready(State(app): State<App>) -> Response {
 async fn metrics(State(app): State<App>) -> impl IntoResponse {
     let mut text = Text::default();
     app.metrics.write(&mut text);
-    let (services, index) = app.engine.read(|state| (state.service_count(), state.index()));
-    text.gauge("regatta_control_services", "Services registered.", services);
+    app.engine.read(|state| {
+        let (keys, sessions) = (state.keys(), state.sessions());
+        text.gauge("regatta_control_services", "Services registered.", state.service_count());
+        text.gauge("regatta_control_kv_keys", "Keys of Consul's interface.", keys.len());
+        text.gauge("regatta_control_kv_bytes", "Memory that they take, about.", keys.bytes());
+        text.gauge("regatta_control_sessions", "Sessions that live.", sessions.len());
+        text.gauge("regatta_control_index", "Index of the latest change.", state.index());
+    });
     text.gauge("regatta_control_checks", "Health checks known.", app.schedule.len());
-    text.gauge("regatta_control_index", "Index of the latest change.", index);
-    if let Some(store) = &app.store {
-        store.figures(&mut text);
-    }
+    app.store.figures(&mut text);
     ([(CONTENT_TYPE, Text::MEDIA_TYPE)], text.finish())
 }
 

@@ -26,4 +26,4 @@ mod turn;
 mod routes;
 
 mod server;
-pub(crate) use server::EtcdServer;
+pub(crate) use server::{EtcdServer, options};

@@ -1,4 +1,4 @@
-//! The key-value store with etcd's interface to it, as a part to run.
+//! etcd's interface to the store, as a part to run.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::app::{App, Bounds, Member};
 use super::routes::routes;
 use crate::accept;
-use crate::kv::{Identity, Limits, LogError, Options, Store, Writer, open};
+use crate::kv::{Defragmenter, Limits, Options, Store};
 use crate::settings::{EtcdSettings, Settings};
 use crate::shared::{Shared, observed};
 use crate::tls::Tls;
@@ -20,33 +20,26 @@ use crate::tls::Tls;
 /// Streams of one connection: clients have one for each watch, and many watches.
 const MAX_STREAMS: u32 = 4096;
 
-/// A listener with its store, ready to run.
+/// A listener with the store it serves, ready to run.
 #[derive(Debug)]
 pub(crate) struct EtcdServer {
     listener: TcpListener,
     tls: Option<Tls>,
     app: App,
-    writer: Writer,
     bounds: accept::Bounds,
 }
 
 impl EtcdServer {
-    /// Opens the store; reads and writes files, so it is not for the runtime's threads.
-    pub(crate) fn open(
+    /// Serves this store.
+    pub(crate) fn new(
         listener: TcpListener,
         reachable: SocketAddr,
         settings: &Settings,
         shared: Shared,
-    ) -> Result<Self, LogError> {
+        store: Store,
+        defragmenter: Defragmenter,
+    ) -> Self {
         let etcd = &settings.etcd;
-        let now = tokio::time::Instant::now().into_std();
-        let fresh = Identity {
-            cluster: rand::random_range(1..=u64::MAX),
-            member: rand::random_range(1..=u64::MAX),
-            term: 0,
-        };
-        let folder = settings.data_dir.join("kv");
-        let (store, writer, defragmenter) = open(&folder, options(etcd), now, fresh)?;
         let identity = store.read(|state, _| state.identity());
         let scheme = if shared.tls.is_some() { "https" } else { "http" };
         let client_url = format!("{scheme}://{reachable}");
@@ -73,20 +66,12 @@ impl EtcdServer {
             header_read_timeout: settings.header_read_timeout,
             drain_timeout: settings.drain_timeout,
         };
-        Ok(Self { listener, tls: shared.tls, app, writer, bounds })
-    }
-
-    /// The store, for others in this process.
-    pub(crate) fn store(&self) -> Store {
-        self.app.store.clone()
+        Self { listener, tls: shared.tls, app, bounds }
     }
 
     /// Serves until `drain`, then ends the streams, answers what is in flight and returns.
     pub(crate) async fn run(self, telemetry: Option<Telemetry>, drain: CancellationToken) {
-        let Self { listener, tls, app, writer, bounds } = self;
-        let writing = TaskTracker::new();
-        writing.spawn(writer.run());
-        writing.close();
+        let Self { listener, tls, app, bounds } = self;
         let (tasks, streams) = (app.tasks.clone(), app.drain.clone());
         let end_streams = async {
             drain.cancelled().await;
@@ -97,12 +82,11 @@ impl EtcdServer {
         tokio::join!(serve, end_streams);
         tasks.close();
         tasks.wait().await;
-        // The writer ends when the last user of the store has.
-        writing.wait().await;
     }
 }
 
-fn options(settings: &EtcdSettings) -> Options {
+/// What the settings say about the store.
+pub(crate) fn options(settings: &EtcdSettings) -> Options {
     Options {
         limits: Limits {
             txn_operations: settings.max_txn_operations,

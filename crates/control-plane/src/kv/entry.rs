@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::history::Version;
+use crate::registry::Record;
 
 /// One thing that happened to the store. Each is whole or absent after a crash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(crate) enum Entry {
         alarm: Alarm,
         is_raised: bool,
     },
+    /// What a command changed in the registry, which has indexes of its own.
+    Registry(Record),
     /// From here on only in snapshots: the numbers it starts from.
     Numbers {
         revision: i64,

@@ -44,6 +44,8 @@ pub(crate) use log::LogError;
 mod store;
 pub(crate) use store::{At, Store, StoreError};
 
+mod registrations;
+
 mod writer;
 pub(crate) use writer::{Defragmenter, Options, Writer, open};
 

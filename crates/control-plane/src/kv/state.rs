@@ -157,8 +157,9 @@ impl State {
 
     /// Takes an entry in, as it happens or from the disk; `now` is when leases begin anew.
     pub(crate) fn apply(&mut self, now: Instant, entry: &Entry) {
-        // What a snapshot holds was counted when it happened.
-        let is_new = !matches!(entry, Entry::Kept { .. } | Entry::Order { .. });
+        // What a snapshot holds was counted when it happened, and the registry is not seen here.
+        let is_new =
+            !matches!(entry, Entry::Kept { .. } | Entry::Order { .. } | Entry::Registry(_));
         self.applied += u64::from(is_new);
         match entry {
             Entry::Started(identity) => self.identity = *identity,
@@ -175,6 +176,7 @@ impl State {
                 self.close_revision(*revision, keys);
             }
             Entry::Compacted { revision } => self.compacted = *revision,
+            Entry::Registry(_) => (),
             Entry::Alarm { alarm, is_raised: true } => _ = self.alarms.insert(*alarm),
             Entry::Alarm { alarm, is_raised: false } => _ = self.alarms.remove(alarm),
             Entry::Numbers { revision, compacted, applied } => {

@@ -14,6 +14,7 @@ use super::range::KeyRange;
 use super::state::State;
 use super::transition::Transition;
 use crate::metrics::{Histogram, Text};
+use crate::registry::Turn;
 
 /// Requests that wait for the writer; further callers wait in their own call.
 pub(super) const QUEUE: usize = 4096;
@@ -44,8 +45,10 @@ pub(super) struct Shared {
 
 /// A change that waits for its turn. It runs on the state, and what it answers is called once that
 /// is on the disk, or is not.
-pub(super) struct Submitted(pub(super) Change);
-type Change = Box<dyn FnOnce(&mut Transition<'_>) -> Answered + Send>;
+pub(super) enum Submitted {
+    Keys(Box<dyn FnOnce(&mut Transition<'_>) -> Answered + Send>),
+    Registry(Box<dyn FnOnce(&mut Turn<'_>) -> Answered + Send>),
+}
 pub(super) type Answered = Box<dyn FnOnce(Result<(), Arc<LogError>>) + Send>;
 
 /// A request was not carried out.
@@ -96,7 +99,27 @@ impl Store {
                 let _gone = reply.send(result);
             })
         };
-        let submitted = Submitted(Box::new(change));
+        let submitted = Submitted::Keys(Box::new(change));
+        self.changes.send(submitted).await.map_err(|_| StoreError::Stopping)?;
+        answer.await.unwrap_or(Err(StoreError::Stopping))
+    }
+
+    /// The same for the registry, which shares the log and has indexes of its own.
+    ///
+    /// Not cancel safe: a dropped call may have been carried out.
+    pub(crate) async fn write_registry<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Turn<'_>) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let change = move |turn: &mut Turn<'_>| -> Answered {
+            let result = change(turn);
+            Box::new(move |written| {
+                // A caller that went away does not want the answer.
+                let _gone = reply.send(written.map(|()| result).map_err(StoreError::Log));
+            })
+        };
+        let submitted = Submitted::Registry(Box::new(change));
         self.changes.send(submitted).await.map_err(|_| StoreError::Stopping)?;
         answer.await.unwrap_or(Err(StoreError::Stopping))
     }

@@ -11,9 +11,11 @@ use tokio::time::sleep_until;
 
 use super::entry::{Entry, Identity};
 use super::log::{Journal, LogError, Recovered};
+use super::registrations::Registrations;
 use super::retention::{self, Retention};
 use super::store::{Answered, Shared, Store, Submitted};
 use super::transition::{Limits, Transition};
+use crate::registry;
 
 /// Requests per commit. Enough for one sync to serve every caller that waits in practice.
 const GROUP: usize = 1024;
@@ -39,6 +41,7 @@ pub(crate) struct Writer {
     changes: mpsc::Receiver<Submitted>,
     defragment: mpsc::Receiver<oneshot::Sender<Result<(), Arc<LogError>>>>,
     disk: Disk,
+    registrations: Registrations,
     options: Options,
     retention: Retention,
     snapshot: Option<Snapshot>,
@@ -71,7 +74,7 @@ pub(crate) fn open(
     now: Instant,
     fresh: Identity,
 ) -> Result<(Store, Writer, Defragmenter), LogError> {
-    let Recovered { journal, state, torn_bytes } = Journal::open(folder, now, fresh)?;
+    let Recovered { journal, state, registry, torn_bytes } = Journal::open(folder, now, fresh)?;
     if torn_bytes > 0 {
         tracing::warn!(
             torn_bytes,
@@ -88,6 +91,7 @@ pub(crate) fn open(
         changes,
         defragment,
         disk,
+        registrations: Registrations::new(now, registry),
         options,
         retention,
         snapshot: None,
@@ -108,12 +112,31 @@ impl Defragmenter {
 }
 
 impl Writer {
+    /// Serves the registry, too: within these limits, telling `observer` of each committed change.
+    /// `first` is what it changes before anybody can ask, at this index or later. Reads and writes
+    /// files.
+    pub(crate) fn serve_registry(
+        &mut self,
+        limits: registry::Limits,
+        observer: impl Fn(&registry::Delta) + Send + Sync + 'static,
+        first_index: u64,
+        first: impl FnOnce(&registry::State, u64) -> Vec<registry::Delta>,
+    ) -> Result<registry::Published, LogError> {
+        let entries = self.registrations.change(first_index, first);
+        if let (Disk::Ready(journal), false) = (&mut self.disk, entries.is_empty()) {
+            journal.append(&entries)?;
+            self.registrations.publish();
+        }
+        Ok(self.registrations.serve(limits, observer))
+    }
+
     /// Commits what comes until every [`Store`] is dropped, and what is queued then.
     pub(crate) async fn run(mut self) {
         let mut group = Vec::with_capacity(GROUP);
         let mut sampling = tokio::time::interval(self.retention.interval());
         loop {
-            let deadline = self.shared.read().leases().next_deadline();
+            let lease = self.shared.read().leases().next_deadline();
+            let deadline = lease.into_iter().chain(self.registrations.next_deadline()).min();
             let expiry = sleep_until(deadline.unwrap_or_else(|| now() + UNREAD).into());
             let mut sampled = false;
             let can_snapshot = self.snapshot.is_none();
@@ -144,11 +167,16 @@ impl Writer {
         {
             let mut state = self.shared.write();
             before = state.revision();
+            let now = now();
             let mut transition =
-                Transition::new(&mut state, &mut entries, self.options.limits, now());
+                Transition::new(&mut state, &mut entries, self.options.limits, now);
             transition.expire();
-            answers.extend(group.drain(..).map(|Submitted(change)| change(&mut transition)));
-            if sampled && let Some(old) = self.retention.sample(now(), transition.revision()) {
+            self.registrations.turn(now).expire();
+            answers.extend(group.drain(..).map(|submitted| match submitted {
+                Submitted::Keys(change) => change(&mut transition),
+                Submitted::Registry(change) => change(&mut self.registrations.turn(now)),
+            }));
+            if sampled && let Some(old) = self.retention.sample(now, transition.revision()) {
                 // Refused when a client has compacted further already.
                 let _done_already = transition.compact(old);
             }
@@ -157,10 +185,11 @@ impl Writer {
             if is_dropped && state.history_bytes() > self.options.history_bytes {
                 let middle = retention::middle(state.compacted(), state.revision());
                 let mut transition =
-                    Transition::new(&mut state, &mut entries, self.options.limits, now());
+                    Transition::new(&mut state, &mut entries, self.options.limits, now);
                 let _done_already = transition.compact(middle);
             }
         }
+        entries.extend(self.registrations.entries());
         let (begun, is_written) = (now(), !entries.is_empty());
         let grouped = answers.len() as u64;
         let written = self.write(entries).await;
@@ -172,10 +201,12 @@ impl Writer {
         match written {
             Ok(()) => {
                 self.publish(before);
+                self.registrations.publish();
                 answer_all(answers, &Ok(()));
             }
             Err(error) => {
-                tracing::error!(error = %regatta_core::Chain(&*error), "cannot write the key-value store");
+                tracing::error!(error = %regatta_core::Chain(&*error), "cannot write the store");
+                self.registrations.take_back(now());
                 answer_all(answers, &Err(error));
             }
         }
@@ -254,7 +285,10 @@ impl Writer {
 
     fn begin_snapshot(&mut self, waiting: Option<oneshot::Sender<Result<(), Arc<LogError>>>>) {
         let begun = match &mut self.disk {
-            Disk::Ready(journal) => journal.begin_snapshot(&self.shared.read()).map_err(Arc::new),
+            Disk::Ready(journal) => {
+                let registry = self.registrations.committed();
+                journal.begin_snapshot(&self.shared.read(), registry).map_err(Arc::new)
+            }
             Disk::Failed(error) => Err(Arc::clone(error)),
         };
         match begun {

@@ -1,7 +1,7 @@
 //! The control plane's own figures, as Prometheus text.
 
 mod counters;
-pub(crate) use counters::Metrics;
+pub(crate) use counters::{Blocked, Metrics};
 
 mod histogram;
 pub(crate) use histogram::Histogram;

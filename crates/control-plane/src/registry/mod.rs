@@ -1,4 +1,6 @@
-//! What is registered: the model, its transitions and its indexes, all pure.
+//! What is registered: the model, its transitions and its indexes.
+//!
+//! Rules are pure; [`published`] holds what is committed and wakes who waits for it.
 
 mod model;
 pub(crate) use model::{
@@ -8,6 +10,12 @@ pub(crate) use model::{
 
 mod topic;
 pub(crate) use topic::{Indexes, Topic};
+
+mod keys;
+pub(crate) use keys::{Conflict, Draft, KeyOperation, Keys, Outcome, Pair, Write};
+
+mod sessions;
+pub(crate) use sessions::{Behavior, Refusal, Session, SessionSpec, Sessions, Timers};
 
 mod state;
 pub(crate) use state::{Delta, State};
@@ -20,6 +28,18 @@ pub(crate) use transition::{Limits, decide};
 
 mod bootstrap;
 pub(crate) use bootstrap::bootstrap;
+
+mod record;
+pub(crate) use record::Record;
+
+mod turn;
+pub(crate) use turn::{Failed, Turn};
+
+mod wakers;
+pub(crate) use wakers::{Wakers, Waking};
+
+mod published;
+pub(crate) use published::Published;
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ pub(crate) const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
 pub(crate) const OWN_SERVICE: &str = "consul";
 
 /// A service or a check: its node and its id there.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Key {
     pub(crate) node: String,
     pub(crate) id: String,

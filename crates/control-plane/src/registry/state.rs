@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::{Check, Indexes, Key, Node, Service, Topic};
+use super::{Check, Indexes, Key, Keys, Node, Pair, Record, Service, Session, Sessions, Topic};
 
 /// Everything registered at one index. Cloning shares the rows.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub(crate) struct State {
     by_name: BTreeMap<String, BTreeSet<(String, String)>>,
     /// Service (or node, with an empty id) -> ids of its checks.
     checks_of: BTreeMap<Key, BTreeSet<String>>,
+    keys: Keys,
+    sessions: Sessions,
     indexes: Indexes,
 }
 
@@ -28,27 +30,47 @@ pub(crate) enum Delta {
     RemoveService(Key),
     PutCheck(Arc<Check>),
     RemoveCheck(Key),
+    PutKey(Arc<Pair>),
+    RemoveKey(Arc<str>),
+    PutSession(Arc<Session>),
+    RemoveSession(Arc<str>),
     /// Only the output differs: shown, but neither stored nor a reason to wake a query, since
     /// outputs change with every probe.
     Output(Arc<Check>),
 }
 
 impl Delta {
-    /// Whether it is to be stored and grows the index.
+    /// Whether it is stored and grows the index.
     pub(crate) fn is_durable(&self) -> bool {
         !matches!(self, Self::Output(_))
     }
 }
 
 impl State {
-    /// An empty state whose index continues at `index`.
-    pub(crate) fn starting_at(index: u64) -> Self {
-        Self { index, indexes: Indexes::starting_at(index), ..Self::default() }
+    /// Takes in what was kept on the disk, in its order.
+    pub(crate) fn restore(&mut self, record: &Record) {
+        self.apply(&record.deltas, record.index);
     }
 
-    /// Takes a stored row in, at its place; the index stays.
-    pub(crate) fn restore(&mut self, row: &Delta) {
-        self.put(row, self.index);
+    /// Ends a recovery: every topic shows at least the index of the last change, since which
+    /// changed when is not kept for all of them.
+    pub(crate) fn settle(&mut self) {
+        self.indexes = Indexes::starting_at(self.index);
+        self.keys.settle(self.index);
+    }
+
+    /// Everything that [`State::restore`] needs to make this state again.
+    pub(crate) fn image(&self) -> impl Iterator<Item = Record> {
+        let index = self.index;
+        let nodes = self.nodes.values().cloned().map(Delta::PutNode);
+        let services = self.services.values().cloned().map(Delta::PutService);
+        let checks = self.checks.values().cloned().map(Delta::PutCheck);
+        let keys = self.keys.all().cloned().map(Delta::PutKey);
+        let sessions = self.sessions.iter().cloned().map(Delta::PutSession);
+        let rows = nodes.chain(services).chain(checks).chain(keys).chain(sessions);
+        // The last change may have been a removal, which no row shows.
+        let number = [Record { index, deltas: Vec::new() }];
+        number.into_iter().chain(rows.map(move |row| Record { index, deltas: vec![row] }))
     }
 
     /// The index of the latest change.
@@ -58,7 +80,19 @@ impl State {
 
     /// The index a query on this topic shows.
     pub(crate) fn index_of(&self, topic: &Topic) -> u64 {
-        self.indexes.of(topic)
+        match topic {
+            Topic::Key(key) => self.keys.index_of(key),
+            Topic::Prefix(prefix) => self.keys.index_beginning(prefix),
+            topic => self.indexes.of(topic),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Takes changes of one command in, at this index, and says whom they concern.
@@ -179,6 +213,24 @@ impl State {
                 }
                 None => Vec::new(),
             },
+            Delta::PutKey(pair) => {
+                self.keys.put(pair);
+                vec![Topic::Key(pair.key.clone())]
+            }
+            Delta::RemoveKey(key) => {
+                self.keys.remove(key, index);
+                vec![Topic::Key(key.clone())]
+            }
+            Delta::PutSession(session) => {
+                self.sessions.put(session);
+                let topics = vec![Topic::Sessions, Topic::Session(session.id.clone())];
+                self.changed(topics, index)
+            }
+            Delta::RemoveSession(id) => {
+                self.sessions.remove(id);
+                let topics = self.changed(vec![Topic::Sessions], index);
+                self.disappeared(topics, Topic::Session(id.clone()), index)
+            }
             Delta::Output(check) => {
                 self.checks.insert(check.key(), Arc::clone(check));
                 Vec::new()

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    CheckKind, CheckSpec, Command, Key, Limits, NodeSpec, Rejection, ServiceSpec, State, Status,
-    Topic, Weights, decide,
+    CheckKind, CheckSpec, Command, Key, Limits, NodeSpec, Record, Rejection, ServiceSpec, State,
+    Status, Topic, Weights, decide,
 };
 
 const NODE: &str = "n";
@@ -211,9 +211,18 @@ struct Registry {
 
 impl Registry {
     fn new() -> Self {
-        let limits = Limits { services: 100, checks_per_service: 3, own_node: NODE.to_owned() };
+        let limits = Limits {
+            services: 100,
+            checks_per_service: 3,
+            own_node: NODE.to_owned(),
+            sessions: 100,
+            key_bytes: 1 << 20,
+        };
         // As after the bootstrap, which takes the first index.
-        Self { state: State::starting_at(1), limits }
+        let mut state = State::default();
+        state.restore(&Record { index: 1, deltas: Vec::new() });
+        state.settle();
+        Self { state, limits }
     }
 
     fn run(&mut self, command: Command) -> HashSet<Topic> {

@@ -1,6 +1,7 @@
 //! Which queries a change concerns, and the index each of them shows.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What a blocking query waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +16,14 @@ pub(crate) enum Topic {
     Service(String),
     /// All checks.
     Checks,
+    /// One key of the key-value store.
+    Key(Arc<str>),
+    /// The keys that begin so.
+    Prefix(Arc<str>),
+    /// All sessions.
+    Sessions,
+    /// One session, by its id.
+    Session(Arc<str>),
 }
 
 impl Topic {
@@ -45,9 +54,14 @@ impl Indexes {
 
     pub(crate) fn of(&self, topic: &Topic) -> u64 {
         let unchanged = match topic {
-            Topic::Service(_) | Topic::Node(_) => self.last_disappearance,
-            // These never disappear.
-            Topic::Services | Topic::Nodes | Topic::Checks => 0,
+            Topic::Service(_) | Topic::Node(_) | Topic::Session(_) => self.last_disappearance,
+            // These never disappear, or have indexes of their own.
+            Topic::Services
+            | Topic::Nodes
+            | Topic::Checks
+            | Topic::Sessions
+            | Topic::Key(_)
+            | Topic::Prefix(_) => 0,
         };
         self.changed.get(topic).copied().unwrap_or(unchanged).max(self.floor).max(1)
     }

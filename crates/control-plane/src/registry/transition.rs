@@ -7,12 +7,15 @@ use super::model::{NODE_MAINTENANCE, SERVICE_MAINTENANCE};
 use super::{Check, CheckKind, Delta, Key, Node, SERF_HEALTH, Service, State, Status, Thresholds};
 
 /// What the registry may hold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Limits {
     pub(crate) services: usize,
     pub(crate) checks_per_service: usize,
     /// The node that is the control plane itself.
     pub(crate) own_node: String,
+    pub(crate) sessions: usize,
+    /// Of memory, about, for all keys with their values.
+    pub(crate) key_bytes: usize,
 }
 
 /// What this command changes, stamped with this index; nothing when it is so already.

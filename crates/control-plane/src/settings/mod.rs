@@ -12,6 +12,9 @@ pub use dns::DnsSettings;
 mod etcd;
 pub use etcd::EtcdSettings;
 
+mod kv;
+pub use kv::KvSettings;
+
 /// What the operator may set about the control plane.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -47,7 +50,9 @@ pub struct Settings {
     pub access: Option<PathBuf>,
     /// The certificates of both interfaces. Default none: no TLS.
     pub tls: Option<TlsSettings>,
-    /// The key-value store and etcd's interface to it. Default: not offered.
+    /// Consul's keys and sessions.
+    pub kv: KvSettings,
+    /// etcd's interface and its keys. Default: not offered.
     pub etcd: EtcdSettings,
     /// The DNS interface. Default: not offered.
     pub dns: DnsSettings,
@@ -119,6 +124,7 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(5),
             access: None,
             tls: None,
+            kv: KvSettings::default(),
             etcd: EtcdSettings::default(),
             dns: DnsSettings::default(),
         }
@@ -155,6 +161,7 @@ impl Settings {
         if let (Some(address), None) = (beyond, &self.access) {
             return Err(InvalidSettings::NoAccess { address });
         }
+        self.kv.validate()?;
         self.etcd.validate()
     }
 }

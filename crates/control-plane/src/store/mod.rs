@@ -1,10 +1,7 @@
-//! Keeps the registry durable: rows on disk, one writer, many readers.
-
-mod journal;
-pub(crate) use journal::{Journal, JournalError};
-
-mod wakers;
-pub(crate) use wakers::{Wakers, Waking};
+//! One store for both interfaces: opens it, and leads into the registry.
 
 mod engine;
-pub(crate) use engine::{Engine, SubmitError, Writer};
+pub(crate) use engine::{Engine, SubmitError};
+
+mod opened;
+pub(crate) use opened::{Opened, Own, open_store};

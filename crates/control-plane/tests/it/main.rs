@@ -7,6 +7,7 @@ mod backend;
 mod blocking;
 mod checks;
 mod consul;
+mod consul_kv;
 mod crash;
 mod etcd;
 mod lifecycle;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::kv::entry::{Alarm, Change, Entry, Identity};
 use crate::kv::history::Version;
+use crate::registry::Record;
 
 /// The bytes are no entry of this format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +80,10 @@ pub(crate) fn encode(entry: &Entry, out: &mut Vec<u8>) {
             put_signed(out, *revision);
             put_list(out, keys);
         }
+        Entry::Registry(record) => {
+            out.push(10);
+            put_bytes(out, &record.encode());
+        }
     }
 }
 
@@ -120,6 +125,11 @@ pub(crate) fn decode(input: &mut &[u8]) -> Result<Entry, Malformed> {
             Entry::Kept { key, version: Version { revision, created, version, lease, value } }
         }
         9 => Entry::Order { revision: signed(input)?, keys: list(input)? },
+        10 => {
+            let length = length(input)?;
+            let record = input.split_off(..length).ok_or(Malformed)?;
+            Entry::Registry(Record::decode(record).map_err(|_| Malformed)?)
+        }
         _ => return Err(Malformed),
     })
 }

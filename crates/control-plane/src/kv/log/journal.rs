@@ -10,6 +10,7 @@ use super::folder::Folder;
 use super::frame::{self, Tail};
 use crate::kv::entry::{Entry, Identity};
 use crate::kv::state::State;
+use crate::registry::State as Registry;
 
 /// A snapshot is due when the logs since the last one are larger than that, and than this.
 const LEAST_BYTES_FOR_SNAPSHOT: u64 = 16 << 20;
@@ -38,6 +39,7 @@ pub(crate) struct Journal {
 pub(crate) struct Recovered {
     pub(crate) journal: Journal,
     pub(crate) state: State,
+    pub(crate) registry: Registry,
     /// Bytes of a write that was cut and never acknowledged.
     pub(crate) torn_bytes: u64,
 }
@@ -49,6 +51,14 @@ pub(crate) struct SnapshotJob {
     path: PathBuf,
     number: u64,
     state: State,
+    registry: Registry,
+}
+
+/// What the files are read into.
+#[derive(Default)]
+struct Loaded {
+    state: State,
+    registry: Registry,
 }
 
 impl Journal {
@@ -71,9 +81,9 @@ impl Journal {
     ) -> Result<Recovered, LogError> {
         let failed = |source| LogError::Io { folder: path.clone(), source };
         let listing = folder.list().map_err(failed)?;
-        let (mut state, mut snapshot_bytes) = (State::default(), 0);
+        let (mut loaded, mut snapshot_bytes) = (Loaded::default(), 0);
         if let Some(number) = listing.snapshot {
-            snapshot_bytes = load_snapshot(&folder.snapshot(number), &mut state, now)
+            snapshot_bytes = load_snapshot(&folder.snapshot(number), &mut loaded, now)
                 .map_err(|e| e.at(&path))?;
         }
         let mut journal: Option<(u64, u64)> = None;
@@ -90,7 +100,7 @@ impl Journal {
             }
             let is_last = Some(number) == listing.logs.last();
             let (whole, all) =
-                load_log(&file, is_last, &mut state, now).map_err(|e| e.at(&path))?;
+                load_log(&file, is_last, &mut loaded, now).map_err(|e| e.at(&path))?;
             torn_bytes += all - whole;
             journal = Some((*number, whole));
         }
@@ -110,6 +120,7 @@ impl Journal {
             buffer: Vec::new(),
             _lock: lock,
         };
+        let Loaded { mut state, mut registry } = loaded;
         let identity = match state.identity() {
             Identity { term: 0, .. } => fresh,
             known => known,
@@ -118,7 +129,8 @@ impl Journal {
         journal.append(std::slice::from_ref(&started))?;
         state.apply(now, &started);
         state.drop_compacted(None);
-        Ok(Recovered { journal, state, torn_bytes })
+        registry.settle();
+        Ok(Recovered { journal, state, registry, torn_bytes })
     }
 
     /// Writes these entries as one group. When it returns, they are on the disk.
@@ -153,9 +165,13 @@ impl Journal {
         logs > LEAST_BYTES_FOR_SNAPSHOT.max(self.snapshot_bytes)
     }
 
-    /// Begins a new log, and answers what is to be written of the state before it. `state` is what
-    /// the logs hold up to now.
-    pub(crate) fn begin_snapshot(&mut self, state: &State) -> Result<SnapshotJob, LogError> {
+    /// Begins a new log, and answers what is to be written of the state before it. `state` and
+    /// `registry` are what the logs hold up to now.
+    pub(crate) fn begin_snapshot(
+        &mut self,
+        state: &State,
+        registry: &Registry,
+    ) -> Result<SnapshotJob, LogError> {
         let number = self.number + 1;
         let file = open_log(&self.folder.log(number), 0).map_err(|error| self.failed(error))?;
         self.folder.sync().map_err(|error| self.failed(error))?;
@@ -164,7 +180,8 @@ impl Journal {
         self.earlier_bytes += self.synced_bytes;
         self.synced_bytes = 0;
         let (folder, path) = (self.folder.clone(), self.path.clone());
-        Ok(SnapshotJob { folder, path, number, state: state.clone() })
+        let (state, registry) = (state.clone(), registry.clone());
+        Ok(SnapshotJob { folder, path, number, state, registry })
     }
 
     /// Takes note that a snapshot of this size has replaced the logs before it.
@@ -181,11 +198,12 @@ impl Journal {
 impl SnapshotJob {
     /// Writes it and removes what it replaces; its size in bytes.
     pub(crate) fn run(self) -> Result<u64, LogError> {
-        let Self { folder, path, number, state } = self;
+        let Self { folder, path, number, state, registry } = self;
         let failed = |source| LogError::Io { folder: path.clone(), source };
         let bytes = folder.write_snapshot(number, |file| {
             let (mut buffer, mut group) = (Vec::new(), Vec::with_capacity(SNAPSHOT_GROUP));
-            let mut image = state.image().peekable();
+            let registry = registry.image().map(Entry::Registry);
+            let mut image = state.image().chain(registry).peekable();
             while image.peek().is_some() {
                 group.extend(image.by_ref().take(SNAPSHOT_GROUP));
                 buffer.clear();
@@ -216,8 +234,8 @@ impl FileError {
     }
 }
 
-fn load_snapshot(path: &Path, state: &mut State, now: Instant) -> Result<u64, FileError> {
-    let (whole, all) = load_log(path, false, state, now)?;
+fn load_snapshot(path: &Path, loaded: &mut Loaded, now: Instant) -> Result<u64, FileError> {
+    let (whole, all) = load_log(path, false, loaded, now)?;
     debug_assert_eq!(whole, all);
     Ok(all)
 }
@@ -226,7 +244,7 @@ fn load_snapshot(path: &Path, state: &mut State, now: Instant) -> Result<u64, Fi
 fn load_log(
     path: &Path,
     may_be_torn: bool,
-    state: &mut State,
+    loaded: &mut Loaded,
     now: Instant,
 ) -> Result<(u64, u64), FileError> {
     let bytes = std::fs::read(path).map_err(FileError::Io)?;
@@ -238,7 +256,10 @@ fn load_log(
         return Err(FileError::Log(damaged));
     }
     for entry in &scan.entries {
-        state.apply(now, entry);
+        match entry {
+            Entry::Registry(record) => loaded.registry.restore(record),
+            entry => loaded.state.apply(now, entry),
+        }
     }
     Ok((scan.whole as u64, bytes.len() as u64))
 }

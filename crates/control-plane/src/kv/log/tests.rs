@@ -90,7 +90,7 @@ fn a_snapshot_replaces_the_logs_before_it() {
     let folder = TempDir::new().unwrap();
     let mut first = open(folder.path()).unwrap();
     put(&mut first, "one");
-    let job = first.journal.begin_snapshot(&first.state).unwrap();
+    let job = first.journal.begin_snapshot(&first.state, &first.registry).unwrap();
     // The log goes on while the snapshot is written.
     put(&mut first, "two");
     let bytes = job.run().unwrap();
@@ -109,7 +109,7 @@ fn a_crash_between_the_new_log_and_its_snapshot_loses_nothing() {
     let folder = TempDir::new().unwrap();
     let mut first = open(folder.path()).unwrap();
     put(&mut first, "one");
-    let _never_run = first.journal.begin_snapshot(&first.state).unwrap();
+    let _never_run = first.journal.begin_snapshot(&first.state, &first.registry).unwrap();
     put(&mut first, "two");
     drop(first);
     std::fs::write(folder.path().join("0000000000000002.part"), "half").unwrap();
@@ -122,7 +122,7 @@ fn a_crash_between_the_new_log_and_its_snapshot_loses_nothing() {
 fn a_missing_log_is_an_error_with_its_name() {
     let folder = TempDir::new().unwrap();
     let mut first = open(folder.path()).unwrap();
-    let _never_run = first.journal.begin_snapshot(&first.state).unwrap();
+    let _never_run = first.journal.begin_snapshot(&first.state, &first.registry).unwrap();
     drop(first);
     std::fs::remove_file(folder.path().join("0000000000000001.log")).unwrap();
     let error = open(folder.path()).unwrap_err();
