@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use regatta_config::center::ConfigCenter;
 use regatta_config::{Config, Groups as _, Problems};
 use regatta_core::ServiceName;
 use regatta_discovery::{Discover, Register};
 
+use crate::center::{Found, Opened};
 use crate::registry::Registry;
 use crate::reload::Source;
 use crate::settings::{Groups, Settings};
@@ -18,6 +20,7 @@ pub struct Builder {
     name: String,
     config: Option<Config>,
     registry: Option<Registry>,
+    config_center: Option<Arc<dyn ConfigCenter>>,
     logs: bool,
     ends_process: bool,
 }
@@ -28,6 +31,7 @@ impl Builder {
             name: name.to_owned(),
             config: None,
             registry: None,
+            config_center: None,
             logs: true,
             ends_process: false,
         }
@@ -49,6 +53,12 @@ impl Builder {
     /// registered nowhere.
     pub fn discover<R: Discover>(mut self, registry: R) -> Self {
         self.registry = Some(Registry { discover: Arc::new(registry), register: None });
+        self
+    }
+
+    /// Takes this config center in place of the one at `config_center.url`.
+    pub fn config_center(mut self, center: impl ConfigCenter) -> Self {
+        self.config_center = Some(Arc::new(center));
         self
     }
 
@@ -76,7 +86,8 @@ impl Builder {
     pub async fn build(self) -> Result<Service> {
         // A service without settings of its own may read any key by its name.
         let load = |config: &Config| config.load_open::<Groups>().map(|groups| (groups, ()));
-        self.open(load, |config| config.load_open::<Groups>()).map(|(service, ())| service)
+        let opened = self.open(load, |config| config.load_open::<Groups>()).await;
+        opened.map(|(service, ())| service)
     }
 
     /// Opens the service and reads its own settings. As [`Service::with_settings`], but it never
@@ -91,22 +102,22 @@ impl Builder {
     /// Cancel safe.
     pub async fn build_with<S: regatta_config::Groups>(self) -> Result<(Service, S)> {
         let again = |config: &Config| config.load::<(Groups, S)>().map(|(groups, _)| groups);
-        self.open(Config::load::<(Groups, S)>, again)
+        self.open(Config::load::<(Groups, S)>, again).await
     }
 
-    fn open<S: regatta_config::Groups>(
+    async fn open<S: regatta_config::Groups>(
         self,
-        load: impl FnOnce(&Config) -> std::result::Result<(Groups, S), Problems>,
+        load: impl Fn(&Config) -> std::result::Result<(Groups, S), Problems>,
         again: fn(&Config) -> std::result::Result<Groups, Problems>,
     ) -> Result<(Service, S)> {
         let ends_process = self.ends_process;
-        let opened = self.try_open(load, again);
+        let opened = self.try_open(load, again).await;
         opened.map_err(|error| if ends_process { error.end_process_if_setting() } else { error })
     }
 
-    fn try_open<S: regatta_config::Groups>(
+    async fn try_open<S: regatta_config::Groups>(
         self,
-        load: impl FnOnce(&Config) -> std::result::Result<(Groups, S), Problems>,
+        load: impl Fn(&Config) -> std::result::Result<(Groups, S), Problems>,
         again: fn(&Config) -> std::result::Result<Groups, Problems>,
     ) -> Result<(Service, S)> {
         let from_environment = self.config.is_none();
@@ -114,19 +125,71 @@ impl Builder {
             Some(config) => Ok(config),
             None => Config::from_environment(),
         };
-        let loaded = config.and_then(|config| Ok((load(&config)?, config)));
         let mut schemas = Vec::new();
         Groups::schemas(&mut schemas);
         S::schemas(&mut schemas);
+        let name = ServiceName::try_new(&self.name);
+        let begun = match (&config, &name) {
+            (Ok(config), Ok(name)) => Opened::begin(config, name, self.config_center).await?,
+            _ => None,
+        };
+        let loaded = config.and_then(|config| Begun::load(config, begun, &load));
         if from_environment && show::is_asked_for() {
-            show::and_exit(loaded.map(|(_, config)| config.entries_of(&schemas)));
+            show::and_exit(loaded.map(|(_, begun)| begun.config.entries_of(&schemas)));
         }
-        let ((groups, own), config) = loaded?;
-        let name = ServiceName::try_new(&self.name)?;
-        let source = Source { config, schemas, load: again };
+        let ((groups, own), Begun { config, base, config_center }) = loaded?;
+        let source = Source { config: base, schemas, load: again };
         let settings = Settings::from(groups);
-        let mut service = Service::assemble(name, source, settings, self.registry, self.logs)?;
+        let mut service =
+            Service::assemble(name?, source, config, settings, self.registry, self.logs)?;
+        service.config_center = config_center;
         service.ends_process = self.ends_process;
         Ok((service, own))
+    }
+}
+
+/// What a service begins with.
+struct Begun {
+    /// With the settings of the config center.
+    config: Config,
+    /// Without them.
+    base: Config,
+    config_center: Option<Opened>,
+}
+
+impl Begun {
+    /// Reads the settings with what the center has, else with what was known of it last, else
+    /// without: a wrong value there keeps no service from starting.
+    fn load<T>(
+        base: Config,
+        begun: Option<(Opened, Vec<Found>)>,
+        load: impl Fn(&Config) -> std::result::Result<T, Problems>,
+    ) -> std::result::Result<(T, Self), Problems> {
+        let Some((mut opened, found)) = begun else {
+            let (loaded, config) = (load(&base)?, base.clone());
+            return Ok((loaded, Self { config, base, config_center: None }));
+        };
+        let instance = base.group::<crate::settings::ServiceSettings>()?.instance;
+        for found in found {
+            let with = opened.layer(&found, instance.as_deref()).and_then(|layer| {
+                let config = base.with_center(layer);
+                load(&config).map(|loaded| (loaded, config))
+            });
+            match with {
+                Ok((loaded, config)) => {
+                    opened.begin = found;
+                    return Ok((loaded, Self { config, base, config_center: Some(opened) }));
+                }
+                // What is wrong below the center as well is no fault of the center.
+                Err(problems) => {
+                    load(&base)?;
+                    let reason = problems.to_string();
+                    tracing::error!(reason, "settings of the config center are refused");
+                    opened.refused.get_or_insert((found.revision(), reason));
+                }
+            }
+        }
+        let (loaded, config) = (load(&base)?, base.clone());
+        Ok((loaded, Self { config, base, config_center: Some(opened) }))
     }
 }

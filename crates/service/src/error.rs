@@ -36,6 +36,18 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The config center's address or another of its settings is not right.
+    #[error("a setting of `config_center` is not right")]
+    ConfigCenter {
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The program wants a config center, and none is set.
+    #[error(
+        "there is no config center; set config_center.url (ETCDCTL_ENDPOINTS) to etcd://host:2379"
+    )]
+    NoConfigCenter,
     /// A setting of the registration is out of range.
     #[error("a setting of `registry` is not right")]
     Registrar(#[source] regatta_discovery::InvalidSettings),
@@ -111,6 +123,8 @@ impl Error {
             Self::Settings(_)
             | Self::TelemetryOption(_)
             | Self::Registry { .. }
+            | Self::ConfigCenter { .. }
+            | Self::NoConfigCenter
             | Self::Registrar(_)
             | Self::Client(_)
             | Self::Shed(_)

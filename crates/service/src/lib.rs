@@ -58,6 +58,9 @@ mod bus_and_store;
 #[cfg(feature = "events")]
 pub use bus_and_store::Events;
 
+mod center;
+pub use center::Watched;
+
 pub mod settings;
 
 pub mod testing;

@@ -1,7 +1,10 @@
 //! What every process measures about itself.
 
 use regatta_telemetry::Telemetry;
-use tokio::runtime::Handle;
+use tokio::runtime;
+
+use crate::center::Feed;
+use crate::reload::Handle;
 
 /// Adds the process's start, its memory and its runtime's tasks to the metrics.
 pub(crate) fn observe_process(telemetry: &Telemetry) {
@@ -23,13 +26,35 @@ pub(crate) fn observe_process(telemetry: &Telemetry) {
             }
         })
         .build();
-    let Ok(runtime) = Handle::try_current() else { return };
+    let Ok(runtime) = runtime::Handle::try_current() else { return };
     meter
         .u64_observable_gauge("tokio.alive_tasks")
         .with_description("Tasks of the runtime that have not ended")
         .with_callback(move |gauge| {
             gauge.observe(runtime.metrics().num_alive_tasks() as u64, &[]);
         })
+        .build();
+}
+
+/// Adds which revision of the config center runs, whether one is refused, and whether the center is
+/// heard.
+pub(crate) fn observe_center(telemetry: &Telemetry, handle: Handle, feed: Feed) {
+    let meter = telemetry.meter();
+    let standing = handle.clone();
+    meter
+        .u64_observable_gauge("regatta.config.revision")
+        .with_description("The revision of the config center that runs")
+        .with_callback(move |gauge| gauge.observe(standing.standing().revision, &[]))
+        .build();
+    meter
+        .u64_observable_gauge("regatta.config.refused")
+        .with_description("1 while settings are refused that the file or the config center has")
+        .with_callback(move |gauge| gauge.observe(u64::from(handle.refused().is_some()), &[]))
+        .build();
+    meter
+        .u64_observable_gauge("regatta.config_center.connected")
+        .with_description("1 while changes of the config center are heard")
+        .with_callback(move |gauge| gauge.observe(u64::from(feed.away().is_none()), &[]))
         .build();
 }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::app::{App, app};
+use crate::center::Reporter;
 use crate::drain::{Budget, Stage};
 use crate::health::{Dependency, Health};
 use crate::reload::Reload;
@@ -73,8 +74,14 @@ impl Server {
                 std::future::ready(tell_stale(&client.stale()))
             }));
         }
-        let reload = Reload::new(&service);
+        let reload = Reload::new(&service, id.as_str());
         let handle = reload.handle();
+        if let Some(feed) = reload.feed() {
+            metrics::observe_center(&service.telemetry, handle.clone(), feed.clone());
+            service.depend(Dependency::new("config_center", false, move || {
+                std::future::ready(feed.away().map_or(Ok(()), Err))
+            }));
+        }
         if reload.watches() {
             let probed = handle.clone();
             service.depend(Dependency::new("configuration", false, move || {
@@ -83,7 +90,7 @@ impl Server {
             service.tasks.spawn("reload", |drain| reload.run(drain));
         }
         let admin = match settings.admin.listen {
-            Some(address) => Some(Admin::bind(address, &service, handle)?),
+            Some(address) => Some(Admin::bind(address, &service, handle.clone())?),
             None => None,
         };
         // Opened now, so that health knows of its keys.
@@ -92,6 +99,12 @@ impl Server {
             |poisoned| poisoned.into_inner().clone(),
             |dependencies| dependencies.clone(),
         ));
+        if let Some(opened) = &service.config_center {
+            let (every, telemetry) = (settings.config_center.report_every, &service.telemetry);
+            let (health, telemetry) = (health.clone(), telemetry.clone());
+            let reporter = Reporter::new(opened, id.as_str(), every, handle, health, telemetry);
+            service.tasks.spawn("config report", |drain| reporter.run(drain));
+        }
         metrics::observe_process(&service.telemetry);
         let (tasks, telemetry) = (service.tasks.clone(), service.telemetry.clone());
         let (mut limits, linger) = (settings.server.limits(), settings.server.linger);

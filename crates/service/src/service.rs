@@ -15,6 +15,7 @@ use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use utoipa::openapi::OpenApi;
 
+use crate::center::{Live, Opened};
 use crate::health::Dependency;
 use crate::limits::{self, Rate};
 use crate::registry::Registry;
@@ -41,6 +42,11 @@ pub struct Service {
     pub(crate) name: ServiceName,
     pub(crate) version: Option<String>,
     pub(crate) source: Source,
+    /// As of the start, with what the config center had then.
+    config: Config,
+    /// As it runs.
+    pub(crate) live: Live,
+    pub(crate) config_center: Option<Opened>,
     pub(crate) settings: Settings,
     /// Whether wrong settings end the process; see [`Service::new`].
     pub(crate) ends_process: bool,
@@ -115,6 +121,7 @@ impl Service {
     pub(crate) fn assemble(
         name: ServiceName,
         source: Source,
+        config: Config,
         settings: Settings,
         registry: Option<Registry>,
         logs: bool,
@@ -123,7 +130,7 @@ impl Service {
             .with_version(settings.service.version.as_deref().unwrap_or_default())
             .with_instance(settings.service.instance.as_deref().unwrap_or_default());
         let logs = logs.then_some(&settings.log);
-        let options = settings.telemetry.options(logs, &source.config, &mut identity);
+        let options = settings.telemetry.options(logs, &config, &mut identity);
         let options = options.map_err(Error::TelemetryOption)?;
         let telemetry = Telemetry::init(identity, options).map_err(Error::Telemetry)?;
         let has_given_registry = registry.is_some();
@@ -140,6 +147,9 @@ impl Service {
             name,
             version: None,
             source,
+            live: Live::new(config.clone()),
+            config,
+            config_center: None,
             settings,
             ends_process: false,
             telemetry,
@@ -177,9 +187,10 @@ impl Service {
         &self.name
     }
 
-    /// Its configuration, for single values by their dotted key.
+    /// Its configuration as of the start, for single values by their dotted key;
+    /// [`Service::watch`] follows one.
     pub fn config(&self) -> &Config {
-        &self.source.config
+        &self.config
     }
 
     /// What the operator has set about the chassis itself.
@@ -229,9 +240,7 @@ impl Service {
         let settings = &self.settings;
         let keys = ["url", "host", "port", "name", "user", "password"];
         let is_set = settings.database.url.is_some()
-            || keys
-                .iter()
-                .any(|key| self.source.config.origin(&format!("database.{key}")).is_some());
+            || keys.iter().any(|key| self.config.origin(&format!("database.{key}")).is_some());
         let url = if is_set {
             settings.database.to_url()
         } else {

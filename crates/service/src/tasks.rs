@@ -35,6 +35,11 @@ impl Tasks {
         &self.tracker
     }
 
+    /// Cancelled when tasks are to end.
+    pub(crate) fn drain(&self) -> &CancellationToken {
+        &self.drain
+    }
+
     /// Tells every task to end and waits for them; returns how many are left.
     pub(crate) async fn finish(&self, until: tokio::time::Instant) -> usize {
         self.drain.cancel();

@@ -27,6 +27,9 @@ pub use limits::{LimitsSettings, OnOutage};
 mod admin;
 pub use admin::{AdminSettings, ReloadSettings};
 
+mod config_center;
+pub use config_center::ConfigCenterSettings;
+
 mod auth;
 pub use auth::{AuthSettings, GrpcAuth, KeyAlgorithm};
 
@@ -44,7 +47,7 @@ use regatta_config::{DatabaseSettings, RedisSettings};
 #[cfg(feature = "database")]
 pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
-    (ShedSettings, RateLimitSettings, LimitsSettings, AdminSettings, ReloadSettings),
+    (ShedSettings, RateLimitSettings, LimitsSettings, AdminSettings, ReloadSettings, ConfigCenterSettings),
     (TelemetrySettings, LogSettings),
     (DatabaseSettings, PoolSettings, RedisSettings, CacheSettings, EventsSettings),
 );
@@ -53,7 +56,7 @@ pub type Groups = (
 #[cfg(not(feature = "database"))]
 pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
-    (ShedSettings, RateLimitSettings, LimitsSettings, AdminSettings, ReloadSettings),
+    (ShedSettings, RateLimitSettings, LimitsSettings, AdminSettings, ReloadSettings, ConfigCenterSettings),
     (TelemetrySettings, LogSettings),
     (DatabaseSettings, RedisSettings, CacheSettings, EventsSettings),
 );
@@ -82,6 +85,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Settings that change while the service runs.
     pub reload: ReloadSettings,
+    /// Where settings of many instances are kept.
+    pub config_center: ConfigCenterSettings,
     /// What is sent to a collector.
     pub telemetry: TelemetrySettings,
     /// The log.
@@ -103,7 +108,7 @@ impl From<Groups> for Settings {
     fn from(groups: Groups) -> Self {
         let (
             (service, server, registry, client, auth),
-            (shed, rate_limit, limits, admin, reload),
+            (shed, rate_limit, limits, admin, reload, config_center),
             (telemetry, log),
             stores,
         ) = groups;
@@ -122,6 +127,7 @@ impl From<Groups> for Settings {
             limits,
             admin,
             reload,
+            config_center,
             telemetry,
             log,
             database,

@@ -6,6 +6,7 @@ mod admin;
 mod admission;
 mod bad_input;
 mod cache;
+mod config_center;
 mod drain;
 mod events;
 mod fixture;
