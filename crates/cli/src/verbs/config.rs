@@ -1,4 +1,13 @@
-//! `regatta config show`: the settings a service really has.
+//! `regatta config`: the settings of services, as they are and as the config center has them.
+
+mod access;
+mod diff;
+mod history;
+mod instances;
+mod keys;
+mod release;
+mod rollback;
+mod watch;
 
 use clap::{Args, Subcommand};
 use regatta_supervisor::Inspection;
@@ -8,10 +17,22 @@ use crate::failure::Failure;
 use crate::output::{Format, Paint, out, table};
 use crate::system::Place;
 
-/// Settings of services.
+/// Settings of services: as they run (show), and as the config center has them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     Show(Show),
+    Get(keys::Get),
+    Set(keys::Set),
+    Delete(keys::Delete),
+    List(keys::List),
+    Watch(watch::Watch),
+    History(history::History),
+    Diff(diff::Diff),
+    Rollback(rollback::Rollback),
+    Instances(instances::Instances),
+    #[command(subcommand)]
+    Release(release::Release),
+    Releases(release::Releases),
 }
 
 /// Shows every setting of a service with its value and where that came from; secrets as ***.
@@ -44,7 +65,20 @@ impl Entry {
 
 impl Config {
     pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let Self::Show(show) = self;
+        let show = match self {
+            Self::Show(show) => show,
+            Self::Get(verb) => return verb.run(place, format).await,
+            Self::Set(verb) => return verb.run(place, format).await,
+            Self::Delete(verb) => return verb.run(place, format).await,
+            Self::List(verb) => return verb.run(place, format).await,
+            Self::Watch(verb) => return verb.run(place, format).await,
+            Self::History(verb) => return verb.run(place, format).await,
+            Self::Diff(verb) => return verb.run(place, format).await,
+            Self::Rollback(verb) => return verb.run(place, format).await,
+            Self::Instances(verb) => return verb.run(place, format).await,
+            Self::Release(verb) => return verb.run(place, format).await,
+            Self::Releases(verb) => return verb.run(place, format).await,
+        };
         let settings = place.settings(false)?;
         let state = place.state()?;
         let variables = [("REGATTA_CONFIG_SHOW", "json")];

@@ -30,6 +30,9 @@ pub use mirror::{Freshness, Mirror, MirrorHandle, View};
 mod layout;
 pub use layout::{InvalidPrefix, Layout, Place};
 
+mod difference;
+pub use difference::{Difference, Values, differences, roll_back};
+
 mod journal;
 pub use journal::{Journal, JournalChange, JournalEntry};
 

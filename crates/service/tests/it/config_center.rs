@@ -81,10 +81,12 @@ impl Paying {
     }
 
     async fn until_limit(&mut self, limit: u32) {
-        let seen = async { while self.limit.changed().await != Some(limit) {} };
-        if self.limit.current() != Some(limit) {
-            tokio::time::timeout(PATIENCE, seen).await.expect("the limit changes");
-        }
+        let seen = async {
+            while self.limit.current() != Some(limit) {
+                self.limit.changed().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.expect("the limit changes");
     }
 }
 
