@@ -185,7 +185,7 @@ impl Reload {
         // A file is small and may lie on a disk that is slow or away.
         let read = tokio::task::spawn_blocking(move || base.reread()).await;
         let applied = match read {
-            Ok(Ok(base)) => self.apply(&base, &good.layer).map(|()| good.base = base),
+            Ok(Ok(base)) => self.apply(&base, &good.layer, None).map(|()| good.base = base),
             Ok(Err(problems)) => Err(problems.to_string()),
             Err(panic) => Err(Chain(&panic).to_string()),
         };
@@ -207,30 +207,19 @@ impl Reload {
         let found = feed.current();
         let revision = found.revision();
         let before = self.handle.standing();
-        let is_known = before.revision == revision && before.refused.is_none();
-        let taken = opened
-            .layer(&found, Some(&self.instance))
-            .map_err(|problems| problems.to_string())
-            .and_then(|layer| self.apply(&good.base, &layer).map(|()| layer));
-        let standing = match taken {
-            Ok(layer) => {
-                let standing = Standing {
-                    revision,
-                    refused: None,
-                    release: layer.release().map(str::to_owned),
-                    rollout: layer.rollout().map(str::to_owned),
-                };
-                good.layer = layer;
-                if !is_known {
-                    tracing::debug!(revision, "runs this revision of the config center");
-                }
-                if let Some(kept) = opened.kept.clone().filter(|_| revision > 0) {
-                    // A disk that is slow or away must not hold up what comes next.
-                    let kept = tokio::task::spawn_blocking(move || kept.write(&found));
-                    let _panicked = kept.await;
-                }
-                standing
-            }
+        let layer = opened.layer(&found, Some(&self.instance)).map_err(|it| it.to_string());
+        let taken = layer.and_then(|layer| {
+            let standing = Standing {
+                revision,
+                refused: None,
+                release: layer.release().map(str::to_owned),
+                rollout: layer.rollout().map(str::to_owned),
+            };
+            self.apply(&good.base, &layer, Some(standing)).map(|()| layer)
+        });
+        let is_taken = taken.is_ok();
+        match taken {
+            Ok(layer) => good.layer = layer,
             Err(reason) => {
                 let is_news = before.refused.as_ref().is_none_or(|(_, told)| *told != reason);
                 if is_news {
@@ -242,17 +231,28 @@ impl Reload {
                 }
                 // The changes of a release count as refused while it is there, so it is watched.
                 let rollout = opened.rollout(&found).or(before.rollout.clone());
-                Standing { refused: Some((revision, reason)), rollout, ..before.clone() }
+                let refused = Some((revision, reason));
+                self.handle.lock().center = Standing { refused, rollout, ..before.clone() };
             }
-        };
-        if standing != before {
-            self.handle.lock().center = standing;
+        }
+        if self.handle.standing() != before {
             self.handle.0.changed.send_replace(());
+        }
+        if let Some(kept) = opened.kept.clone().filter(|_| is_taken && revision > 0) {
+            // A disk that is slow or away must not hold up the runtime.
+            let kept = tokio::task::spawn_blocking(move || kept.write(&found));
+            let _panicked = kept.await;
         }
     }
 
-    /// Takes over files and center as they are given, all of it or nothing.
-    fn apply(&self, base: &Config, layer: &CenterLayer) -> Result<(), String> {
+    /// Takes over files and center as they are given, all of it or nothing; `center` is what runs of
+    /// the center then.
+    fn apply(
+        &self,
+        base: &Config,
+        layer: &CenterLayer,
+        center: Option<Standing>,
+    ) -> Result<(), String> {
         let config = base.with_center(layer.clone());
         let groups = (self.source.load)(&config).map_err(|problems| problems.to_string())?;
         let publish = self.live.check(&config).map_err(|problems| problems.to_string())?;
@@ -276,6 +276,9 @@ impl Reload {
         state.running.extend(found.into_iter().filter(|entry| is_live(&entry.key)));
         state.running.sort_by(|a, b| a.key.cmp(&b.key));
         state.at_next_start = waiting;
+        if let Some(center) = center {
+            state.center = center;
+        }
         drop(state);
         self.live.replace(config, publish);
         Ok(())

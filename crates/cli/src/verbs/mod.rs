@@ -31,6 +31,7 @@ pub(crate) enum Verb {
     Down(down::Down),
     Token(token::Token),
     #[command(subcommand)]
+<<<<<<< HEAD
     Config(config::Config),
     #[command(subcommand)]
     Events(events::Events),
@@ -38,6 +39,9 @@ pub(crate) enum Verb {
     Streams(streams::Streams),
     #[command(subcommand)]
     Projections(projections::Projections),
+=======
+    Config(Box<config::Config>),
+>>>>>>> 4143d82 (chassis: what runs of the config center is told in one piece)
     New(new::New),
     Doctor(doctor::Doctor),
     Control(Box<control::Control>),

@@ -145,10 +145,8 @@ fn open(url: &Secret, settings: &ConfigCenterSettings) -> Result<EtcdCenter> {
     let read = |path: &Option<PathBuf>| path.as_deref().map(file).transpose();
     options.ca_pem = read(&settings.ca_file)?;
     options.cert_pem = read(&settings.cert_file)?;
-    options.key_pem = match read(&settings.key_file)? {
-        Some(bytes) => Some(Secret::new(String::from_utf8_lossy(&bytes).into_owned())),
-        None => None,
-    };
+    let key = read(&settings.key_file)?;
+    options.key_pem = key.map(|bytes| Secret::new(String::from_utf8_lossy(&bytes)));
     let opened = EtcdCenter::try_new(url.expose(), options);
     opened.map_err(|error| Error::ConfigCenter { source: error.into() })
 }
