@@ -31,17 +31,13 @@ pub(crate) enum Verb {
     Down(down::Down),
     Token(token::Token),
     #[command(subcommand)]
-<<<<<<< HEAD
-    Config(config::Config),
+    Config(Box<config::Config>),
     #[command(subcommand)]
     Events(events::Events),
     #[command(subcommand)]
     Streams(streams::Streams),
     #[command(subcommand)]
     Projections(projections::Projections),
-=======
-    Config(Box<config::Config>),
->>>>>>> 4143d82 (chassis: what runs of the config center is told in one piece)
     New(new::New),
     Doctor(doctor::Doctor),
     Control(Box<control::Control>),

@@ -47,7 +47,14 @@ use regatta_config::{DatabaseSettings, RedisSettings};
 #[cfg(feature = "database")]
 pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
-    (ShedSettings, RateLimitSettings, LimitsSettings, AdminSettings, ReloadSettings, ConfigCenterSettings),
+    (
+        ShedSettings,
+        RateLimitSettings,
+        LimitsSettings,
+        AdminSettings,
+        ReloadSettings,
+        ConfigCenterSettings,
+    ),
     (TelemetrySettings, LogSettings),
     (DatabaseSettings, PoolSettings, RedisSettings, CacheSettings, EventsSettings),
 );
@@ -56,7 +63,14 @@ pub type Groups = (
 #[cfg(not(feature = "database"))]
 pub type Groups = (
     (ServiceSettings, ServerSettings, RegistrySettings, ClientSettings, AuthSettings),
-    (ShedSettings, RateLimitSettings, LimitsSettings, AdminSettings, ReloadSettings, ConfigCenterSettings),
+    (
+        ShedSettings,
+        RateLimitSettings,
+        LimitsSettings,
+        AdminSettings,
+        ReloadSettings,
+        ConfigCenterSettings,
+    ),
     (TelemetrySettings, LogSettings),
     (DatabaseSettings, RedisSettings, CacheSettings, EventsSettings),
 );

@@ -8,10 +8,7 @@ mod bad_input;
 mod cache;
 mod config_center;
 mod drain;
-<<<<<<< HEAD
 mod events;
-=======
->>>>>>> 00c8a44 (docs: decisions on releases and on what is kept on disk)
 mod fixture;
 mod grpc;
 mod guide;
@@ -21,7 +18,4 @@ mod limits;
 mod process;
 mod promises;
 mod reload;
-<<<<<<< HEAD
 mod shared_limits;
-=======
->>>>>>> 00c8a44 (docs: decisions on releases and on what is kept on disk)
