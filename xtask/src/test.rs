@@ -11,6 +11,9 @@ pub(crate) struct Arguments {
     /// Only the tests: no formatting, lints or documentation.
     #[arg(long)]
     tests_only: bool,
+    /// How often each crash test kills its server; hundreds take minutes. Default: 20.
+    #[arg(long, value_name = "NUMBER")]
+    kills: Option<u32>,
 }
 
 /// Runs everything and closes with the count of all tests.
@@ -33,14 +36,16 @@ fn all(arguments: &Arguments, count: &mut Count) -> Result<()> {
     }
     // The end-to-end tests start the programs themselves.
     command("cargo", &["build", "--workspace", "--bins"])?;
-    let tests_passed = match std::process::Command::new("cargo-nextest").arg("--version").output() {
-        Ok(_) => run_tests("cargo", &["nextest", "run", "--workspace", "--no-fail-fast"], count)?,
-        Err(_) => run_tests(
-            "cargo",
-            &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"],
-            count,
-        )?,
+    let kills = arguments.kills.map(|kills| format!("REGATTA_TEST_KILLS={kills}"));
+    let runner: &[&str] = match std::process::Command::new("cargo-nextest")
+        .arg("--version")
+        .output()
+    {
+        Ok(_) => &["cargo", "nextest", "run", "--workspace", "--no-fail-fast"],
+        Err(_) => &["cargo", "test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"],
     };
+    let runner: Vec<_> = kills.as_deref().into_iter().chain(runner.iter().copied()).collect();
+    let tests_passed = run_tests("env", &runner, count)?;
     let examples_passed = run_tests("cargo", &["test", "--workspace", "--doc"], count)?;
     ensure!(tests_passed && examples_passed, "tests failed; the runner's output above names them");
     if !arguments.tests_only {

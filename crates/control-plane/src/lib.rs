@@ -45,6 +45,12 @@ pub use server::{BindError, ControlPlane};
 
 pub mod transfer;
 
+#[cfg(any(feature = "fuzzing", test))]
+#[doc(hidden)]
+pub mod fuzzing;
+
+mod backup;
+
 mod accept;
 mod checks;
 mod consul;

@@ -17,7 +17,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Etcd {
     // Before the directory, so that the server is gone when its files go.
-    _process: Process,
+    process: Process,
     _directory: TempDir,
     port: u16,
 }
@@ -77,7 +77,12 @@ impl Etcd {
         if ended {
             return Err(EtcdError::Failed { output: process.output() });
         }
-        Ok(Self { _process: process, _directory: directory, port })
+        Ok(Self { process, _directory: directory, port })
+    }
+
+    /// The server's process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Where it listens, such as `127.0.0.1:41234`.

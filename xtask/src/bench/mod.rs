@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: speed, as ratios against named peers in the same run.
 
+mod control;
 mod criterion;
 mod data;
 mod resilience;
@@ -28,6 +29,8 @@ enum What {
     Gateway,
     /// A service with the whole chassis on, beside bare axum.
     Chassis,
+    /// The control plane beside a real etcd: puts, ranges, watches, memory.
+    Control,
     /// The reference system: time to the first answer, memory at rest.
     Startup,
     /// Event store, event buses, caches and the outbox, beside bare clients.
@@ -58,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             bench("regatta-gateway", "gateway")
         }
         What::Chassis => bench("regatta", "chassis"),
+        What::Control => control::run(format),
         What::Startup => startup::run(matches!(arguments.format, Format::Json)),
         What::Data => data::run(matches!(arguments.format, Format::Json)),
         What::Resilience => resilience::run(matches!(arguments.format, Format::Json)),

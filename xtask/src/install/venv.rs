@@ -19,6 +19,11 @@ struct Venv {
 /// The two clients of Consul have modules of the same name, so they cannot share a folder.
 const VENVS: &[Venv] = &[
     Venv { name: "python-consul", packages: &["python-consul==1.1.0"] },
+    // Later versions of what it needs do not work with it.
+    Venv {
+        name: "etcd3",
+        packages: &["etcd3==0.12.0", "protobuf==3.20.3", "tenacity<7", "grpcio"],
+    },
     Venv { name: "py-consul", packages: &["py-consul==1.8.0"] },
 ];
 

@@ -12,6 +12,8 @@ pub use secret::{Secret, draw_token, hash_password, hash_token};
 mod policy;
 
 mod file;
+#[cfg(any(feature = "fuzzing", test))]
+pub(crate) use file::parse;
 
 mod sessions;
 

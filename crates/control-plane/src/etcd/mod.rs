@@ -6,7 +6,7 @@ mod access;
 mod auth;
 
 mod status;
-mod wire;
+pub(crate) mod wire;
 
 mod kv;
 mod lease;

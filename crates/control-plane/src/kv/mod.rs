@@ -40,6 +40,8 @@ mod retention;
 
 mod log;
 pub(crate) use log::LogError;
+#[cfg(any(feature = "fuzzing", test))]
+pub(crate) use log::scan;
 
 mod store;
 pub(crate) use store::{At, Store, StoreError};

@@ -2,6 +2,8 @@
 
 mod codec;
 mod frame;
+#[cfg(any(feature = "fuzzing", test))]
+pub(crate) use frame::scan;
 
 mod folder;
 

@@ -41,15 +41,19 @@ pub(crate) struct Watcher {
 
 /// etcd begins to answer a call with its first message, so waiting for the beginning comes later.
 enum Answers {
-    Opening(BoxFuture<'static, Streaming<pb::WatchResponse>>),
+    Opening(BoxFuture<'static, Result<Streaming<pb::WatchResponse>, Status>>),
     Open(Box<Streaming<pb::WatchResponse>>),
 }
 
 impl Client {
     pub(crate) async fn connect(endpoint: &str) -> Self {
+        Self::try_connect(endpoint).await.unwrap()
+    }
+
+    pub(crate) async fn try_connect(endpoint: &str) -> Result<Self, tonic::transport::Error> {
         let channel = Channel::from_shared(format!("http://{endpoint}")).unwrap();
-        let channel = channel.connect().await.unwrap();
-        Self {
+        let channel = channel.connect().await?;
+        Ok(Self {
             kv: KvClient::new(channel.clone()),
             lease: LeaseClient::new(channel.clone()),
             cluster: ClusterClient::new(channel.clone()),
@@ -57,7 +61,7 @@ impl Client {
             lock: LockClient::new(channel.clone()),
             election: ElectionClient::new(channel.clone()),
             watch: WatchClient::new(channel),
-        }
+        })
     }
 
     /// Puts and answers the revision.
@@ -96,8 +100,7 @@ impl Client {
     pub(crate) fn watcher(&self) -> Watcher {
         let (requests, stream) = mpsc::channel(16);
         let mut call = self.watch.clone().max_decoding_message_size(usize::MAX);
-        let open =
-            async move { call.watch(ReceiverStream::new(stream)).await.unwrap().into_inner() };
+        let open = async move { Ok(call.watch(ReceiverStream::new(stream)).await?.into_inner()) };
         Watcher { requests, answers: Answers::Opening(open.boxed()) }
     }
 
@@ -131,9 +134,10 @@ impl Watcher {
         next.expect("an answer in time").unwrap().expect("the stream goes on")
     }
 
-    async fn answer(&mut self) -> Result<Option<pb::WatchResponse>, Status> {
+    /// The next answer, however late; none when the stream has ended.
+    pub(crate) async fn answer(&mut self) -> Result<Option<pb::WatchResponse>, Status> {
         if let Answers::Opening(opening) = &mut self.answers {
-            self.answers = Answers::Open(Box::new(opening.await));
+            self.answers = Answers::Open(Box::new(opening.await?));
         }
         match &mut self.answers {
             Answers::Open(answers) => answers.message().await,

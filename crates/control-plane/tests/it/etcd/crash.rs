@@ -18,8 +18,14 @@ use super::client::{Client, put, range, text, watch};
 
 const FOLDER: &str = "REGATTA_TEST_STORE_FOLDER";
 const LISTENING: &str = "listening on ";
-/// Kills of the test below; each meets another step of a commit.
+/// Kills of each test, when the environment does not ask for more.
 const KILLS: u64 = 20;
+
+/// How often the server of a test is killed; each kill meets another step of a commit.
+pub(super) fn kills() -> u64 {
+    let asked = std::env::var("REGATTA_TEST_KILLS").ok();
+    asked.map_or(KILLS, |asked| asked.parse().expect("REGATTA_TEST_KILLS is a number"))
+}
 
 /// Not a test of its own: what the killed process runs. Ends at once in an ordinary run.
 #[tokio::test]
@@ -54,12 +60,12 @@ async fn every_acknowledged_write_survives_kill_9_and_no_revision_is_lost_or_twi
     let folder = tempfile::tempdir().unwrap();
     let numbers = Arc::new(AtomicU64::new(1));
     let (mut acknowledged, mut last_revision) = (Vec::new(), 1);
-    for round in 0..KILLS {
+    for round in 0..kills() {
         let (mut process, endpoint) = start(folder.path());
         let tasks = TaskTracker::new();
         let writers: Vec<_> =
             (0..4).map(|_| tasks.spawn(write(endpoint.clone(), Arc::clone(&numbers)))).collect();
-        tokio::time::sleep(Duration::from_millis(40 + 29 * round)).await;
+        tokio::time::sleep(Duration::from_millis(40 + 29 * round % 600)).await;
         process.kill().unwrap();
         process.wait().unwrap();
         for writer in writers {
@@ -81,7 +87,7 @@ async fn every_acknowledged_write_survives_kill_9_and_no_revision_is_lost_or_twi
         "only {} acknowledged; too little is shown",
         acknowledged.len()
     );
-    println!("{} acknowledged writes survived {KILLS} kills", acknowledged.len());
+    println!("{} acknowledged writes survived {} kills", acknowledged.len(), kills());
 }
 
 /// Writes until the server is gone; what it was told is done.
@@ -168,7 +174,7 @@ async fn check_revisions(client: &Client, revision: i64) {
 }
 
 /// Runs `killed_store` above in a process of its own.
-fn start(folder: &Path) -> (Child, String) {
+pub(super) fn start(folder: &Path) -> (Child, String) {
     let mut process = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "etcd::crash::killed_store", "--nocapture"])
         .env(FOLDER, folder)

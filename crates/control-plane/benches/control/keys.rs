@@ -1,0 +1,46 @@
+//! Puts and ranges per second, their slowest hundredth, and memory.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use regatta_proto::etcdserverpb::kv_client::KvClient;
+
+use crate::client::{Call, KEYS, connect, load, put};
+use crate::report::{Better, Report};
+use crate::server::Server;
+
+const CLIENTS: [u32; 3] = [1, 16, 64];
+const MANY_KEYS: u32 = 100_000;
+/// Long enough for what a load has allocated to be given back.
+const REST: Duration = Duration::from_secs(3);
+
+pub(crate) async fn measure(server: &Server, report: &mut Report) {
+    fill(server, 0, KEYS).await;
+    for clients in CLIENTS {
+        for (name, call) in [("puts", Call::Put), ("ranges", Call::Range)] {
+            let outcome = load(&server.endpoint, clients, call).await;
+            let what = format!("{name} per second, {clients} clients");
+            report.add(server.kind, what, "1/s", Better::More, outcome.per_second);
+            let what = format!("{name}, p99, {clients} clients");
+            let millis = outcome.p99.as_secs_f64() * 1e3;
+            report.add(server.kind, what, "ms", Better::Less, millis);
+        }
+    }
+}
+
+/// Memory when it holds so many keys of 27 bytes with values of 256.
+pub(crate) async fn memory(server: &Server, report: &mut Report) {
+    fill(server, KEYS, MANY_KEYS).await;
+    tokio::time::sleep(REST).await;
+    let what = format!("memory at {MANY_KEYS} keys, after the load above");
+    report.add(server.kind, what, "MB", Better::Less, server.megabytes());
+}
+
+async fn fill(server: &Server, from: u32, to: u32) {
+    let kv = KvClient::new(connect(&server.endpoint).await);
+    let puts = (from..to).map(|number| {
+        let mut kv = kv.clone();
+        async move { kv.put(put(number)).await.unwrap() }
+    });
+    futures::stream::iter(puts).buffer_unordered(64).for_each(|_| async {}).await;
+}

@@ -1,0 +1,13 @@
+//! The control plane beside real servers.
+
+mod keys;
+
+use anyhow::Result;
+
+use crate::install;
+
+/// Measures in the `release` profile.
+pub(super) fn run(format: &str) -> Result<()> {
+    install::for_tests()?;
+    keys::run(format)
+}
