@@ -49,7 +49,7 @@ pub mod transfer;
 #[doc(hidden)]
 pub mod fuzzing;
 
-mod backup;
+pub mod backup;
 
 mod accept;
 mod checks;

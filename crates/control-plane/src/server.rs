@@ -16,7 +16,7 @@ use crate::checks::{Prober, Runner, Schedule, SharedSchedule};
 use crate::consul::{self, App, Events, Identity, router};
 use crate::dns::{DnsBounds, DnsServer, Zone};
 use crate::etcd::{EtcdServer, options};
-use crate::kv::{Store, Writer};
+use crate::kv::{Defragmenter, STORE, Store, Writer};
 use crate::registry::{Delta, Limits};
 use crate::shared::{Shared, observed};
 use crate::store::{Engine, Opened, Own, open_store};
@@ -37,6 +37,7 @@ pub struct ControlPlane {
     identity: Identity,
     engine: Engine,
     store: Store,
+    defragmenter: Defragmenter,
     writer: Writer,
     schedule: SharedSchedule,
     prober: Prober,
@@ -135,7 +136,7 @@ impl ControlPlane {
                     &settings,
                     shared.clone(),
                     store.clone(),
-                    defragmenter,
+                    defragmenter.clone(),
                 );
                 Some((address, Box::new(server)))
             }
@@ -152,6 +153,7 @@ impl ControlPlane {
             identity,
             engine,
             store,
+            defragmenter,
             writer,
             schedule,
             prober,
@@ -189,8 +191,9 @@ impl ControlPlane {
     ///
     /// Not cancel safe: dropped, requests in flight are cut; nothing acknowledged is lost.
     pub async fn run(self, drain: CancellationToken) {
-        let Self { listener, settings, identity, engine, store, writer, schedule, .. } = self;
-        let (prober, etcd, dns, shared) = (self.prober, self.etcd, self.dns, self.shared);
+        let Self { listener, settings, identity, engine, store, defragmenter, writer, .. } = self;
+        let (schedule, prober, shared) = (self.schedule, self.prober, self.shared);
+        let (etcd, dns) = (self.etcd, self.dns);
         let tasks = TaskTracker::new();
         if let Some((_, etcd)) = etcd {
             tasks.spawn(etcd.run(shared.telemetry.clone(), drain.clone()));
@@ -223,6 +226,8 @@ impl ControlPlane {
             },
             events: Events::default(),
             store,
+            defragmenter,
+            tasks: tasks.clone(),
             drain: drain.clone(),
         };
         let bounds = Bounds {
@@ -281,7 +286,7 @@ async fn open(
     schedule: SharedSchedule,
 ) -> Result<Opened, BindError> {
     let data_dir = settings.data_dir.clone();
-    let (folder, options) = (data_dir.join("kv"), options(&settings.etcd));
+    let (folder, options) = (data_dir.join(STORE), options(&settings.etcd));
     let limits = Limits {
         services: settings.max_services,
         checks_per_service: CHECKS_PER_SERVICE,

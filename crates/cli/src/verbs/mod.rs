@@ -1,5 +1,6 @@
 //! The verbs, one a file.
 
+mod backup;
 mod config;
 mod control;
 mod doctor;
@@ -41,6 +42,8 @@ pub(crate) enum Verb {
     New(new::New),
     Doctor(doctor::Doctor),
     Control(Box<control::Control>),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Gateway(gateway::Gateway),
 }
 
@@ -60,6 +63,8 @@ impl Verb {
             Self::New(verb) => verb.run(place, format),
             Self::Doctor(verb) => verb.run(place, format),
             Self::Control(verb) => verb.run(place, format).await,
+            Self::Backup(verb) => verb.run(place, format).await,
+            Self::Restore(verb) => verb.run(place, format).await,
             Self::Gateway(verb) => verb.run(place).await,
         }
     }

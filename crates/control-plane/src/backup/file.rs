@@ -14,13 +14,13 @@ pub(super) const SUM: usize = SHA256_OUTPUT_LEN;
 /// What is sent at a time, in bytes.
 const CHUNK: usize = 64 << 10;
 /// Chunks that wait for a slow client.
-pub(super) const CHUNKS: usize = 16;
+pub(crate) const CHUNKS: usize = 16;
 
 /// Sends the file whose middle is this snapshot; ends early when nobody takes it. Reads a file, so
 /// it is not for the runtime's threads.
 pub(crate) fn stream(snapshot: File, out: &mpsc::Sender<io::Result<Bytes>>) {
     let mut sum = Context::new(&SHA256);
-    let mut send = |chunk: Bytes, sum: &mut Context| {
+    let send = |chunk: Bytes, sum: &mut Context| {
         sum.update(&chunk);
         out.blocking_send(Ok(chunk)).is_ok()
     };

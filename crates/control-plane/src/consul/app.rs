@@ -9,13 +9,14 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::bounds::Bounds;
 use super::events::Events;
 use super::query::Query;
 use crate::access::Access;
 use crate::checks::SharedSchedule;
-use crate::kv::Store;
+use crate::kv::{Defragmenter, Store};
 use crate::metrics::Metrics;
 use crate::store::Engine;
 
@@ -34,6 +35,10 @@ pub(crate) struct App {
     pub(crate) max_body_bytes: usize,
     /// etcd's keys, for their figures.
     pub(crate) store: Store,
+    /// Makes backups.
+    pub(crate) defragmenter: Defragmenter,
+    /// What goes on behind an answer; shutdown waits for it.
+    pub(crate) tasks: TaskTracker,
     /// Ends blocking queries early.
     pub(crate) drain: CancellationToken,
 }

@@ -4,6 +4,7 @@ mod agent;
 mod agent_checks;
 mod agent_health;
 mod app;
+mod backup;
 mod blocking;
 mod body;
 mod bounds;

@@ -84,6 +84,7 @@ pub(crate) fn needs(method: &Method, path: &[u8], query: &Query, body: &Bytes, a
         b"agent" => agent(rest, body, app),
         b"catalog" => catalog(rest, is_write, body),
         b"health" if !is_write => Need::Filtered(Listed::Instances),
+        // Backups among them.
         _ => Need::Management,
     }
 }

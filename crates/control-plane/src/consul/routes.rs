@@ -13,7 +13,7 @@ use super::failure::{Failure, Worded};
 use super::guard::guard;
 use super::methods::{missing, missing_to_put, only_get, only_put, other_method};
 use super::web_pages::refuse_web_pages;
-use super::{agent, agent_checks, agent_health, catalog, event, health, kv, session, txn};
+use super::{agent, agent_checks, agent_health, backup, catalog, event, health, kv, session, txn};
 use crate::metrics::Text;
 
 /// Consul's API, and the control plane's own health and metrics beside it.
@@ -78,6 +78,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/status/leader", only_get(agent::leader))
         .route("/v1/status/peers", only_get(agent::peers))
         .route("/", only_get(async || "Consul Agent"))
+        .route(crate::backup::PATH, only_get(backup::backup))
         .route("/health/live", get(|| async { own_health("alive") }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))

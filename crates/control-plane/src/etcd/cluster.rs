@@ -10,6 +10,21 @@ use super::app::App;
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterService(pub(crate) App);
 
+impl ClusterService {
+    /// What etcd says of a member that it does not know; none of the one there is.
+    fn unknown(&self, id: u64) -> Option<Status> {
+        let is_own = id == self.0.identity.member;
+        (!is_own).then(|| Status::not_found("etcdserver: member not found"))
+    }
+}
+
+/// There is nobody to form a cluster with.
+fn alone(what: &str) -> Status {
+    Status::unimplemented(format!(
+        "etcdserver: {what} is not supported; this server is its only member"
+    ))
+}
+
 #[tonic::async_trait]
 impl Cluster for ClusterService {
     async fn member_list(
@@ -28,5 +43,39 @@ impl Cluster for ClusterService {
         // etcd's list has no revision.
         let header = self.0.header(0);
         Ok(Response::new(pb::MemberListResponse { header, members: vec![member] }))
+    }
+
+    async fn member_add(
+        &self,
+        _request: Request<pb::MemberAddRequest>,
+    ) -> Result<Response<pb::MemberAddResponse>, Status> {
+        Err(alone("adding a member"))
+    }
+
+    async fn member_remove(
+        &self,
+        request: Request<pb::MemberRemoveRequest>,
+    ) -> Result<Response<pb::MemberRemoveResponse>, Status> {
+        // As etcd refuses to take the last one out.
+        let last = "etcdserver: re-configuration failed due to not enough started members";
+        let unknown = self.unknown(request.into_inner().id);
+        Err(unknown.unwrap_or_else(|| Status::failed_precondition(last)))
+    }
+
+    async fn member_update(
+        &self,
+        request: Request<pb::MemberUpdateRequest>,
+    ) -> Result<Response<pb::MemberUpdateResponse>, Status> {
+        let unknown = self.unknown(request.into_inner().id);
+        Err(unknown.unwrap_or_else(|| alone("changing the address of peers")))
+    }
+
+    async fn member_promote(
+        &self,
+        request: Request<pb::MemberPromoteRequest>,
+    ) -> Result<Response<pb::MemberPromoteResponse>, Status> {
+        let no_learner = "etcdserver: can only promote a learner member";
+        let unknown = self.unknown(request.into_inner().id);
+        Err(unknown.unwrap_or_else(|| Status::failed_precondition(no_learner)))
     }
 }

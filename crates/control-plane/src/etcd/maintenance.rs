@@ -42,22 +42,28 @@ impl Maintenance for MaintenanceService {
             pb::AlarmType::Nospace => Some(Alarm::NoSpace),
             pb::AlarmType::Corrupt => Some(Alarm::Corrupt),
         };
-        let action = request.action();
+        let (action, member) = (request.action(), request.member_id);
         let changed = self.0.store.write(move |transition| {
-            let before = transition.alarms();
-            let is_raised = action == AlarmAction::Activate;
-            if let Some(alarm) = asked.filter(|_| action != AlarmAction::Get) {
-                transition.set_alarm(alarm, is_raised);
-            }
-            // What a change concerned is shown, also when that is its end.
-            let shown =
-                if action == AlarmAction::Deactivate { before } else { transition.alarms() };
-            Ok(shown)
+            let of_kind = |alarm: &(Alarm, u64)| asked.is_none_or(|asked| asked == alarm.0);
+            Ok(match (action, asked) {
+                (AlarmAction::Get, _) => transition.alarms().into_iter().filter(of_kind).collect(),
+                // What a change concerned is shown, also when that is its end.
+                (AlarmAction::Activate, Some(alarm)) => {
+                    transition.set_alarm(alarm, member, true);
+                    vec![(alarm, member)]
+                }
+                (AlarmAction::Deactivate, Some(alarm)) => {
+                    match transition.set_alarm(alarm, member, false) {
+                        true => vec![(alarm, member)],
+                        false => Vec::new(),
+                    }
+                }
+                (_, None) => Vec::new(),
+            })
         });
         let shown = changed.await.map_err(failed)?;
-        let is_asked = |alarm: &Alarm| asked.is_none_or(|asked| asked == *alarm);
-        let alarms = shown.value.into_iter().filter(is_asked).map(|alarm| pb::AlarmMember {
-            member_id: self.0.identity.member,
+        let alarms = shown.value.into_iter().map(|(alarm, member_id)| pb::AlarmMember {
+            member_id,
             alarm: wire_alarm(alarm).into(),
         });
         let (header, alarms) = (self.0.header(shown.revision), alarms.collect());
@@ -74,7 +80,7 @@ impl Maintenance for MaintenanceService {
         });
         let mut errors: Vec<_> = alarms
             .into_iter()
-            .map(|alarm| format!("memberID:{member} alarm:{} ", wire_alarm(alarm).as_str_name()))
+            .map(|(alarm, of)| format!("memberID:{of} alarm:{} ", wire_alarm(alarm).as_str_name()))
             .collect();
         if !self.0.store.is_writable() {
             errors.push("the disk did not take the last write".to_owned());

@@ -30,6 +30,8 @@ pub(crate) enum Entry {
     },
     Alarm {
         alarm: Alarm,
+        /// Whose it is, as whoever raised it said; 0 for everybody's.
+        member: u64,
         is_raised: bool,
     },
     /// What a command changed in the registry, which has indexes of its own.

@@ -3,6 +3,9 @@
 //! Rules are pure ([`transition`], [`state`], [`query`], [`feed`]); [`writer`] is the one task that
 //! changes anything, and [`log`] keeps what it did on the disk.
 
+/// The store's folder within that of all data.
+pub(crate) const STORE: &str = "kv";
+
 mod range;
 pub(crate) use range::KeyRange;
 
@@ -39,9 +42,9 @@ pub(crate) use feed::{Event, Feed, Step, Wanted};
 mod retention;
 
 mod log;
-pub(crate) use log::LogError;
 #[cfg(any(feature = "fuzzing", test))]
 pub(crate) use log::scan;
+pub(crate) use log::{LogError, RESTORED};
 
 mod store;
 pub(crate) use store::{At, Store, StoreError};

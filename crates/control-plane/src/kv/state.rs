@@ -30,7 +30,8 @@ pub(crate) struct State {
     /// Versions before this are gone from memory; lags behind `compacted` until that is durable.
     dropped: i64,
     leases: Leases,
-    alarms: BTreeSet<Alarm>,
+    /// Each with its member.
+    alarms: BTreeSet<(Alarm, u64)>,
     identity: Identity,
     /// Entries that made this state.
     applied: u64,
@@ -80,8 +81,14 @@ impl State {
         &mut self.leases
     }
 
-    pub(crate) fn alarms(&self) -> &BTreeSet<Alarm> {
+    /// Each with its member.
+    pub(crate) fn alarms(&self) -> &BTreeSet<(Alarm, u64)> {
         &self.alarms
+    }
+
+    /// Whether anybody raised it.
+    pub(crate) fn has_alarm(&self, alarm: Alarm) -> bool {
+        self.alarms.iter().any(|(raised, _)| *raised == alarm)
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -177,8 +184,10 @@ impl State {
             }
             Entry::Compacted { revision } => self.compacted = *revision,
             Entry::Registry(_) => (),
-            Entry::Alarm { alarm, is_raised: true } => _ = self.alarms.insert(*alarm),
-            Entry::Alarm { alarm, is_raised: false } => _ = self.alarms.remove(alarm),
+            Entry::Alarm { alarm, member, is_raised } => {
+                let alarm = (*alarm, *member);
+                _ = if *is_raised { self.alarms.insert(alarm) } else { self.alarms.remove(&alarm) };
+            }
             Entry::Numbers { revision, compacted, applied } => {
                 self.revision = *revision;
                 self.compacted = *compacted;
@@ -203,7 +212,11 @@ impl State {
         let (revision, compacted) = (self.revision, self.compacted);
         let grants = self.leases.granted().map(|(id, ttl)| Entry::Granted { id, ttl });
         let alarms = self.alarms.iter();
-        let alarms = alarms.map(|alarm| Entry::Alarm { alarm: *alarm, is_raised: true });
+        let alarms = alarms.map(|(alarm, member)| Entry::Alarm {
+            alarm: *alarm,
+            member: *member,
+            is_raised: true,
+        });
         let kept = self.keys.iter().flat_map(|(key, history)| {
             let versions = history.versions().iter();
             versions.map(|version| Entry::Kept { key: key.clone(), version: version.clone() })

@@ -400,7 +400,7 @@ fn an_identity_and_alarms_outlive_a_snapshot() {
     let identity = Identity { cluster: 1, member: 2, term: 3 };
     real.state.apply(real.now(), &Entry::Started(identity));
     real.write(|transition| {
-        transition.set_alarm(Alarm::NoSpace, true);
+        transition.set_alarm(Alarm::NoSpace, 0, true);
         Ok(())
     })
     .unwrap();
@@ -424,7 +424,7 @@ fn a_full_store_takes_no_puts_until_somebody_made_room() {
     assert_eq!(transition.operation(put(1, 1, 0)), Err(Rejection::NoSpace));
     assert!(transition.operation(delete(0, 3)).is_ok());
     transition.compact(transition.revision()).unwrap();
-    transition.set_alarm(Alarm::NoSpace, false);
+    transition.set_alarm(Alarm::NoSpace, 0, false);
     real.state.drop_compacted(None);
     let mut transition = Transition::new(&mut real.state, &mut entries, limits, now);
     assert!(transition.operation(put(1, 1, 0)).is_ok());
@@ -435,7 +435,7 @@ fn a_corrupt_store_refuses_changes_and_lets_leases_end() {
     let mut real = Real::new();
     real.write(|transition| transition.grant(1, 0, 5)).unwrap();
     real.write(|transition| {
-        transition.set_alarm(Alarm::Corrupt, true);
+        transition.set_alarm(Alarm::Corrupt, 0, true);
         Ok(())
     })
     .unwrap();

@@ -93,7 +93,7 @@ impl<'a> Transition<'a> {
         if ttl > MAX_TTL {
             return Err(Rejection::TtlTooLarge);
         }
-        if self.state.alarms().contains(&Alarm::NoSpace) {
+        if self.state.has_alarm(Alarm::NoSpace) {
             return Err(Rejection::NoSpace);
         }
         if self.state.leases().len() >= self.limits.leases {
@@ -141,14 +141,17 @@ impl<'a> Transition<'a> {
         self.state.leases().by_deadline().collect()
     }
 
-    /// Raises or ends an alarm.
-    pub(crate) fn set_alarm(&mut self, alarm: Alarm, is_raised: bool) {
-        if self.state.alarms().contains(&alarm) != is_raised {
-            self.enter(Entry::Alarm { alarm, is_raised });
+    /// Raises or ends an alarm of a member; says whether it was raised before.
+    pub(crate) fn set_alarm(&mut self, alarm: Alarm, member: u64, is_raised: bool) -> bool {
+        let was_raised = self.state.alarms().contains(&(alarm, member));
+        if was_raised != is_raised {
+            self.enter(Entry::Alarm { alarm, member, is_raised });
         }
+        was_raised
     }
 
-    pub(crate) fn alarms(&self) -> BTreeSet<Alarm> {
+    /// Each with its member.
+    pub(crate) fn alarms(&self) -> BTreeSet<(Alarm, u64)> {
         self.state.alarms().clone()
     }
 
@@ -165,7 +168,7 @@ impl<'a> Transition<'a> {
     }
 
     fn check_not_corrupt(&self) -> Result<(), Rejection> {
-        match self.state.alarms().contains(&Alarm::Corrupt) {
+        match self.state.has_alarm(Alarm::Corrupt) {
             true => Err(Rejection::Corrupt),
             false => Ok(()),
         }
@@ -181,11 +184,12 @@ impl<'a> Transition<'a> {
         if wanted == 0 {
             return Ok(());
         }
-        if self.state.alarms().contains(&Alarm::NoSpace) {
+        if self.state.has_alarm(Alarm::NoSpace) {
             return Err(Rejection::NoSpace);
         }
         if self.state.bytes().saturating_add(wanted) > self.limits.quota_bytes {
-            self.enter(Entry::Alarm { alarm: Alarm::NoSpace, is_raised: true });
+            let member = self.state.identity().member;
+            self.enter(Entry::Alarm { alarm: Alarm::NoSpace, member, is_raised: true });
             return Err(Rejection::NoSpace);
         }
         Ok(())

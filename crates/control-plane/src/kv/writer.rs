@@ -1,5 +1,6 @@
 //! The one task that changes the store: groups, their log, leases that end, compaction.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use super::entry::{Entry, Identity};
-use super::log::{Journal, LogError, Recovered};
+use super::log::{Journal, LogError, Recovered, Written};
 use super::registrations::Registrations;
 use super::retention::{self, Retention};
 use super::store::{Answered, Shared, Store, Submitted};
@@ -39,7 +40,7 @@ pub(crate) struct Options {
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     changes: mpsc::Receiver<Submitted>,
-    defragment: mpsc::Receiver<oneshot::Sender<Result<(), Arc<LogError>>>>,
+    defragment: mpsc::Receiver<Waiting>,
     disk: Disk,
     registrations: Registrations,
     options: Options,
@@ -49,9 +50,12 @@ pub(crate) struct Writer {
     unread_since: Option<Instant>,
 }
 
+/// Whoever waits for a snapshot gets its file.
+type Waiting = oneshot::Sender<Result<File, Arc<LogError>>>;
+
 /// Asks the writer to give back the disk space of what was compacted.
 #[derive(Clone, Debug)]
-pub(crate) struct Defragmenter(mpsc::Sender<oneshot::Sender<Result<(), Arc<LogError>>>>);
+pub(crate) struct Defragmenter(mpsc::Sender<Waiting>);
 
 #[derive(Debug)]
 enum Disk {
@@ -63,8 +67,8 @@ enum Disk {
 /// A snapshot that is being written.
 #[derive(Debug)]
 struct Snapshot {
-    task: JoinHandle<Result<u64, LogError>>,
-    waiting: Option<oneshot::Sender<Result<(), Arc<LogError>>>>,
+    task: JoinHandle<Result<Written, LogError>>,
+    waiting: Option<Waiting>,
 }
 
 /// Opens the store in a folder.
@@ -104,10 +108,16 @@ impl Defragmenter {
     /// Writes a snapshot and removes the logs before it. Answers when that is done; one that runs
     /// already is waited for first.
     pub(crate) async fn run(&self) -> Result<(), Arc<LogError>> {
-        let (reply, answer) = oneshot::channel();
-        let is_running = self.0.send(reply).await.is_ok();
         // A writer that ends has nothing left to defragment.
-        if is_running { answer.await.unwrap_or(Ok(())) } else { Ok(()) }
+        self.snapshot().await.map_or(Ok(()), |written| written.map(|_| ()))
+    }
+
+    /// The same, and the snapshot's file: all that was acknowledged before this was asked for.
+    /// None from a writer that ends.
+    pub(crate) async fn snapshot(&self) -> Option<Result<File, Arc<LogError>>> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(reply).await.ok()?;
+        answer.await.ok()
     }
 }
 
@@ -283,7 +293,7 @@ impl Writer {
         }
     }
 
-    fn begin_snapshot(&mut self, waiting: Option<oneshot::Sender<Result<(), Arc<LogError>>>>) {
+    fn begin_snapshot(&mut self, waiting: Option<Waiting>) {
         let begun = match &mut self.disk {
             Disk::Ready(journal) => {
                 let registry = self.registrations.committed();
@@ -300,20 +310,20 @@ impl Writer {
         }
     }
 
-    fn end_snapshot(&mut self, result: Result<u64, LogError>) {
+    fn end_snapshot(&mut self, result: Result<Written, LogError>) {
         let waiting = self.snapshot.take().and_then(|snapshot| snapshot.waiting);
         let result = result.map_err(Arc::new);
-        if let (Ok(bytes), Disk::Ready(journal)) = (&result, &mut self.disk) {
-            journal.end_snapshot(*bytes);
+        if let (Ok(written), Disk::Ready(journal)) = (&result, &mut self.disk) {
+            journal.end_snapshot(written.bytes);
             self.shared.disk_bytes.store(journal.disk_bytes(), Ordering::Relaxed);
         }
-        answer(waiting, result.map(|_| ()));
+        answer(waiting, result.map(|written| written.file));
     }
 }
 
 impl Snapshot {
     /// Waits for the one that is being written; for ever when there is none.
-    async fn ended(snapshot: &mut Option<Self>) -> Result<u64, LogError> {
+    async fn ended(snapshot: &mut Option<Self>) -> Result<Written, LogError> {
         match snapshot {
             None => std::future::pending().await,
             Some(snapshot) => match (&mut snapshot.task).await {
@@ -324,16 +334,13 @@ impl Snapshot {
     }
 }
 
-fn answer(
-    waiting: Option<oneshot::Sender<Result<(), Arc<LogError>>>>,
-    result: Result<(), Arc<LogError>>,
-) {
+fn answer(waiting: Option<Waiting>, result: Result<File, Arc<LogError>>) {
     match (waiting, result) {
         (Some(waiting), result) => _ = waiting.send(result),
         (None, Err(error)) => {
             tracing::error!(error = %regatta_core::Chain(&*error), "cannot write a snapshot of the key-value store; its log goes on growing");
         }
-        (None, Ok(())) => (),
+        (None, Ok(_)) => (),
     }
 }
 

@@ -20,11 +20,11 @@ use crate::api::Answer;
 use crate::etcd::client::{assert_refused, delete, put, range, watch};
 use crate::server::{LIMIT, Server};
 
-const SHOP: &str = "shop-token";
-const ROOT: &str = "root-token";
+pub(crate) const SHOP: &str = "shop-token";
+pub(crate) const ROOT: &str = "root-token";
 
 /// A server that knows a token and a user of the shop, and one of each who may do everything.
-async fn server() -> (Server, TempDir) {
+pub(crate) async fn server() -> (Server, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "ahoy", "shop/");
     let file = folder.path().join("access.yaml");

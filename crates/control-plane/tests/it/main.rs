@@ -4,6 +4,7 @@
 mod access;
 mod api;
 mod backend;
+mod backup;
 mod blocking;
 mod checks;
 mod consul;

@@ -54,12 +54,13 @@ pub(crate) fn encode(entry: &Entry, out: &mut Vec<u8>) {
             out.push(5);
             put_signed(out, *revision);
         }
-        Entry::Alarm { alarm, is_raised } => {
+        Entry::Alarm { alarm, member, is_raised } => {
             let alarm = match alarm {
                 Alarm::NoSpace => 1,
                 Alarm::Corrupt => 2,
             };
             out.extend([6, alarm, u8::from(*is_raised)]);
+            put(out, *member);
         }
         Entry::Numbers { revision, compacted, applied } => {
             out.push(7);
@@ -110,7 +111,8 @@ pub(crate) fn decode(input: &mut &[u8]) -> Result<Entry, Malformed> {
                 2 => Alarm::Corrupt,
                 _ => return Err(Malformed),
             };
-            Entry::Alarm { alarm, is_raised: byte(input)? != 0 }
+            let is_raised = byte(input)? != 0;
+            Entry::Alarm { alarm, is_raised, member: number(input)? }
         }
         7 => Entry::Numbers {
             revision: signed(input)?,
@@ -225,8 +227,12 @@ mod tests {
                 keys
             }),
             any::<i64>().prop_map(|revision| Entry::Compacted { revision }),
-            any::<bool>().prop_map(|is_raised| Entry::Alarm { alarm: Alarm::NoSpace, is_raised }),
-            any::<bool>().prop_map(|is_raised| Entry::Alarm { alarm: Alarm::Corrupt, is_raised }),
+            (any::<u64>(), any::<bool>()).prop_map(|(member, is_raised)| {
+                Entry::Alarm { alarm: Alarm::NoSpace, member, is_raised }
+            }),
+            (any::<u64>(), any::<bool>()).prop_map(|(member, is_raised)| {
+                Entry::Alarm { alarm: Alarm::Corrupt, member, is_raised }
+            }),
             (any::<i64>(), any::<i64>(), any::<u64>()).prop_map(
                 |(revision, compacted, applied)| Entry::Numbers { revision, compacted, applied }
             ),

@@ -4,6 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// A snapshot that a backup brings, before any log.
+pub(crate) const RESTORED: &str = "0000000000000001.snapshot";
+
 /// The folder with the store's files.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {

@@ -34,6 +34,14 @@ pub(crate) struct Journal {
     _lock: File,
 }
 
+/// A snapshot that was written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) bytes: u64,
+    /// Readable as long as it is held, whatever becomes of its name.
+    pub(crate) file: File,
+}
+
 /// What was on the disk.
 #[derive(Debug)]
 pub(crate) struct Recovered {
@@ -196,8 +204,8 @@ impl Journal {
 }
 
 impl SnapshotJob {
-    /// Writes it and removes what it replaces; its size in bytes.
-    pub(crate) fn run(self) -> Result<u64, LogError> {
+    /// Writes it and removes what it replaces.
+    pub(crate) fn run(self) -> Result<Written, LogError> {
         let Self { folder, path, number, state, registry } = self;
         let failed = |source| LogError::Io { folder: path.clone(), source };
         let bytes = folder.write_snapshot(number, |file| {
@@ -214,8 +222,9 @@ impl SnapshotJob {
             Ok(())
         });
         let bytes = bytes.map_err(failed)?;
+        let file = File::open(folder.snapshot(number)).map_err(failed)?;
         folder.clean().map_err(failed)?;
-        Ok(bytes)
+        Ok(Written { bytes, file })
     }
 }
 

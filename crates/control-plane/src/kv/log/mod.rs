@@ -6,12 +6,13 @@ mod frame;
 pub(crate) use frame::scan;
 
 mod folder;
+pub(crate) use folder::RESTORED;
 
 mod error;
 pub(crate) use error::LogError;
 
 mod journal;
-pub(crate) use journal::{Journal, Recovered};
+pub(crate) use journal::{Journal, Recovered, Written};
 
 #[cfg(test)]
 mod tests;

@@ -58,11 +58,12 @@ pub(crate) async fn suite(client: &Client) {
 }
 
 async fn alarms(client: &Client) {
-    let alarm = async |action: AlarmAction, alarm: pb::AlarmType| {
+    let alarm_of = async |action: AlarmAction, alarm: pb::AlarmType, member_id: u64| {
         let (action, alarm) = (action.into(), alarm.into());
-        let request = pb::AlarmRequest { action, alarm, member_id: 0 };
+        let request = pb::AlarmRequest { action, alarm, member_id };
         client.maintenance.clone().alarm(request).await.unwrap().into_inner().alarms.len()
     };
+    let alarm = async |action, alarm| alarm_of(action, alarm, 0).await;
     assert_eq!(alarm(AlarmAction::Get, pb::AlarmType::None).await, 0);
     assert_eq!(alarm(AlarmAction::Activate, pb::AlarmType::Nospace).await, 1);
     assert_eq!(alarm(AlarmAction::Get, pb::AlarmType::None).await, 1);
@@ -72,4 +73,13 @@ async fn alarms(client: &Client) {
     assert_refused(refused, Code::ResourceExhausted, no_space);
     assert_eq!(client.get("a").await.as_deref(), Some("3"));
     assert_eq!(client.delete("a", "").await.deleted, 1);
+    // Each member has its own; the last one ends it.
+    assert_eq!(alarm_of(AlarmAction::Activate, pb::AlarmType::Nospace, 7).await, 1);
+    assert_eq!(alarm(AlarmAction::Get, pb::AlarmType::None).await, 2);
+    assert_eq!(alarm(AlarmAction::Deactivate, pb::AlarmType::Nospace).await, 1);
+    assert_eq!(alarm(AlarmAction::Deactivate, pb::AlarmType::Nospace).await, 0);
+    let refused = client.kv.clone().put(put("b", "1")).await;
+    assert_refused(refused, Code::ResourceExhausted, no_space);
+    assert_eq!(alarm_of(AlarmAction::Deactivate, pb::AlarmType::Nospace, 7).await, 1);
+    client.put("b", "1").await;
 }
