@@ -195,7 +195,7 @@ mod tests {
         );
         assert_eq!(
             problems("users: 1\n"),
-            ["1:8: users: expected a list, found the number `1`; begin each with `- name:`"]
+            ["1:8: users: expected a list, found `1`; begin each with `- name:`"]
         );
         assert_eq!(problems("tokens:\n- sha256: a\n").len(), 2);
         let twice = format!("tokens:\n- name: a\n  sha256: {HASH}\n- name: b\n  sha256: {HASH}\n");

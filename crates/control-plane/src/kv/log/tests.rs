@@ -93,8 +93,8 @@ fn a_snapshot_replaces_the_logs_before_it() {
     let job = first.journal.begin_snapshot(&first.state, &first.registry).unwrap();
     // The log goes on while the snapshot is written.
     put(&mut first, "two");
-    let bytes = job.run().unwrap();
-    first.journal.end_snapshot(bytes);
+    let written = job.run().unwrap();
+    first.journal.end_snapshot(written.bytes);
     let numbers = ["0000000000000002.log", "0000000000000002.snapshot"];
     assert_eq!(files(folder.path()), numbers);
     let before = first.state.clone();

@@ -120,11 +120,11 @@ impl Client {
 }
 
 impl Watcher {
-    pub(crate) async fn send(&self, request: pb::watch_request::RequestUnion) {
+    pub(crate) async fn send(&mut self, request: pb::watch_request::RequestUnion) {
         self.requests.send(pb::WatchRequest { request_union: Some(request) }).await.unwrap();
     }
 
-    pub(crate) async fn create(&self, create: pb::WatchCreateRequest) {
+    pub(crate) async fn create(&mut self, create: pb::WatchCreateRequest) {
         self.send(pb::watch_request::RequestUnion::CreateRequest(create)).await;
     }
 

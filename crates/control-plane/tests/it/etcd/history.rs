@@ -10,7 +10,7 @@ use regatta_proto::etcdserverpb::request_op::Request;
 use regatta_proto::mvccpb::event::EventType;
 use tokio_util::task::TaskTracker;
 
-use super::client::{Client, delete, put, range, text, watch};
+use super::client::{Client, Watcher, delete, put, range, text, watch};
 use super::crash::{kills, start};
 use crate::server::LIMIT;
 
@@ -158,16 +158,16 @@ async fn follow(world: Arc<World>, watcher: usize) -> History {
         }
         let client = connect(&world).await;
         let from = pb::WatchCreateRequest { start_revision: seen + 1, ..watch("h/", "h0") };
-        let watcher = client.watcher();
+        let mut watcher = client.watcher();
         watcher.create(from).await;
         patience = patience * 5 % 23 + 3;
-        read(watcher, &mut history, patience).await;
+        read(&world, watcher, &mut history, patience).await;
         world.cuts.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 /// Reads some answers, or until the connection is gone.
-async fn read(mut watcher: super::client::Watcher, history: &mut History, answers: usize) {
+async fn read(world: &World, mut watcher: Watcher, history: &mut History, answers: usize) {
     for _ in 0..answers {
         let Ok(Some(answer)) = watcher.answer().await else { return };
         assert!(!answer.canceled, "{answer:?}");
@@ -182,6 +182,10 @@ async fn read(mut watcher: super::client::Watcher, history: &mut History, answer
             latest = revision;
             let value = is_put.then(|| text(&kv.value));
             history.entry(revision).or_default().push((text(&kv.key), value));
+        }
+        // Nothing may come after this; whoever called looks whether it was the last.
+        if world.last.load(Ordering::SeqCst) != 0 {
+            return;
         }
     }
 }

@@ -64,7 +64,8 @@ async fn a_full_store_says_so_until_there_is_room() {
     let disarm = pb::AlarmRequest {
         action: pb::alarm_request::AlarmAction::Deactivate.into(),
         alarm: pb::AlarmType::Nospace.into(),
-        member_id: 0,
+        // It is the member's own, as with etcd.
+        member_id: client.range(range("a", "")).await.header.unwrap().member_id,
     };
     client.maintenance.clone().alarm(disarm).await.unwrap();
     client.put("a", "fits again").await;
