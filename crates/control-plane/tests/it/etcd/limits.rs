@@ -3,7 +3,7 @@
 use regatta_proto::etcdserverpb as pb;
 use tonic::Code;
 
-use super::client::{Client, assert_refused, put, watch};
+use super::client::{Client, assert_refused, put, range, watch};
 use crate::server::Server;
 
 async fn limited(
