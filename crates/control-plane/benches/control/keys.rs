@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use regatta_proto::etcdserverpb as pb;
 use regatta_proto::etcdserverpb::kv_client::KvClient;
+use regatta_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 
 use crate::client::{Call, KEYS, connect, load, put};
 use crate::report::{Better, Report};
@@ -30,8 +32,19 @@ pub(crate) async fn measure(server: &Server, report: &mut Report) {
 
 /// Memory when it holds so many keys of 27 bytes with values of 256.
 pub(crate) async fn memory(server: &Server, report: &mut Report) {
+    let before = server.megabytes();
     fill(server, KEYS, MANY_KEYS).await;
     tokio::time::sleep(REST).await;
+    let per_key = (server.megabytes() - before) * 1e6 / f64::from(MANY_KEYS - KEYS);
+    let what = "memory for one key more, 27 bytes with a value of 256".to_owned();
+    report.add(server.kind, what, "B", Better::Less, per_key);
+    let status = MaintenanceClient::new(connect(&server.endpoint).await)
+        .status(pb::StatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let what = format!("disk at {MANY_KEYS} keys, as the server says, with history");
+    report.add(server.kind, what, "MB", Better::Less, status.db_size as f64 / 1e6);
     let what = format!("memory at {MANY_KEYS} keys, after the load above");
     report.add(server.kind, what, "MB", Better::Less, server.megabytes());
 }

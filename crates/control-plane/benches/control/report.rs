@@ -59,7 +59,7 @@ impl Report {
                 });
                 println!("{line}");
             } else {
-                println!("{what:<46} {ours:>10.2} etcd {etcd:>10.2} {unit:<4} ratio {ratio:.2}");
+                println!("{what:<56} {ours:>10.2} etcd {etcd:>10.2} {unit:<4} ratio {ratio:.2}");
             }
         }
     }

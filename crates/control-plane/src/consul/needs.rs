@@ -93,6 +93,7 @@ pub(crate) fn needs(method: &Method, path: &[u8], query: &Query, body: &Bytes, a
 fn outside(path: &[u8], app: &App) -> Need {
     match path {
         b"/metrics" => one(Resource::Node, app.identity.node.clone(), Level::Read),
+        b"/" => Need::Nothing,
         _ if path.starts_with(b"/health") => Need::Nothing,
         _ => Need::Management,
     }

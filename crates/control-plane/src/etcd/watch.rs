@@ -124,8 +124,8 @@ impl Session {
         }
         if let Err(denied) = self.app.check_range(&self.caller, &range, Level::Read) {
             // As etcd's clients know it: the text of the error that their library makes of it.
-            let text = denied.message();
-            let reason = format!("rpc error: code = PermissionDenied desc = {text}");
+            let (code, text) = (denied.code(), denied.message());
+            let reason = format!("rpc error: code = {code:?} desc = {text}");
             return self.refuse(&reason).await;
         }
         if self.watches.contains_key(&create.watch_id) && create.watch_id != 0 {
