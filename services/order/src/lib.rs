@@ -19,6 +19,7 @@ pub mod expiry;
 pub mod listener;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use regatta::Service;
 use regatta::events::{GroupName, Start, Subscription};
@@ -49,6 +50,8 @@ pub async fn assemble(service: Service, settings: &SagaSettings) -> regatta::Res
     hears.types = api::messages::heard();
     // What was told before this service ran for the first time concerns it too.
     hears.start = Start::Beginning;
+    // A message takes one short transaction; those of a killed process come again after this.
+    hears.lease = Duration::from_secs(10);
     events.consume(hears, listener::Listener::new(orders.clone()));
 
     let orders: Arc<dyn domain::Orders> = Arc::new(orders);

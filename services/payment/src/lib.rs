@@ -14,6 +14,7 @@ pub mod settings;
 pub mod listener;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use regatta::Service;
 use regatta::events::{GroupName, Start, Subscription};
@@ -43,6 +44,8 @@ pub async fn assemble(service: Service, settings: &PaymentSettings) -> regatta::
     hears.types = api::messages::heard();
     // Orders that were placed before this service ran for the first time are paid too.
     hears.start = Start::Beginning;
+    // A message takes one short transaction; those of a killed process come again after this.
+    hears.lease = Duration::from_secs(10);
     events.consume(hears, listener::Listener::new(payments.clone(), settings.limit));
 
     let routes = api::rest::routes(Arc::new(payments), &service.auth()?);

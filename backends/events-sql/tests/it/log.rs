@@ -77,6 +77,61 @@ async fn a_forgotten_group_keeps_nothing() {
     }
 }
 
+#[tokio::test]
+async fn a_full_disk_refuses_events_and_loses_none_that_it_took() {
+    let fresh = databases::sqlite().await;
+    let bus = SqlBus::new(&fresh.database);
+    let mut deliveries = bus.subscribe(beginning("mail")).await.unwrap();
+    let Engine::Sqlite(sqlite) = fresh.database.engine() else { panic!("is a file") };
+    sqlx::query("PRAGMA max_page_count = 60").execute(sqlite.writer()).await.unwrap();
+    let large = |number: usize| {
+        let event = CloudEvent::try_new(number.to_string(), "/a", "b").unwrap();
+        event.with_json("x".repeat(3000).into())
+    };
+    let mut taken = 0;
+    let refused = loop {
+        match bus.publish(&[large(taken)]).await {
+            Ok(()) => taken += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(refused.is_retryable() && taken > 3, "{taken} {refused:?}");
+    assert_eq!(ids(&bus).await.len(), taken);
+    sqlx::query("PRAGMA max_page_count = 100000").execute(sqlite.writer()).await.unwrap();
+    bus.publish(&[large(taken)]).await.unwrap();
+    for number in 0..=taken {
+        let delivery = deliveries.next().await.unwrap();
+        assert_eq!(delivery.event().id(), number.to_string());
+        delivery.ack().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn groups_are_shown_with_how_far_they_are() {
+    for fresh in databases::both().await {
+        let bus = SqlBus::migrating(&fresh.database);
+        let mut deliveries = bus.subscribe(beginning("mail")).await.unwrap();
+        bus.subscribe(beginning("idle")).await.unwrap();
+        let events = ["1", "2", "3"].map(|id| CloudEvent::try_new(id, "/a", "b").unwrap());
+        bus.publish(&events).await.unwrap();
+        let first = deliveries.next().await.unwrap();
+        deliveries.next().await.unwrap().reject("no").await.unwrap();
+        let [idle, mail] = bus.groups().await.unwrap().try_into().unwrap();
+        assert_eq!((idle.name.as_str(), idle.open, idle.dead), ("idle", 0, 0));
+        assert!(idle.behind >= 3, "{idle:?}");
+        assert_eq!((mail.name.as_str(), mail.open, mail.dead), ("mail", 2, 1));
+        assert_eq!(mail.behind, 0, "{mail:?}");
+        first.ack().await.unwrap();
+        assert_eq!(bus.groups().await.unwrap()[1].open, 1);
+    }
+}
+
+fn beginning(group: &str) -> Subscription {
+    let mut asks = Subscription::new(GroupName::try_new(group).unwrap());
+    asks.start = Start::Beginning;
+    asks
+}
+
 async fn make_old(database: &regatta_database::Database) {
     let update = "UPDATE regatta_bus_log SET recorded_at = recorded_at - 86400000000";
     match database.engine() {

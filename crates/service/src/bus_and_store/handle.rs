@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use regatta_core::ServiceName;
 use regatta_database::Database;
@@ -22,6 +23,9 @@ use crate::health::Dependency;
 use crate::tasks::Tasks;
 use crate::{Result, Service};
 
+/// How long the messages of a relay that was killed wait for another one; publishing a batch of a
+/// hundred takes a hundredth of that.
+const RELAY_LEASE: Duration = Duration::from_secs(5);
 /// The most dead letters that are counted one by one; a gauge of this much means "at least".
 const COUNTED_DEAD_LETTERS: u32 = 1000;
 
@@ -161,10 +165,13 @@ impl Events {
     }
 
     /// Publishes what is in the store's outbox, in order, at least once, as a task of the service.
-    /// Each replica may run one. What waits is the gauge `regatta.outbox.waiting`.
+    /// Each replica may run one; when the one that has the turn is killed, another takes over within
+    /// 5 s. What waits is the gauge `regatta.outbox.waiting`.
     pub fn relay(&self, store: &SqlStore) {
         let outbox: Arc<dyn Outbox> = Arc::new(store.clone());
-        let relay = Relay::new(outbox.clone(), self.bus.clone(), RelaySettings::default());
+        let mut settings = RelaySettings::default();
+        settings.lease = RELAY_LEASE;
+        let relay = Relay::new(outbox.clone(), self.bus.clone(), settings);
         self.tasks.spawn("relay", |drain| async move {
             if let Err(error) = relay.run(drain).await {
                 tracing::error!(%error, "a relay cannot run; its settings are wrong");

@@ -18,7 +18,7 @@ const SECRET: &str = "a secret of the kill matrix, 32 bytes or more";
 /// more.
 const READY: Duration = Duration::from_secs(60);
 /// How long an order waits for its payment: short, so that outages reach the compensation too.
-pub(super) const PAYMENT_WITHIN: Duration = Duration::from_secs(4);
+pub(super) const PAYMENT_WITHIN: Duration = Duration::from_secs(6);
 
 /// What may be killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
