@@ -52,6 +52,9 @@ pub async fn assemble(service: Service, settings: &SagaSettings) -> regatta::Res
     hears.start = Start::Beginning;
     // A message takes one short transaction; those of a killed process come again after this.
     hears.lease = Duration::from_secs(10);
+    // What cannot be is rejected at once; what is tried again waits for a database that is away, for
+    // about three hours.
+    hears.max_deliveries = 200;
     events.consume(hears, listener::Listener::new(orders.clone()));
 
     let orders: Arc<dyn domain::Orders> = Arc::new(orders);

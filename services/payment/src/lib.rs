@@ -46,6 +46,9 @@ pub async fn assemble(service: Service, settings: &PaymentSettings) -> regatta::
     hears.start = Start::Beginning;
     // A message takes one short transaction; those of a killed process come again after this.
     hears.lease = Duration::from_secs(10);
+    // What cannot be is rejected at once; what is tried again waits for a database that is away, for
+    // about three hours.
+    hears.max_deliveries = 200;
     events.consume(hears, listener::Listener::new(payments.clone(), settings.limit));
 
     let routes = api::rest::routes(Arc::new(payments), &service.auth()?);

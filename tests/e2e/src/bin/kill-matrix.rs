@@ -11,7 +11,9 @@ async fn main() -> ExitCode {
     let parsed = rounds.as_deref().unwrap_or("20").parse::<u64>();
     let engines = engines.as_deref().unwrap_or("sqlite").parse::<Engines>();
     let (Ok(rounds), Ok(engines)) = (parsed, engines) else {
-        eprintln!("usage: kill-matrix ROUNDS ENGINES; engines are sqlite or postgres");
+        eprintln!(
+            "usage: kill-matrix ROUNDS ENGINES; engines are sqlite, postgres or postgres+nats"
+        );
         return ExitCode::from(2);
     };
     match (Matrix { engines, rounds }).run().await {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
-use regatta_testkit::Postgres;
+use regatta_testkit::{Nats, Postgres};
 
 /// The engines of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Engines {
     Sqlite,
     /// One PostgreSQL server: a database for each service and one for the bus.
     Postgres,
+    /// One PostgreSQL server for the services' data, a NATS server for the bus.
+    PostgresNats,
 }
 
 impl FromStr for Engines {
@@ -22,7 +24,8 @@ impl FromStr for Engines {
         match text {
             "sqlite" => Ok(Self::Sqlite),
             "postgres" => Ok(Self::Postgres),
-            other => bail!("`{other}` are no engines; use sqlite or postgres"),
+            "postgres+nats" => Ok(Self::PostgresNats),
+            other => bail!("`{other}` are no engines; use sqlite, postgres or postgres+nats"),
         }
     }
 }
@@ -31,6 +34,7 @@ impl FromStr for Engines {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) postgres: Option<Postgres>,
+    pub(super) nats: Option<Nats>,
     pub(super) orders: String,
     pub(super) payments: String,
     pub(super) users: String,
@@ -45,19 +49,29 @@ impl Engines {
         Ok(match self {
             Self::Sqlite => Running {
                 postgres: None,
+                nats: None,
                 orders: file("orders"),
                 payments: file("payments"),
                 users,
                 events: file("events"),
             },
-            Self::Postgres => {
+            Self::Postgres | Self::PostgresNats => {
                 let server = Postgres::start().await?;
+                let nats = match self {
+                    Self::PostgresNats => Some(Nats::start().await?),
+                    _ => None,
+                };
+                let events = match &nats {
+                    Some(nats) => nats.url(),
+                    None => server.database().await?,
+                };
                 Running {
                     orders: server.database().await?,
                     payments: server.database().await?,
-                    events: server.database().await?,
                     users,
+                    events,
                     postgres: Some(server),
+                    nats,
                 }
             }
         })

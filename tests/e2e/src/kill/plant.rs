@@ -27,6 +27,8 @@ pub(super) enum Victim {
     Payments,
     /// Services' databases and bus, where they are one server.
     Database,
+    /// The bus, where it is a server of its own.
+    Broker,
 }
 
 impl Victim {
@@ -35,6 +37,7 @@ impl Victim {
             Self::Orders => "order-service",
             Self::Payments => "payment-service",
             Self::Database => "database",
+            Self::Broker => "broker",
         }
     }
 }
@@ -75,6 +78,7 @@ impl Plant {
     pub(super) fn victims(&self) -> Vec<Victim> {
         let mut victims = vec![Victim::Orders, Victim::Payments];
         victims.extend(self.engines.postgres.is_some().then_some(Victim::Database));
+        victims.extend(self.engines.nats.is_some().then_some(Victim::Broker));
         victims
     }
 
@@ -84,6 +88,7 @@ impl Plant {
             Victim::Orders => self.orders.take().context("it runs")?.kill(),
             Victim::Payments => self.payments.take().context("it runs")?.kill(),
             Victim::Database => self.engines.postgres.as_mut().context("is a server")?.kill(),
+            Victim::Broker => self.engines.nats.as_mut().context("is a server")?.stop(),
         }
         tokio::time::sleep(down).await;
         match victim {
@@ -93,6 +98,7 @@ impl Plant {
                 let server = self.engines.postgres.as_mut().context("is a server")?;
                 server.resume().await?;
             }
+            Victim::Broker => self.engines.nats.as_mut().context("is a server")?.resume().await?,
         }
         for port in self.ports {
             ready(port).await?;
@@ -114,8 +120,10 @@ impl Plant {
         Ledger::open(&self.engines.payments)
     }
 
-    pub(super) fn bus_ledger(&self) -> Result<Ledger> {
-        Ledger::open(&self.engines.events)
+    /// The bus, where it is a log in a database.
+    pub(super) fn bus_ledger(&self) -> Result<Option<Ledger>> {
+        let is_log = self.engines.nats.is_none();
+        is_log.then(|| Ledger::open(&self.engines.events)).transpose()
     }
 
     /// Where the orders are, for the verbs of `regatta`.
