@@ -3,6 +3,7 @@
 
 mod shop;
 
+mod events;
 mod life;
 mod new;
 mod refusals;

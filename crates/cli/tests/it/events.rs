@@ -1,0 +1,120 @@
+//! The verbs of events, streams and projections, on files that nobody has open.
+
+use std::path::Path;
+
+use regatta_database::{Database, Options};
+use regatta_events::{CloudEvent, EventBus, GroupName, Start, Subscription};
+use regatta_events_sql::SqlBus;
+use regatta_eventstore::{Append, EventStore, Expected, NewEvent, StreamId};
+use regatta_eventstore_sql::{SCHEMA, SqlStore};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::shop::Shop;
+
+#[test]
+fn what_failed_is_shown_counted_and_delivered_again() {
+    let shop = Shop::empty();
+    shop.write_manifest("name: shop\nservices:\n  mail:\n    run: { command: [sh] }\n");
+    let none = shop.regatta(&["events", "list"]);
+    assert!(none.code == 1 && none.err.contains("there is no file"), "{}", none.err);
+    fill_bus(shop.path());
+
+    let listed = shop.regatta(&["events", "list", "--type", "order.*", "--format", "json"]).json();
+    let listed = listed.as_array().unwrap();
+    assert_eq!((listed.len(), &listed[0]["event"]["id"]), (3, &json!("1")));
+    assert_eq!(listed[0]["event"]["specversion"], "1.0");
+    let dead = shop.regatta(&["events", "dead", "mail", "--format", "json"]).json();
+    assert_eq!(dead.as_array().unwrap().len(), 2);
+    assert_eq!((&dead[0]["reason"], &dead[0]["failures"][0]["number"]), (&json!("no"), &json!(1)));
+
+    let dry = shop.regatta(&["events", "redrive", "mail", "--dry-run", "--format", "json"]);
+    assert!(dry.err.contains("mail has 2 dead letters; 2 of them are chosen"), "{}", dry.err);
+    assert_eq!(dry.json().as_array().unwrap().len(), 2);
+    let position = dead[0]["position"].to_string();
+    let one = ["events", "redrive", "mail", "--position", &position, "--format", "json"];
+    let done = shop.regatta(&one).json();
+    assert_eq!(done, json!({ "dead": 2, "chosen": 1, "redriven": 1 }));
+    let rest = shop.regatta(&["events", "redrive", "mail", "--rate", "1"]);
+    assert_eq!((rest.code, rest.out.trim()), (0, "1 are delivered again"), "{}", rest.err);
+    assert_eq!(shop.regatta(&["events", "dead", "mail", "--format", "json"]).json(), json!([]));
+}
+
+#[test]
+fn a_group_is_set_back_after_the_events_are_counted() {
+    let shop = Shop::empty();
+    shop.write_manifest("name: shop\nservices:\n  mail:\n    run: { command: [sh] }\n");
+    fill_bus(shop.path());
+    let replay = |more: &[&str]| {
+        let arguments = ["events", "replay", "mail", "--from", "beginning", "--format", "json"];
+        shop.regatta(&[&arguments[..], more].concat())
+    };
+    assert_eq!(replay(&["--dry-run"]).json(), json!({ "events": 4, "replayed": false }));
+    let done = replay(&[]);
+    assert!(done.err.contains("4 events of the log come after that"), "{}", done.err);
+    assert_eq!(done.json()["replayed"], true);
+    let unknown = shop.regatta(&["events", "replay", "nobody", "--from", "latest"]);
+    assert!(unknown.code == 1 && unknown.err.contains("`nobody`"), "{}", unknown.err);
+    let wrong = shop.regatta(&["events", "replay", "mail", "--from", "yesterday"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+}
+
+#[test]
+fn streams_are_listed_and_shown_as_they_are_and_as_they_were() {
+    let shop = Shop::empty();
+    shop.write_manifest(
+        "name: shop\nservices:\n  orders:\n    run: { command: [sh] }\n    database: true\n",
+    );
+    fill_store(shop.path());
+    let of = |arguments: &[&str]| {
+        let all = [arguments, &["--service", "orders", "--format", "json"]].concat();
+        shop.regatta(&all)
+    };
+    let listed = of(&["streams", "list"]).json();
+    assert_eq!((&listed[0]["stream"], &listed[0]["version"]), (&json!("order-1"), &json!(2)));
+    let shown = of(&["streams", "show", "order-1"]).json();
+    let types: Vec<&Value> = shown.as_array().unwrap().iter().map(|event| &event["type"]).collect();
+    assert_eq!(types, ["Placed", "Paid"]);
+    let now = of(&["streams", "as-of", "order-1", "2999-01-01T00:00:00Z"]).json();
+    assert_eq!(now, shown);
+    let before = of(&["streams", "as-of", "order-1", "10m"]);
+    assert!(before.code == 1 && before.err.contains("had none then"), "{}", before.err);
+
+    assert_eq!(of(&["projections", "list"]).json(), json!([]));
+    let rebuild = of(&["projections", "rebuild", "order_list"]);
+    assert!(rebuild.code == 1 && rebuild.err.contains("`order_list`"), "{}", rebuild.err);
+    let nameless = shop.regatta(&["streams", "list"]);
+    assert!(nameless.code == 2 && nameless.err.contains("--service"), "{}", nameless.err);
+    let unknown = shop.regatta(&["streams", "list", "--service", "nobody"]);
+    assert!(unknown.code == 2 && unknown.err.contains("it has orders"), "{}", unknown.err);
+}
+
+/// Four events, two of which the group `mail` has given up.
+#[tokio::main]
+async fn fill_bus(shop: &Path) {
+    let url = format!("sqlite://{}/.regatta/data/events/events.db", shop.display());
+    let bus = SqlBus::migrating(&Database::open(&url, &Options::default()).unwrap());
+    let event = |id: &str, event_type| CloudEvent::try_new(id, "/shop", event_type).unwrap();
+    let events = ["1", "2", "3"].map(|id| event(id, "order.placed"));
+    bus.publish(&events).await.unwrap();
+    bus.publish(&[event("4", "user.created")]).await.unwrap();
+    let mut asks = Subscription::new(GroupName::try_new("mail").unwrap());
+    asks.start = Start::Beginning;
+    let mut deliveries = bus.subscribe(asks).await.unwrap();
+    for _ in 0..2 {
+        deliveries.next().await.unwrap().reject("no").await.unwrap();
+    }
+}
+
+/// One stream of two events.
+#[tokio::main]
+async fn fill_store(shop: &Path) {
+    let url = format!("sqlite://{}/.regatta/data/orders/orders.db", shop.display());
+    let database = Database::open(&url, &Options::default()).unwrap();
+    database.migrate_schema(&SCHEMA).await.unwrap();
+    let store = SqlStore::new(&database);
+    let new = |event_type: &str| NewEvent::new(Uuid::now_v7(), event_type, json!({}));
+    let stream = StreamId::try_new("order", 1).unwrap();
+    let append = Append::new(stream, Expected::Any, vec![new("Placed"), new("Paid")]);
+    store.append(&append).await.unwrap();
+}
