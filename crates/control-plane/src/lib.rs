@@ -55,6 +55,9 @@ mod accept;
 mod checks;
 mod consul;
 mod dns;
+#[doc(hidden)]
+pub use dns::answer_idle;
+
 mod duration;
 mod etcd;
 mod kv;

@@ -11,3 +11,6 @@ pub(crate) use packet::{Transport, respond};
 
 mod server;
 pub(crate) use server::{DnsBounds, DnsServer};
+
+mod idle;
+pub use idle::answer_idle;

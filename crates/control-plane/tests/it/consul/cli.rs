@@ -24,6 +24,10 @@ async fn suite(target: &Target) {
     a_watch_is_told_of_changes(target).await;
     maintenance_is_put_on_and_off(target).await;
     the_agent_tells_of_itself(target).await;
+    keys_are_put_listed_and_deleted(target);
+    a_command_runs_under_a_lock(target);
+    a_watch_of_keys_is_told_of_changes(target).await;
+    an_event_reaches_who_lists_them(target).await;
 }
 
 async fn services_are_registered_and_listed(target: &Target) {
@@ -81,6 +85,49 @@ async fn the_agent_tells_of_itself(target: &Target) {
     assert!(members.contains(&target.node) && members.contains("alive"), "{members}");
     let info = run(target, &["info"]);
     assert!(info.contains("leader = true"), "{info}");
+}
+
+fn keys_are_put_listed_and_deleted(target: &Target) {
+    assert!(run(target, &["kv", "put", "shop/a", "one"]).contains("Success"));
+    run(target, &["kv", "put", "-flags=42", "shop/b/c", "two"]);
+    assert_eq!(run(target, &["kv", "get", "shop/a"]), "one\n");
+    let detailed = run(target, &["kv", "get", "-detailed", "shop/b/c"]);
+    assert!(detailed.lines().any(|line| line.starts_with("Flags") && line.ends_with("42")));
+    assert_eq!(run(target, &["kv", "get", "-keys", "shop/"]), "shop/a\nshop/b/\n");
+    assert_eq!(run(target, &["kv", "get", "-recurse", "shop"]), "shop/a:one\nshop/b/c:two\n");
+    let refused = consul(&target.address, &["kv", "put", "-cas", "-modify-index=1", "shop/a", "x"]);
+    assert!(!refused.unwrap().status.success());
+    let exported = run(target, &["kv", "export", "shop/"]);
+    run(target, &["kv", "delete", "-recurse", "shop/"]);
+    assert!(!consul(&target.address, &["kv", "get", "shop/a"]).unwrap().status.success());
+    run(target, &["kv", "import", &exported]);
+    assert_eq!(run(target, &["kv", "get", "shop/b/c"]), "two\n");
+}
+
+fn a_command_runs_under_a_lock(target: &Target) {
+    // Its child runs while it holds the lock.
+    let said = run(target, &["lock", "-child-exit-code", "leader", "echo held"]);
+    assert!(said.contains("held"), "{said}");
+    let said = run(target, &["lock", "-n=3", "-child-exit-code", "slots", "echo held"]);
+    assert!(said.contains("held"), "{said}");
+}
+
+async fn a_watch_of_keys_is_told_of_changes(target: &Target) {
+    run(target, &["kv", "put", "watched/a", "1"]);
+    let mut watch = start(target, &["watch", "-type=keyprefix", "-prefix=watched/", "cat"]);
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("watched/a"));
+    target.done("/v1/kv/watched/b", "2").await;
+    let told = tokio::task::spawn_blocking(move || lines.next().unwrap().unwrap()).await.unwrap();
+    assert!(told.contains("watched/b"), "{told}");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    assert!(run(target, &["watch", "-type=key", "-key=watched/a"]).contains("watched/a"));
+}
+
+async fn an_event_reaches_who_lists_them(target: &Target) {
+    assert!(run(target, &["event", "-name=deploy", "v2"]).contains("Event ID"));
+    target.until("/v1/event/list?name=deploy", |all| all[0]["Payload"] == "djI=").await;
 }
 
 /// Runs a command that has to succeed.

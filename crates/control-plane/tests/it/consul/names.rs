@@ -1,4 +1,4 @@
-//! Names of services and nodes over DNS, asked by a client of our own and by `dig`.
+//! Names over DNS, asked by a client of our own and by `dig`.
 
 use std::process::Command;
 

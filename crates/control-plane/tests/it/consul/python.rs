@@ -7,7 +7,7 @@ use regatta_testkit::python;
 
 use super::Target;
 
-const SCRIPTS: [&str; 1] = ["registry.py"];
+const SCRIPTS: [&str; 2] = ["registry.py", "keys.py"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn python_consul_works_with_the_control_plane() {
