@@ -13,9 +13,6 @@ use report::{Better, Report};
 use server::{Kind, Server};
 use tokio::task::JoinSet;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const SERVICES: usize = 1000;
 const INSTANCES: usize = 10;
 /// Clients at once; they are in this process, on the cores that the server has.
@@ -52,7 +49,7 @@ async fn measure(kind: Kind, report: &mut Report) {
     let client = Client::new(&server.address);
     let mut add = |what: &str, unit, better, value| report.add(kind, what, unit, better, value);
 
-    let (took, _) = spread(&client, SERVICES * INSTANCES, async |client, number| {
+    let (took, _) = spread(&client, SERVICES * INSTANCES, |client, number| async move {
         client.register(&format!("s{}", number / INSTANCES), number, 80).await;
     })
     .await;
@@ -67,7 +64,7 @@ async fn measure(kind: Kind, report: &mut Report) {
     }
     add("until all are in the catalog", "s", Better::Less, (took + start.elapsed()).as_secs_f64());
 
-    let (took, mut times) = spread(&client, QUERIES, async |client, number| {
+    let (took, mut times) = spread(&client, QUERIES, |client, number| async move {
         assert_eq!(client.passing(&format!("s{}", number % SERVICES)).await, INSTANCES);
     })
     .await;
@@ -92,10 +89,10 @@ async fn measure(kind: Kind, report: &mut Report) {
 }
 
 /// Does so many things, by several clients at once; the time for all and that of each.
-async fn spread<F>(client: &Client, count: usize, call: F) -> (Duration, Vec<Duration>)
+async fn spread<Call, Done>(client: &Client, count: usize, call: Call) -> (Duration, Vec<Duration>)
 where
-    F: AsyncFn(&Client, usize) + Copy + Send + Sync + 'static,
-    for<'a> F::CallRefFuture<'a>: Send,
+    Call: Fn(Client, usize) -> Done + Copy + Send + 'static,
+    Done: Future<Output = ()> + Send,
 {
     let start = Instant::now();
     let mut tasks = JoinSet::new();
@@ -105,7 +102,7 @@ where
             let mut times = Vec::new();
             for number in (first..count).step_by(CLIENTS) {
                 let start = Instant::now();
-                call(&client, number).await;
+                call(client.clone(), number).await;
                 times.push(start.elapsed());
             }
             times

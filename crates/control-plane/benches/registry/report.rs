@@ -56,7 +56,9 @@ impl Report {
                 });
                 println!("{line}");
             } else {
-                println!("{what:<40} {ours:>10.2} Consul {consul:>10.2} {unit:<4} ratio {ratio:.2}");
+                println!(
+                    "{what:<40} {ours:>10.2} Consul {consul:>10.2} {unit:<4} ratio {ratio:.2}"
+                );
             }
         }
     }

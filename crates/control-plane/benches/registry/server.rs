@@ -44,7 +44,8 @@ impl Server {
         command.arg("--serve").arg(folder.path()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| Some(line.unwrap().strip_prefix(LISTENING)?.to_owned()));
+        let address =
+            lines.find_map(|line| Some(line.unwrap().strip_prefix(LISTENING)?.to_owned()));
         let (address, process) = (address.unwrap(), child.id());
         Self { address, process, _running: Running::Ours(child, folder) }
     }

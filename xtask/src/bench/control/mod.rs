@@ -1,6 +1,7 @@
 //! The control plane beside real servers.
 
 mod keys;
+mod registry;
 
 use anyhow::Result;
 
@@ -9,5 +10,6 @@ use crate::install;
 /// Measures in the `release` profile.
 pub(super) fn run(format: &str) -> Result<()> {
     install::for_tests()?;
-    keys::run(format)
+    keys::run(format)?;
+    registry::run(format)
 }
