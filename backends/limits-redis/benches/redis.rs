@@ -70,5 +70,11 @@ fn limiters(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, limiters);
+/// Enough for a median that repeats, and all benches in ten minutes.
+fn brief() -> Criterion {
+    let seconds = Duration::from_secs;
+    Criterion::default().warm_up_time(seconds(1)).measurement_time(seconds(3))
+}
+
+criterion_group!(name = benches; config = brief(); targets = limiters);
 criterion_main!(benches);

@@ -195,5 +195,11 @@ fn empty_server() -> std::net::SocketAddr {
     address
 }
 
-criterion_group!(benches, breakers, limiters, retries, everything);
+/// Enough for a median that repeats, and all benches in ten minutes.
+fn brief() -> Criterion {
+    let seconds = Duration::from_secs;
+    Criterion::default().warm_up_time(seconds(1)).measurement_time(seconds(3))
+}
+
+criterion_group!(name = benches; config = brief(); targets = breakers, limiters, retries, everything);
 criterion_main!(benches);

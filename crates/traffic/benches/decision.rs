@@ -7,11 +7,18 @@
 
 use std::convert::Infallible;
 use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use regatta_core::{Endpoint, Instance, ServiceName};
+use regatta_resilience::concurrency::{self, Limit, Priority};
+use regatta_resilience::deadline::for_try;
+use regatta_resilience::hedge::{self, Hedge};
+use regatta_resilience::rate_limit::{self, Gcra};
+use regatta_resilience::retry::Budget;
 use regatta_traffic::balance::Strategy;
 use regatta_traffic::cluster::{Cluster, Hints, Outcome, Policies, Tried};
 use regatta_traffic::route::{Table, canonical};
@@ -72,6 +79,69 @@ fn call_peer<S: Service<u64>>(balance: &mut S) {
     while balance.poll_ready(&mut context).is_pending() {}
     let mut call = std::pin::pin!(balance.call(black_box(1)));
     assert!(matches!(call.as_mut().poll(&mut context), Poll::Ready(Ok(_))), "it answers at once");
+}
+
+/// All that is decided about one call that succeeds, in the order of the client: its client's
+/// limit, room, the instance among a hundred with its breaker and the service's, the time of a try,
+/// when to hedge; then what it teaches each of them. Beside an empty HTTP call over loopback,
+/// hand-written on both sides: less than any HTTP library's.
+fn whole(c: &mut Criterion) {
+    let mut group = c.benchmark_group("all layers and the pick: the decisions of one call");
+    let cluster = cluster(Strategy::P2c, 100);
+    let limits = rate_limit::Settings::new(1_000_000, Duration::from_secs(60));
+    let limiter = Gcra::try_new(limits, 1_000_000).expect("the settings are valid");
+    let limit = Limit::try_new(concurrency::Settings::default()).expect("the defaults are valid");
+    let hedge = Hedge::try_new(hedge::Settings::default()).expect("the defaults are valid");
+    let (budget, timeout) = (Budget::default(), Duration::from_secs(5));
+    let mut random = 0_u64;
+    group.bench_function("ours", |b| {
+        b.iter(|| {
+            random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let begin = now();
+            black_box(limiter.check("alice", begin).allowed);
+            let room = limit.try_acquire(Priority::default());
+            let picked = cluster.pick(begin, random, &Tried::default(), &Hints::default());
+            let time = for_try(begin, begin + 3 * timeout, timeout, false);
+            black_box((time, hedge.delay(begin)));
+            let end = now();
+            let took = end.duration_since(begin);
+            if let Ok(picked) = picked {
+                picked.finish(end, Outcome::Success, took);
+            }
+            budget.deposit(end);
+            hedge.observe(end, took);
+            if let Ok(room) = room {
+                room.finish(end, concurrency::Ending::Done);
+            }
+        });
+    });
+    let mut stream = TcpStream::connect(empty_server()).expect("it listens");
+    let mut answer = [0; ANSWER.len()];
+    group.bench_function("an empty HTTP call over loopback", |b| {
+        b.iter(|| {
+            stream.write_all(REQUEST).expect("the server is there");
+            stream.read_exact(&mut answer).expect("the server answers");
+        });
+    });
+    group.finish();
+}
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// Answers every request on one connection, as little as HTTP allows.
+fn empty_server() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port exists");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    // Ends with the connection, which ends with the bench.
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut request = [0; REQUEST.len()];
+        while stream.read_exact(&mut request).is_ok() && stream.write_all(ANSWER).is_ok() {}
+        std::io::Result::Ok(())
+    });
+    address
 }
 
 /// Half of the instances are out: the cost of finding one that is not.
@@ -162,5 +232,11 @@ fn name() -> ServiceName {
     ServiceName::try_new("user-service").expect("the name is valid")
 }
 
-criterion_group!(benches, picks, picks_around_the_dead, replacements, routes);
+/// Enough for a median that repeats, and all benches in ten minutes.
+fn brief() -> Criterion {
+    let seconds = Duration::from_secs;
+    Criterion::default().warm_up_time(seconds(1)).measurement_time(seconds(3))
+}
+
+criterion_group!(name = benches; config = brief(); targets = whole, picks, picks_around_the_dead, replacements, routes);
 criterion_main!(benches);

@@ -1,7 +1,7 @@
 //! Benches of criterion as figures of ours.
 //!
-//! A group is one line, its function `ours` our figure, each other function a peer. A group with a
-//! throughput is told per second, else in nanoseconds.
+//! A group is one line, its function `ours` our figure, each other function a peer; a group without
+//! a peer is told by itself. A group with a throughput is told per second, else in nanoseconds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,8 +15,8 @@ use crate::workspace;
 pub(super) struct Figure {
     pub(super) what: String,
     pub(super) ours: f64,
-    pub(super) peer: String,
-    pub(super) peer_value: f64,
+    /// Whose figure is beside it, and which; none when there is no other implementation.
+    pub(super) peer: Option<(String, f64)>,
     pub(super) unit: &'static str,
 }
 
@@ -38,17 +38,22 @@ pub(super) fn run(packages: &[&str], name: &str) -> Result<Vec<Figure>> {
 
 /// Prints one line: for people, or as JSON.
 pub(super) fn print(figure: &Figure, as_json: bool) {
-    let Figure { what, ours, peer, peer_value, unit } = figure;
-    let ratio = ours / peer_value;
+    let Figure { what, ours, peer, unit } = figure;
+    let ratio = peer.as_ref().map(|(_, value)| ours / value);
+    let (name, value) = peer.as_ref().map(|(name, value)| (name.as_str(), *value)).unzip();
     if as_json {
         let line = json!({
-            "what": what, "ours": ours, "peer": peer, "peer_value": peer_value, "ratio": ratio,
+            "what": what, "ours": ours, "peer": name, "peer_value": value, "ratio": ratio,
             "unit": unit,
         });
         println!("{line}");
-    } else {
-        println!("{what:<58} {ours:>12.1} {peer:<34} {peer_value:>12.1} {ratio:>8.4}  {unit}");
+        return;
     }
+    let number = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+    };
+    let (value, ratio, name) = (number(value, 1), number(ratio, 4), name.unwrap_or("-"));
+    println!("{what:<58} {ours:>12.1} {name:<34} {value:>12} {ratio:>8}  {unit}");
 }
 
 /// Where cargo puts what it builds.
@@ -102,29 +107,30 @@ fn folders(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// One figure for each peer of a group.
+/// One figure for each peer of a group, and one for a group without.
 fn figures(measurements: &[Measurement]) -> Vec<Figure> {
-    let ours = measurements.iter().filter(|measurement| measurement.function == "ours");
-    let pairs = ours.flat_map(|ours| {
+    let value = |of: &Measurement| match of.elements {
+        Some(elements) => elements * 1e9 / of.nanoseconds,
+        None => of.nanoseconds,
+    };
+    let mut found = Vec::new();
+    for ours in measurements.iter().filter(|measurement| measurement.function == "ours") {
+        let figure = |peer| Figure {
+            what: ours.group.clone(),
+            ours: value(ours),
+            peer,
+            unit: if ours.elements.is_some() { "calls/s" } else { "ns" },
+        };
         let peers = measurements.iter();
         let peers = peers.filter(|peer| peer.group == ours.group && peer.function != "ours");
-        peers.map(move |peer| (ours, peer))
-    });
-    pairs
-        .map(|(ours, peer)| {
-            let value = |of: &Measurement| match of.elements {
-                Some(elements) => elements * 1e9 / of.nanoseconds,
-                None => of.nanoseconds,
-            };
-            Figure {
-                what: ours.group.clone(),
-                ours: value(ours),
-                peer: peer.function.clone(),
-                peer_value: value(peer),
-                unit: if ours.elements.is_some() { "calls/s" } else { "ns" },
-            }
-        })
-        .collect()
+        let with: Vec<_> =
+            peers.map(|peer| figure(Some((peer.function.clone(), value(peer))))).collect();
+        if with.is_empty() {
+            found.push(figure(None));
+        }
+        found.extend(with);
+    }
+    found
 }
 
 #[cfg(test)]
@@ -141,15 +147,21 @@ mod tests {
         let all = [measured("governor", 40.0, None), measured("ours", 20.0, None)];
         let figures = figures(&all);
         assert_eq!(figures.len(), 1);
-        assert_eq!((figures[0].ours, figures[0].peer_value), (20.0, 40.0));
-        assert_eq!((figures[0].peer.as_str(), figures[0].unit), ("governor", "ns"));
+        assert_eq!((figures[0].ours, figures[0].unit), (20.0, "ns"));
+        assert_eq!(figures[0].peer, Some(("governor".to_owned(), 40.0)));
+    }
+
+    #[test]
+    fn a_group_without_a_peer_is_a_figure_too() {
+        let figures = figures(&[measured("ours", 20.0, None)]);
+        assert_eq!((figures.len(), figures[0].ours, &figures[0].peer), (1, 20.0, &None));
     }
 
     #[test]
     fn a_throughput_is_told_per_second() {
         let all = [measured("ours", 1_000.0, Some(64.0)), measured("raw", 500.0, Some(64.0))];
         let figures = figures(&all);
-        assert_eq!((figures[0].ours, figures[0].peer_value), (64e6, 128e6));
-        assert_eq!(figures[0].unit, "calls/s");
+        assert_eq!((figures[0].ours, figures[0].unit), (64e6, "calls/s"));
+        assert_eq!(figures[0].peer, Some(("raw".to_owned(), 128e6)));
     }
 }
