@@ -17,6 +17,9 @@ use crate::{Check, Discover, Freshness, InstanceSet, Register, Registration, Wat
 /// How long a change may take to be seen.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// How long nothing is waited for.
+const QUIET: Duration = Duration::from_millis(200);
+
 /// Runs every check.
 ///
 /// # Panics
@@ -80,6 +83,34 @@ pub async fn finding(discover: &dyn Discover, populate: &dyn Populate) {
     }
     populate.remove(&service, &one).await;
     until(&mut early, |set| has(set, &[])).await;
+}
+
+/// Runs the checks of a backend whose instances never change: `service` has these, in any order.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Cancel safe: it only reads.
+pub async fn unchanging(discover: &dyn Discover, service: &ServiceName, endpoints: &[Endpoint]) {
+    an_unknown_service_has_no_instances_and_that_is_known(discover).await;
+    let (mut one, other) = (discover.watch(service), discover.watch(service));
+    let set = one.first(LIMIT).await;
+    assert!(set.freshness == Freshness::Fresh && set.generation > 0, "{set:?}");
+    assert!(set.instances.iter().all(|instance| instance.service == *service), "{set:?}");
+    let ids: Vec<_> = set.instances.iter().map(|instance| &instance.id).collect();
+    assert!(ids.is_sorted() && ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
+    let mut found: Vec<_> = set.instances.iter().map(|it| it.endpoint.clone()).collect();
+    let mut wanted = endpoints.to_vec();
+    found.sort();
+    wanted.sort();
+    assert_eq!(found, wanted);
+    assert_eq!(other.first(LIMIT).await.instances, set.instances);
+    assert_eq!(one.clone().current().generation, set.generation);
+    // Nothing will come, and whoever waits is not told otherwise.
+    assert!(tokio::time::timeout(QUIET, one.changed()).await.is_err());
 }
 
 /// A service that nobody registered is known to have no instance.
