@@ -181,6 +181,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-core",
             "regatta-discovery",
             "regatta-discovery-consul",
+            // See docs/adr/0015: the rules of the gateway are those of calls.
+            "regatta-gateway",
             "regatta-resilience",
             "regatta-telemetry",
             "regatta-traffic",

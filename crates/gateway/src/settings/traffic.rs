@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use regatta_resilience::retry::{Backoff, Policy};
 use regatta_resilience::{concurrency, hedge};
 use regatta_traffic::balance::HashOn;
 use regatta_traffic::cluster::Policies;
@@ -65,6 +66,18 @@ pub struct Retry {
     pub budget_percent: u32,
     /// Retries a second that are allowed without a success. Default 3.
     pub budget_floor: u32,
+}
+
+impl Retry {
+    /// The same rules as those of calls between services.
+    pub fn policy(&self) -> Policy {
+        let mut policy = Policy::default();
+        policy.tries = u32::from(self.retries) + 1;
+        // Checked with the settings.
+        policy.backoff = Backoff::try_new(self.backoff, self.most_backoff).unwrap_or_default();
+        policy.most_retry_after = self.most_retry_after;
+        policy
+    }
 }
 
 impl Default for Retry {

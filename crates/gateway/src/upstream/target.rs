@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use regatta_resilience::concurrency::{self, Limit};
 use regatta_resilience::hedge::{self, Hedge};
-use regatta_resilience::retry::{Backoff, Budget, Policy};
+use regatta_resilience::retry::{Budget, Policy};
 use regatta_traffic::balance::{HashOn, Strategy, hash_key};
 use regatta_traffic::cluster::Policies;
 use regatta_traffic::subset::Weights;
@@ -69,7 +69,7 @@ impl Target {
             upstream,
             timeout: service.timeout,
             grpc: service.grpc.clone(),
-            retry: policy(&traffic.retry),
+            retry: traffic.retry.policy(),
             try_timeout: traffic.retry.try_timeout,
             budget: kept.map_or_else(fresh, |before| before.budget.clone()),
             hedge,
@@ -128,14 +128,6 @@ pub(crate) fn policies(service: &Service, settings: &Settings) -> Policies {
     let weights: Weights = service.versions.iter().cloned().collect();
     policies.subsets = Arc::new(weights);
     policies
-}
-
-fn policy(retry: &Retry) -> Policy {
-    let mut policy = Policy::default();
-    policy.tries = u32::from(retry.retries) + 1;
-    policy.backoff = Backoff::try_new(retry.backoff, retry.most_backoff).unwrap_or_default();
-    policy.most_retry_after = retry.most_retry_after;
-    policy
 }
 
 /// The value of a cookie (RFC 6265, section 4.2.1).

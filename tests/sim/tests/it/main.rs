@@ -2,6 +2,8 @@
 //! What happens to callers when the network, the registry and instances do their worst.
 
 mod amplification;
+mod gateway;
+mod grpc;
 mod ill_instances;
 mod registry_outage;
 mod rolling_restart;

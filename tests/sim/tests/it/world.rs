@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use regatta_client::{Client, Options, ServiceClient};
+use regatta_client::{Channel, Client, Options, ServiceClient};
 use regatta_discovery::{Discover, MemoryRegistry, Register, RegistrarSettings, Registration};
+use regatta_gateway::Traffic;
 use regatta_resilience::retry::Backoff;
 use regatta_sim::{SimConnector, instance};
 use regatta_traffic::balance::Strategy;
@@ -30,6 +31,12 @@ pub(crate) fn client(
     client.unwrap().service(service).unwrap()
 }
 
+/// A gRPC channel on a simulated host; call it within the host's software.
+pub(crate) fn channel(registry: &Arc<dyn Discover>, service: &str, options: Options) -> Channel {
+    let client = Client::with_connector(Arc::clone(registry), options, Arc::new(SimConnector));
+    client.unwrap().channel(service).unwrap()
+}
+
 /// What R17's sketch does without its rules: round robin, one try, nobody is left alone.
 pub(crate) fn plain() -> Options {
     let mut options = Options::default();
@@ -50,6 +57,20 @@ pub(crate) fn unguarded() -> Policies {
 pub(crate) fn quick() -> Options {
     let mut options = Options::default();
     options.retry.backoff = Backoff::try_new(MILLISECOND * 20, MILLISECOND * 100).unwrap();
+    options
+}
+
+/// The rules of the gateway, with its defaults, in a client's hands: the gateway itself listens on
+/// sockets of the system, which a simulation has not.
+pub(crate) fn gateways(traffic: &Traffic) -> Options {
+    let mut options = Options::default();
+    options.retry = traffic.retry.policy();
+    options.try_timeout = traffic.retry.try_timeout.unwrap_or(options.timeout);
+    options.retry_percent = traffic.retry.budget_percent;
+    options.retries_per_second = traffic.retry.budget_floor;
+    options.hedge.clone_from(&traffic.hedge);
+    options.concurrency.clone_from(&traffic.concurrency);
+    options.cluster = traffic.cluster.clone();
     options
 }
 
