@@ -1,5 +1,6 @@
 //! One request's way to an instance and back, driven from the client's own task.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub(super) async fn run(
     };
     let mut attempts = Attempts::new();
     // An answer that says "not now": it stands when nobody else has one.
-    let mut kept: Option<(TcpStream, Buffer, Side)> = None;
+    let mut kept: Option<Kept> = None;
     let left = forward.end().saturating_duration_since(Instant::now());
     let slot = Slot::take(&forward.target, forward.priority, left).await;
     let shed = match slot {
@@ -69,7 +70,9 @@ pub(super) async fn run(
         let reached = match attempts.reach(&mut forward, rules, shared, alarm).await {
             Ok(reached) => reached,
             Err(denial) => {
-                let Some((upstream, response, side)) = kept else { break denial };
+                let Some(Kept { upstream, address, response, side }) = kept else { break denial };
+                // Another one may have been tried in between.
+                attempts.address = address;
                 return answer(
                     client, upstream, buffer, response, body, forward, shared, rules, alarm, out,
                     &attempts, side,
@@ -165,7 +168,8 @@ pub(super) async fn run(
                 if let Some(failure) = refused
                     && attempts.go_on(&mut forward, &member, failure, is_replayable, shared).await
                 {
-                    kept = Some((upstream, response, side));
+                    let address = attempts.address;
+                    kept = Some(Kept { upstream, address, response, side });
                     continue;
                 }
                 return answer(
@@ -229,6 +233,14 @@ pub(super) async fn run(
     deny(&denial, forward.is_grpc, &forward.trace, forward.is_head, &forward.common(), out);
     let status = denial.status();
     finish_own(client, out, forward, status, shared, alarm, attempts.made).await
+}
+
+/// An answer that says "not now", with the connection it came over.
+struct Kept {
+    upstream: TcpStream,
+    address: Option<SocketAddr>,
+    response: Buffer,
+    side: Side,
 }
 
 /// How the upload beside the download ended, once it has.

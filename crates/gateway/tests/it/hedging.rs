@@ -111,6 +111,25 @@ async fn an_answer_stands_when_its_repetition_finds_no_instance() {
     assert_eq!(body, "down");
 }
 
+#[tokio::test]
+async fn a_connection_whose_answer_stood_is_kept_for_its_own_instance() {
+    let down = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown";
+    let mut service = crate::support::answering(down).await;
+    let nobody = crate::support::nobody().await;
+    let mut settings = settings();
+    let breaker = regatta_resilience::breaker::Settings::default().with_failure_threshold(1);
+    settings.traffic.cluster.breaker = Some(breaker);
+    let gateway = start(settings, &[service.addr, nobody]).await;
+    let mut own = 0;
+    for _ in 0..4 {
+        let answer = get(gateway.addr, "/a/x").await;
+        assert_eq!(answer.status, 503);
+        own += usize::from(answer.text() == "down");
+    }
+    // One answered and its breaker opened; nobody listens at the other, to whom nothing may go.
+    assert_eq!((own, service.unseen(), service.connections()), (1, 1, 1));
+}
+
 /// Settings that hedge after what is usual, 20 ms at most, learnt from twenty requests.
 fn hedging() -> Settings {
     let (least, most) = (Duration::from_millis(1), Duration::from_millis(20));
