@@ -99,6 +99,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-database",
             // See docs/adr/0035: buses and the event store by URL.
             "regatta-events",
+            "regatta-events-nats",
             "regatta-events-sql",
             "regatta-eventstore",
             "regatta-eventstore-sql",
@@ -152,6 +153,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             // See docs/adr/0035: the verbs events, streams and projections.
             "regatta-database",
             "regatta-events",
+            "regatta-events-nats",
             "regatta-events-sql",
             "regatta-eventstore",
             "regatta-eventstore-sql",

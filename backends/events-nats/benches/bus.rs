@@ -21,7 +21,8 @@ use tokio::runtime::Runtime;
 fn publishes(c: &mut Criterion) {
     let runtime = runtime();
     let server = runtime.block_on(Nats::start()).unwrap_or_else(|error| panic!("{error}"));
-    let bus = runtime.block_on(NatsBus::open(Options::new(server.url()))).expect("opens");
+    let bus =
+        runtime.block_on(async { NatsBus::try_new(Options::new(server.url())) }).expect("opens");
     let raw = runtime.block_on(Raw::open(&server));
     for batch in [1, 100] {
         let mut group = group(c, format!("bus publish, NATS, {batch} a batch"), batch);
@@ -38,7 +39,8 @@ fn publishes(c: &mut Criterion) {
 fn ends(c: &mut Criterion) {
     let runtime = runtime();
     let server = runtime.block_on(Nats::start()).unwrap_or_else(|error| panic!("{error}"));
-    let bus = runtime.block_on(NatsBus::open(Options::new(server.url()))).expect("opens");
+    let bus =
+        runtime.block_on(async { NatsBus::try_new(Options::new(server.url())) }).expect("opens");
     let raw = runtime.block_on(Raw::open(&server));
     let mut group = group(c, "bus end to end, NATS".to_owned(), 1);
     group.bench_function("ours", |b| {

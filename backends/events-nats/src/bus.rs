@@ -36,31 +36,14 @@ pub struct NatsBus {
 }
 
 impl NatsBus {
-    /// A bus on these servers, which need not be there yet.
+    /// A bus on these servers, which need not be there yet. Call it inside a tokio runtime.
     ///
     /// # Errors
     ///
     /// [`InvalidOptions`] names the first option out of range.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: it waits for nothing outside.
-    pub async fn open(options: Options) -> Result<Self, InvalidOptions> {
-        let link = Arc::new(Link::open(options).await?);
+    pub fn try_new(options: Options) -> Result<Self, InvalidOptions> {
+        let link = Arc::new(Link::try_new(options)?);
         Ok(Self { link, members: Arc::default(), tasks: TaskTracker::new() })
-    }
-
-    /// Asks whether the bus serves, for health.
-    ///
-    /// # Errors
-    ///
-    /// [`BusError::Unavailable`] with the reason.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: at worst the streams are made.
-    pub async fn probe(&self) -> Result<(), BusError> {
-        log::newest(&self.link).await.map(drop)
     }
 
     /// Takes off a group that nobody will join again, with its dead letters; false when it is not
@@ -129,6 +112,10 @@ impl EventBus for NatsBus {
             states::set(&self.link, &asks.group, (&group, 0), "").await?;
         }
         Ok(Box::new(NatsDeliveries::new(self.member(&asks.group), asks)))
+    }
+
+    async fn probe(&self) -> Result<(), BusError> {
+        log::newest(&self.link).await.map(drop)
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Logged>, BusError> {

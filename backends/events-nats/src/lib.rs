@@ -5,7 +5,7 @@
 //! use regatta_events::{CloudEvent, EventBus};
 //! use regatta_events_nats::{NatsBus, Options};
 //!
-//! let bus = NatsBus::open(Options::new("nats://127.0.0.1:4222")).await?;
+//! let bus = NatsBus::try_new(Options::new("nats://127.0.0.1:4222"))?;
 //! bus.publish(&[CloudEvent::try_new("1f0b", "/user-service", "user.created")?]).await?;
 //! # Ok(())
 //! # }

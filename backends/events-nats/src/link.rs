@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::context::{Context, ContextBuilder};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stream};
 use async_nats::{Client, ConnectOptions};
+use futures::FutureExt;
 use regatta_events::BusError;
 
 use crate::subject::Names;
@@ -34,7 +35,7 @@ pub(crate) struct Streams {
 }
 
 impl Link {
-    pub(crate) async fn open(options: Options) -> Result<Self, InvalidOptions> {
+    pub(crate) fn try_new(options: Options) -> Result<Self, InvalidOptions> {
         let servers = options.validate()?;
         let connecting = ConnectOptions::new()
             .retry_on_initial_connect()
@@ -48,7 +49,11 @@ impl Link {
                 Duration::from_millis(doubled).min(LONGEST_PAUSE)
             })
             .name(&options.prefix);
-        let client = connecting.connect(servers).await.map_err(InvalidOptions::Client)?;
+        // It connects in a task of its own, so there is nothing to wait for.
+        let connecting = connecting.connect(servers).now_or_never();
+        let client = connecting
+            .ok_or_else(|| InvalidOptions::Client("it waits for its first connection".into()))?
+            .map_err(|error| InvalidOptions::Client(error.into()))?;
         let jetstream = ContextBuilder::new()
             .timeout(options.timeout)
             .ack_timeout(options.timeout)

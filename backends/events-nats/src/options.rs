@@ -110,7 +110,7 @@ pub enum InvalidOptions {
     Url(#[source] std::io::Error),
     /// The client cannot be made of these options.
     #[error("the client of NATS cannot be made")]
-    Client(#[source] async_nats::ConnectError),
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Another option.
     #[error("{option} `{value}` is out of range; use {range}")]
     Range {

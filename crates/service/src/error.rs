@@ -78,8 +78,8 @@ pub enum Error {
     /// The event bus's address is not right.
     #[cfg(feature = "events")]
     #[error(
-        "`events.url` is not usable; write sqlite:///path/events.db, postgres://user@host/name or \
-             memory:"
+        "`events.url` is not usable; write sqlite:///path/events.db, postgres://user@host/name, \
+             nats://host:4222 or memory:"
     )]
     Events(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The address is in use, or not this machine's.

@@ -24,6 +24,7 @@
 //! |---|---|---|
 //! | `cache` | [`Service::cache`]: in memory, or in Redis by URL | on |
 //! | `database` | [`Service::database`]: SQLite and PostgreSQL by URL | on |
+//! | `nats` | [`Service::events`] on NATS JetStream too | off |
 //! | `events` | [`Service::events`], [`Service::event_store`]: buses by URL, event sourcing | on |
 //!
 //! It does not speak TLS (a gateway or a mesh in front does), and prints no line per request at

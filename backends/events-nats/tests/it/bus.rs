@@ -131,7 +131,7 @@ async fn what_a_group_needs_stays_and_the_rest_is_let_go() {
 
 #[tokio::test]
 async fn options_out_of_range_are_refused() {
-    let error = NatsBus::open(Options::new("nats://localhost").with_replicas(2)).await;
+    let error = NatsBus::try_new(Options::new("nats://localhost").with_replicas(2));
     assert!(matches!(error, Err(InvalidOptions::Range { option: "replicas", .. })));
 }
 
@@ -140,7 +140,7 @@ pub(crate) async fn start() -> Nats {
 }
 
 pub(crate) async fn open(server: &Nats) -> NatsBus {
-    NatsBus::open(Options::new(server.url())).await.unwrap()
+    NatsBus::try_new(Options::new(server.url())).unwrap()
 }
 
 pub(crate) fn subscription(group: &str) -> Subscription {

@@ -64,7 +64,7 @@ async fn what_was_acknowledged_survives_the_server_being_killed_again_and_again(
 async fn a_server_that_hangs_costs_the_timeout_and_is_used_again() {
     let server = start().await;
     let options = Options::new(server.url()).with_timeout(Duration::from_millis(300));
-    let bus = NatsBus::open(options).await.unwrap();
+    let bus = NatsBus::try_new(options).unwrap();
     wait_until("it is used", LIMIT, async || bus.publish(&[event(1, None)]).await.is_ok()).await;
     server.freeze();
     let before = Instant::now();
@@ -80,7 +80,7 @@ async fn a_server_that_hangs_costs_the_timeout_and_is_used_again() {
 async fn a_server_may_come_after_its_first_user() {
     let url = format!("nats://127.0.0.1:{}", free_port());
     let options = Options::new(url).with_timeout(Duration::from_millis(100));
-    let bus = NatsBus::open(options).await.unwrap();
+    let bus = NatsBus::try_new(options).unwrap();
     let early = bus.publish(&[event(1, None)]).await;
     assert!(early.unwrap_err().is_retryable());
     assert!(bus.subscribe(subscription("early")).await.is_err());
@@ -116,5 +116,5 @@ async fn what_a_process_that_died_had_comes_again_in_another() {
 /// A server that has just been killed is noticed soon, and not waited for.
 async fn patient(server: &Nats) -> NatsBus {
     let options = Options::new(server.url()).with_timeout(Duration::from_secs(1));
-    NatsBus::open(options).await.unwrap()
+    NatsBus::try_new(options).unwrap()
 }

@@ -62,7 +62,7 @@ pub struct Events {
 
 impl Service {
     /// The event bus, by `events.url` (`EVENTS_URL`): `sqlite:` for all processes of one machine,
-    /// `postgres:` for several machines, `memory:` for this process; without it a SQLite file at
+    /// `postgres:` or `nats:` (feature `nats`) for several machines, `memory:` for this process; without it a SQLite file at
     /// `.regatta/data/events/events.db`. Connects to nothing yet: a bus that is away makes `/health`
     /// say so and the service no less ready, and its consumers and relays heal by themselves.
     ///

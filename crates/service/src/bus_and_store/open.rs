@@ -32,11 +32,27 @@ pub(super) fn open(url: Option<&str>, options: &Options) -> Result<Opened> {
             let bus = Arc::new(SqlBus::migrating(&database));
             Ok(Opened { bus, database: Some(database) })
         }
+        "nats" | "tls" => nats(url),
         other => {
             let message = format!("an event bus of the sort `{other}` is not in this build");
             Err(Error::Events(message.into()))
         }
     }
+}
+
+#[cfg(feature = "nats")]
+fn nats(url: &str) -> Result<Opened> {
+    use regatta_events_nats::{NatsBus, Options};
+
+    let bus = NatsBus::try_new(Options::new(url)).map_err(|error| Error::Events(error.into()))?;
+    Ok(Opened { bus: Arc::new(bus), database: None })
+}
+
+#[cfg(not(feature = "nats"))]
+fn nats(_: &str) -> Result<Opened> {
+    let message =
+        "the event bus `nats` is not in this build; build with the feature `nats` of `regatta`";
+    Err(Error::Events(message.into()))
 }
 
 /// The bus of all services in this process, as tests want it.
@@ -57,6 +73,10 @@ mod tests {
     async fn a_bus_is_named_by_its_url_and_nothing_is_connected_to() {
         assert!(!opened("memory:").unwrap());
         assert!(opened("sqlite::memory:").unwrap());
+        #[cfg(feature = "nats")]
+        for url in ["nats://127.0.0.1:1", "nats://ada:secret@127.0.0.1:1,nats://127.0.0.1:2"] {
+            assert!(!opened(url).unwrap(), "{url}");
+        }
         for url in ["postgres://nobody@127.0.0.1:1/none", "postgresql://127.0.0.1:1/none"] {
             assert!(opened(url).unwrap(), "{url}");
         }

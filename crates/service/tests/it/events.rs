@@ -55,6 +55,18 @@ async fn a_service_starts_while_its_bus_is_away_says_so_and_heals() {
     let mut server = regatta_testkit::Postgres::start().await.unwrap();
     let url = server.database().await.unwrap();
     server.stop();
+    starts_without_and_heals(&url, async || server.resume().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_starts_while_its_nats_is_away_says_so_and_heals() {
+    let mut server = regatta_testkit::Nats::start().await.unwrap();
+    let url = server.url();
+    server.stop();
+    starts_without_and_heals(&url, async || server.resume().await.unwrap()).await;
+}
+
+async fn starts_without_and_heals(url: &str, resume: impl AsyncFnOnce()) {
     let service = opened(&format!("events: {{ url: '{url}' }}")).await;
     let handled = counting(&service.events().unwrap());
     let bus = service.events().unwrap().bus();
@@ -63,7 +75,7 @@ async fn a_service_starts_while_its_bus_is_away_says_so_and_heals() {
     let health = running.get("/health").await.json();
     assert_eq!(health["dependencies"]["events"]["status"], "unhealthy", "{health}");
 
-    server.resume().await.unwrap();
+    resume().await;
     let event = CloudEvent::try_new("1", "/a", "user.created").unwrap();
     regatta_testkit::wait_until("the bus", PATIENCE, async || {
         bus.publish(std::slice::from_ref(&event)).await.is_ok()

@@ -30,14 +30,28 @@ impl BusPlace {
         match scheme {
             "sqlite" => is_there(&url)?,
             "postgres" | "postgresql" => (),
+            "nats" | "tls" => return nats(&url),
             other => {
                 let text = format!("a bus of the sort `{other}` cannot be looked into from here");
-                return Err(Failure::usage(format!("{text}; use sqlite: or postgres:")));
+                return Err(Failure::usage(format!("{text}; use sqlite:, postgres: or nats:")));
             }
         }
         let database = Database::open(&url, &Options::default())?;
         Ok(Arc::new(SqlBus::migrating(&database)))
     }
+}
+
+#[cfg(feature = "nats")]
+fn nats(url: &str) -> Result<Arc<dyn EventBus>, Failure> {
+    use regatta_events_nats::{NatsBus, Options};
+
+    Ok(Arc::new(NatsBus::try_new(Options::new(url))?))
+}
+
+#[cfg(not(feature = "nats"))]
+fn nats(_: &str) -> Result<Arc<dyn EventBus>, Failure> {
+    let text = "the event bus `nats` is not in this build; build with `--features nats`";
+    Err(Failure::usage(text))
 }
 
 /// To look into a file must not make it.
