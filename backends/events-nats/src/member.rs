@@ -121,7 +121,8 @@ impl Member {
                 },
                 () = self.ahead.read(position) => (),
                 () = foreign(&mut self.news, &self.me) => self.state = None,
-                () = tokio::time::sleep_until(wakes_at) => (),
+                // News may be lost with a connection.
+                () = tokio::time::sleep_until(wakes_at) => self.state = None,
             }
             if let Err(error) = self.turn().await {
                 self.give_up(&error);
@@ -147,10 +148,7 @@ impl Member {
             return now + TRIM_EVERY;
         }
         let waits = self.state.iter().flat_map(|(group, _)| group.waits());
-        let due = waits.filter_map(|(turn, length)| {
-            self.seen.get(&turn)?.checked_add(Duration::from_millis(length))
-        });
-        due.min().unwrap_or(now + LOOK).min(now + LOOK)
+        next_due(waits, &self.seen, now).unwrap_or(now + LOOK).min(now + LOOK)
     }
 
     /// Does what is to do, in one change of the state.
@@ -353,6 +351,8 @@ impl Member {
         for settling in self.settling.drain(..) {
             let _ = settling.reply.send(Err(again()));
         }
+        // They come again when their lease is over.
+        self.returned.clear();
         self.state = None;
         self.ahead.forget();
     }
@@ -399,6 +399,18 @@ async fn find(
     letter.map(|letter| letter.event()).transpose()
 }
 
+/// When the next lease or pause is over. One that is over already waits for something else, such as an
+/// event of its key before it, and wakes nobody again and again.
+fn next_due(
+    waits: impl Iterator<Item = (u64, u64)>,
+    seen: &HashMap<u64, Instant>,
+    now: Instant,
+) -> Option<Instant> {
+    let due = waits
+        .filter_map(|(turn, length)| seen.get(&turn)?.checked_add(Duration::from_millis(length)));
+    due.filter(|due| *due > now).min()
+}
+
 /// Waits until another process has set the state.
 async fn foreign(news: &mut Option<Subscriber>, me: &str) {
     let Some(subscriber) = news else { return std::future::pending().await };
@@ -423,5 +435,20 @@ impl Clock for Seen<'_> {
     fn is_over(&self, turn: u64, milliseconds: u64) -> bool {
         let since = self.seen.get(&turn).map(|at| self.now.saturating_duration_since(*at));
         since.is_some_and(|since| since >= Duration::from_millis(milliseconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_over_and_still_waits_wakes_nobody() {
+        let now = Instant::now();
+        let seen = HashMap::from([(1, now), (2, now)]);
+        let later = now + Duration::from_millis(10);
+        let waits = || [(1, 5), (2, 30), (3, 1)].into_iter();
+        assert_eq!(next_due(waits(), &seen, later), Some(now + Duration::from_millis(30)));
+        assert_eq!(next_due(waits(), &seen, now + Duration::from_secs(1)), None);
     }
 }
