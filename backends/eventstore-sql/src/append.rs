@@ -4,7 +4,7 @@ use regatta_database::{Error as DatabaseError, Transaction};
 use regatta_eventstore::{
     Append, AppendError, Appended, Expected, Position, StoreError, StreamId, Version,
 };
-use sqlx::{PgConnection, SqliteConnection};
+use sqlx::{PgConnection, QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use crate::engine::{broken, failed, micros, signed, unsigned, wall_clock};
@@ -28,6 +28,10 @@ pub(crate) async fn append_in(
         Transaction::Postgres(postgres) => postgres_append(postgres, append, sealed).await,
     }
 }
+
+/// So many events one statement of SQLite inserts: a few forms of it to keep prepared, and far from
+/// its limit of 32,766 values.
+const ROWS_A_STATEMENT: usize = 50;
 
 /// What became of an append that was tried.
 enum Outcome {
@@ -71,26 +75,30 @@ async fn sqlite_insert(
         return Ok(Outcome::Conflict { actual: held });
     }
     let recorded_at = micros(wall_clock()).max(held_at);
-    let (mut version, mut position) = (held, 0);
-    for (event, sealed) in append.events.iter().zip(sealed) {
-        version += 1;
-        let insert = sqlx::query(
+    let rows: Vec<_> = (held + 1..).zip(append.events.iter().zip(sealed)).collect();
+    let version = rows.last().map_or(held, |(version, _)| *version);
+    let mut position = 0;
+    // Many rows a statement: each statement costs a visit to the thread that has the connection.
+    for rows in rows.chunks(ROWS_A_STATEMENT) {
+        let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT INTO regatta_events (stream, category, version, id, type, revision, data,
-                 metadata, subject, sealed, recorded_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(append.stream.as_str())
-        .bind(append.stream.category())
-        .bind(version)
-        .bind(event.id.to_string())
-        .bind(&event.event_type)
-        .bind(i64::from(event.revision))
-        .bind(event.data.to_string())
-        .bind(event.metadata.to_json().to_string())
-        .bind(event.personal.as_ref().map(|personal| personal.subject.as_str()))
-        .bind(sealed)
-        .bind(recorded_at);
-        position = insert.execute(&mut *connection).await?.last_insert_rowid();
+                 metadata, subject, sealed, recorded_at) ",
+        );
+        insert.push_values(rows, |mut row, (version, (event, sealed))| {
+            row.push_bind(append.stream.as_str())
+                .push_bind(append.stream.category())
+                .push_bind(*version)
+                .push_bind(event.id.to_string())
+                .push_bind(&event.event_type)
+                .push_bind(i64::from(event.revision))
+                .push_bind(event.data.to_string())
+                .push_bind(event.metadata.to_json().to_string())
+                .push_bind(event.personal.as_ref().map(|personal| personal.subject.as_str()))
+                .push_bind(sealed.as_deref())
+                .push_bind(recorded_at);
+        });
+        // Rows are inserted in the order in which they stand there.
+        position = insert.build().execute(&mut *connection).await?.last_insert_rowid();
     }
     for message in &append.outbox {
         let insert = sqlx::query("INSERT INTO regatta_outbox (event) VALUES ($1)");
@@ -182,12 +190,10 @@ async fn sqlite_found(
     connection: &mut SqliteConnection,
     append: &Append,
 ) -> Result<Vec<Found>, DatabaseError> {
-    let mut found = Vec::new();
-    for id in ids(append) {
-        let select = "SELECT id, stream, version, position FROM regatta_events WHERE id = $1";
-        found.extend(sqlx::query_as(select).bind(id).fetch_optional(&mut *connection).await?);
-    }
-    Ok(found)
+    let select = "SELECT id, stream, version, position FROM regatta_events
+        WHERE id IN (SELECT value FROM json_each($1))";
+    let ids = serde_json::Value::from(ids(append)).to_string();
+    Ok(sqlx::query_as(select).bind(ids).fetch_all(connection).await?)
 }
 
 async fn postgres_found(
