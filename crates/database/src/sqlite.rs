@@ -49,7 +49,16 @@ impl Sqlite {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT);
-        let writer = pool(options).max_connections(1).connect_lazy_with(connect.clone());
+        let writer = pool(options)
+            .max_connections(1)
+            // A full disk ends a transaction by itself, and the driver, which did not end it, takes
+            // the connection for one in a transaction ever after. It is the only writer: another
+            // one takes its place.
+            .before_acquire(|connection, _| {
+                let is_free = !connection.is_in_transaction();
+                Box::pin(std::future::ready(Ok(is_free)))
+            })
+            .connect_lazy_with(connect.clone());
         // A read that would write is a bug of the store; better an error here than a lost race.
         let reader = pool(options)
             .max_connections(options.max_connections)

@@ -117,9 +117,14 @@ async fn a_full_disk_loses_nothing_refuses_whole_transactions_and_heals() {
     assert_eq!(count(&database).await.unwrap(), written);
     database.probe().await.unwrap();
     limit(10_000).await;
-    let insert = sqlx::query("INSERT INTO boats (cargo) VALUES (zeroblob(10000))");
-    insert.execute(sqlite.writer()).await.unwrap();
-    assert_eq!(count(&database).await.unwrap(), written + 1);
+    // The next transaction, too: the driver once took the writer for one in a transaction ever after.
+    for more in 1..=2 {
+        let mut writing = sqlite.begin().await.unwrap();
+        let insert = sqlx::query("INSERT INTO boats (cargo) VALUES (zeroblob(10000))");
+        insert.execute(&mut *writing).await.unwrap();
+        writing.commit().await.unwrap();
+        assert_eq!(count(&database).await.unwrap(), written + more);
+    }
 }
 
 async fn count(database: &Database) -> Result<i64, Error> {
