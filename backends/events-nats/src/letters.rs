@@ -1,4 +1,4 @@
-//! What is known of events that failed. A letter is dead when its event is not open any more.
+//! What is known of events that failed: dead letters, and those of events still open.
 
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use futures::TryStreamExt;

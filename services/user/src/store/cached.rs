@@ -1,4 +1,4 @@
-//! Users, kept for a while: the store asks the database for what the cache does not have.
+//! Users kept for a while, in a cache before the store.
 
 use std::sync::Arc;
 
