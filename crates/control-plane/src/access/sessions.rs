@@ -64,7 +64,6 @@ impl Sessions {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a first instant to count from")]
 mod tests {
     use super::*;
 
@@ -73,6 +72,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a first instant to count from")]
     fn a_session_ends_when_it_was_not_used_for_its_time() {
         let start = Instant::now();
         let token = TokenHash::of("t");
@@ -87,6 +87,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a first instant to count from")]
     fn one_more_than_allowed_ends_the_one_that_was_idle_longest() {
         let start = Instant::now();
         let mut sessions = Sessions::default();

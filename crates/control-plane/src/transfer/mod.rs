@@ -1,4 +1,4 @@
-//! Copies keys and external services from one server to another: ours, a real etcd, a real Consul.
+//! Copies keys and external services between servers: ours, etcd, Consul.
 
 mod endpoint;
 pub use endpoint::{Endpoint, InvalidEndpoint, Kind};
