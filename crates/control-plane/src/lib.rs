@@ -54,6 +54,9 @@ pub mod backup;
 mod accept;
 mod checks;
 mod consul;
+#[doc(hidden)]
+pub use consul::read_idle;
+
 mod dns;
 #[doc(hidden)]
 pub use dns::answer_idle;

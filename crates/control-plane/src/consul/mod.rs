@@ -23,6 +23,7 @@ mod methods;
 mod needs;
 mod path;
 mod query;
+mod read_idle;
 mod visible;
 
 mod routes;
@@ -33,4 +34,5 @@ mod web_pages;
 pub(crate) use app::{App, Identity};
 pub(crate) use bounds::Bounds;
 pub(crate) use events::Events;
+pub use read_idle::read_idle;
 pub(crate) use routes::router;

@@ -118,7 +118,7 @@ fn shown(session: &Session) -> Value {
 }
 
 /// A session as a client asks for it: on this node, alive while that is, unless it says otherwise.
-fn spec(body: &[u8], own_node: &str) -> Result<SessionSpec, Failure> {
+pub(crate) fn spec(body: &[u8], own_node: &str) -> Result<SessionSpec, Failure> {
     // No body, or one that says nothing, asks for what is usual.
     let body: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
     let mut fields = Fields::parse(body)?;

@@ -109,7 +109,7 @@ fn results(outcome: &Outcome) -> Vec<ShownResult<'_>> {
 }
 
 /// The operations that a body asks for.
-fn operations(body: &[u8], bounds: &Bounds) -> Result<Vec<KeyOperation>, Failure> {
+pub(crate) fn operations(body: &[u8], bounds: &Bounds) -> Result<Vec<KeyOperation>, Failure> {
     let parsed = match serde_json::from_slice(body) {
         Ok(Value::Array(list)) => list,
         Ok(Value::Null) => Vec::new(),

@@ -98,7 +98,7 @@ async fn write(client: reqwest::Client, base: String, ids: Arc<AtomicU64>) -> Ve
 }
 
 /// Runs `killed_process` above in a process of its own.
-fn start(folder: &Path) -> (Child, SocketAddr) {
+pub(crate) fn start(folder: &Path) -> (Child, SocketAddr) {
     let mut process = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::killed_process", "--nocapture"])
         .env(FOLDER, folder)

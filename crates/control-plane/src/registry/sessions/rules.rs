@@ -11,8 +11,6 @@ use crate::registry::{Delta, Key, State, Status};
 /// Consul's limits of a session's TTL.
 const MIN_TTL: Duration = Duration::from_secs(10);
 const MAX_TTL: Duration = Duration::from_secs(86_400);
-/// Consul's limit; what is above counts as this.
-const MAX_LOCK_DELAY: Duration = Duration::from_secs(60);
 /// A session of more checks than this means a client that adds them without end.
 const MAX_CHECKS: usize = 64;
 
@@ -40,7 +38,7 @@ pub(crate) enum Refusal {
 /// The session that begins at this index, if it may.
 pub(crate) fn create(
     state: &State,
-    mut spec: SessionSpec,
+    spec: SessionSpec,
     id: &str,
     index: u64,
     max_sessions: usize,
@@ -66,7 +64,6 @@ pub(crate) fn create(
     if count >= max_sessions {
         return Err(Refusal::TooManySessions { count });
     }
-    spec.lock_delay = spec.lock_delay.min(MAX_LOCK_DELAY);
     Ok(Session { id: id.into(), created: index, spec })
 }
 
@@ -103,4 +100,64 @@ pub(crate) fn lost(state: &State, deltas: &[Delta]) -> Vec<Arc<Session>> {
         }
     }
     lost.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Behavior, Node};
+
+    fn state() -> State {
+        let mut state = State::default();
+        let node = Node {
+            name: "n".to_owned(),
+            id: String::new(),
+            address: "127.0.0.1".to_owned(),
+            tagged_addresses: BTreeMap::new(),
+            meta: BTreeMap::new(),
+            created: 1,
+            modified: 1,
+        };
+        state.apply(&[Delta::PutNode(Arc::new(node))], 1);
+        state
+    }
+
+    fn asked(ttl: &str, checks: usize) -> Result<Session, Refusal> {
+        let spec = SessionSpec {
+            name: String::new(),
+            node: "n".to_owned(),
+            ttl: ttl.to_owned(),
+            behavior: Behavior::Release,
+            lock_delay: Duration::ZERO,
+            node_checks: vec!["c".to_owned(); checks],
+            service_checks: Vec::new(),
+        };
+        create(&state(), spec, "id", 7, 1)
+    }
+
+    #[test]
+    fn a_ttl_has_ten_seconds_to_a_day_or_is_none() {
+        for ttl in ["", "0s", "10s", "24h", "86400s"] {
+            assert_eq!(asked(ttl, 0).map(|session| session.created), Ok(7), "{ttl}");
+        }
+        let out_of_range = |ttl: &str| matches!(asked(ttl, 0), Err(Refusal::TtlOutOfRange { .. }));
+        assert!(["9.9s", "1ns", "24h1ns"].into_iter().all(out_of_range));
+        assert!(matches!(asked("-10s", 0), Err(Refusal::BadTtl { .. })));
+    }
+
+    #[test]
+    fn checks_have_to_be_there_and_not_too_many() {
+        assert_eq!(asked("", 1), Err(Refusal::UnknownCheck { check: "c".to_owned() }));
+        assert_eq!(asked("", MAX_CHECKS + 1), Err(Refusal::TooManyChecks));
+    }
+
+    #[test]
+    fn one_more_than_allowed_is_refused() {
+        let mut state = state();
+        let first = asked("", 0).unwrap();
+        let spec = first.spec.clone();
+        state.apply(&[Delta::PutSession(Arc::new(first))], 7);
+        let refused = create(&state, spec, "other", 8, 1);
+        assert_eq!(refused, Err(Refusal::TooManySessions { count: 1 }));
+    }
 }

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::{Session, Sessions};
 
+/// Consul's limit of lock delays; what is above counts as this.
+const MAX_LOCK_DELAY: Duration = Duration::from_secs(60);
+
 /// When sessions end by themselves, and which locks may not be taken yet. Nothing of it is on the
 /// disk: after a restart every session has its whole time again and no lock is delayed, as with a
 /// new leader of Consul's.
@@ -53,7 +56,7 @@ impl Timers {
         if delay.is_zero() {
             return;
         }
-        let until = now + delay;
+        let until = now + delay.min(MAX_LOCK_DELAY);
         if let Some(old) = self.delayed.insert(key.clone(), until) {
             self.free.remove(&(old, key.clone()));
         }
@@ -152,9 +155,11 @@ mod tests {
         timers.delay(at(2), &"other".into(), Duration::ZERO);
         assert!(timers.is_delayed(at(6), "k") && !timers.is_delayed(at(7), "k"));
         assert!(!timers.is_delayed(at(2), "other"));
+        timers.delay(at(2), &"long".into(), Duration::from_secs(3600));
+        assert!(timers.is_delayed(at(61), "long") && !timers.is_delayed(at(62), "long"));
         timers.tidy(at(6));
-        assert_eq!(timers.delayed.len(), 1);
+        assert_eq!(timers.delayed.len(), 2);
         timers.tidy(at(7));
-        assert_eq!((timers.delayed.len(), timers.free.len()), (0, 0));
+        assert_eq!((timers.delayed.len(), timers.free.len()), (1, 1));
     }
 }

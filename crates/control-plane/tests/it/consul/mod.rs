@@ -42,7 +42,7 @@ impl std::ops::Deref for Target {
 }
 
 /// A control plane that answers DNS, too.
-async fn embedded() -> (Server, Target) {
+pub(crate) async fn embedded() -> (Server, Target) {
     let server = Server::with(|settings| {
         settings.dns.listen = Some(([127, 0, 0, 1], 0).into());
     })
@@ -51,7 +51,7 @@ async fn embedded() -> (Server, Target) {
     (server, target)
 }
 
-async fn real() -> (Consul, Target) {
+pub(crate) async fn real() -> (Consul, Target) {
     let server = Consul::start().await.unwrap_or_else(|error| panic!("{error}"));
     let target = Target::new(&server.address(), server.dns_address()).await;
     (server, target)

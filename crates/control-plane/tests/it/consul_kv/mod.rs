@@ -1,6 +1,8 @@
-//! Consul's keys, sessions, events and transactions.
+//! Consul's keys, sessions, events and transactions: one suite, run against the control plane and
+//! against a real Consul.
 
 mod blocking;
+mod crash;
 mod events;
 mod keys;
 mod limits;
@@ -13,6 +15,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::api::{Answer, Api};
+use super::consul::{Target, embedded, real};
 use super::server::LIMIT;
 
 impl Api {
@@ -49,4 +52,48 @@ impl Api {
         };
         tokio::time::timeout(LIMIT, wait).await.unwrap();
     }
+}
+
+/// No keys and no sessions, as a check begins.
+pub(crate) async fn clear(target: &Target) {
+    target.delete("/v1/kv/?recurse").await;
+    for session in target.get("/v1/session/list").await.json().as_array().unwrap() {
+        let id = session["ID"].as_str().unwrap();
+        target.done(&format!("/v1/session/destroy/{id}"), "").await;
+    }
+}
+
+macro_rules! on_both {
+    ($($name:ident: $suite:path;)+) => {
+        mod embedded {
+            use super::{events, keys, sessions, txns};
+
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let (_server, target) = super::embedded().await;
+                    $suite(&target).await;
+                }
+            )+
+        }
+
+        mod real_consul {
+            use super::{events, keys, sessions, txns};
+
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let (_server, target) = super::real().await;
+                    $suite(&target).await;
+                }
+            )+
+        }
+    };
+}
+
+on_both! {
+    values_are_written_listed_and_deleted: keys::suite;
+    sessions_hold_locks: sessions::suite;
+    transactions_are_whole: txns::suite;
+    events_reach_who_lists: events::suite;
 }

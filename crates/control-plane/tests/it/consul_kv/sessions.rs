@@ -2,11 +2,28 @@
 
 use serde_json::{Value, json};
 
+use super::clear;
+use crate::consul::Target;
 use crate::server::Server;
 
-#[tokio::test]
-async fn a_session_is_listed_with_what_it_asked_for() {
-    let server = Server::start().await;
+/// The id of no session.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Every check of this file that a real Consul passes, too.
+pub(crate) async fn suite(server: &Target) {
+    clear(server).await;
+    a_session_is_listed_with_what_it_asked_for(server).await;
+    clear(server).await;
+    a_session_that_cannot_be_is_refused_with_500(server).await;
+    clear(server).await;
+    a_lock_has_one_holder_at_a_time_and_counts_them(server).await;
+    clear(server).await;
+    what_a_session_held_is_released_or_deleted_with_it_and_delayed(server).await;
+    clear(server).await;
+    a_session_ends_with_its_check_its_service_and_its_node(server).await;
+}
+
+async fn a_session_is_listed_with_what_it_asked_for(server: &Target) {
     assert_eq!(server.get("/v1/session/list").await.json(), json!([]));
     let body = r#"{"name":"n","ttl":"60s","behavior":"delete","lockdelay":"5s"}"#;
     let id = server.session(body).await;
@@ -14,25 +31,23 @@ async fn a_session_is_listed_with_what_it_asked_for() {
     let session = list.json()[0].clone();
     assert_eq!(session["ID"], json!(id));
     assert_eq!((&session["Name"], &session["TTL"]), (&json!("n"), &json!("60s")));
-    assert_eq!((&session["Behavior"], &session["Node"]), (&json!("delete"), &json!("regatta")));
+    assert_eq!((&session["Behavior"], &session["Node"]), (&json!("delete"), &json!(server.node)));
     assert_eq!(session["LockDelay"], json!(5_000_000_000_u64));
     assert_eq!(session["NodeChecks"], json!(["serfHealth"]));
     assert_eq!(session["CreateIndex"], list.index());
     assert_eq!(server.get(&format!("/v1/session/info/{id}")).await.json()[0], session);
-    assert_eq!(server.get("/v1/session/node/regatta").await.json()[0], session);
+    assert_eq!(server.get(&format!("/v1/session/node/{}", server.node)).await.json()[0], session);
     assert_eq!(server.get("/v1/session/node/other").await.json(), json!([]));
-    assert_eq!(server.get("/v1/session/info/none").await.json(), json!([]));
+    assert_eq!(server.get(&format!("/v1/session/info/{NOBODY}")).await.json(), json!([]));
     let renewed = server.put(&format!("/v1/session/renew/{id}"), "").await;
     assert_eq!(renewed.json()[0], session);
-    assert_eq!(server.put("/v1/session/renew/none", "").await.status, 404);
+    assert_eq!(server.put(&format!("/v1/session/renew/{NOBODY}"), "").await.status, 404);
     assert_eq!(server.put(&format!("/v1/session/destroy/{id}"), "").await.text, "true");
     assert_eq!(server.put(&format!("/v1/session/destroy/{id}"), "").await.text, "true");
     assert_eq!(server.get("/v1/session/list").await.json(), json!([]));
 }
 
-#[tokio::test]
-async fn a_session_that_cannot_be_is_refused_with_500() {
-    let server = Server::start().await;
+async fn a_session_that_cannot_be_is_refused_with_500(server: &Target) {
     for (body, text) in [
         (r#"{"TTL":"9s"}"#, "Invalid Session TTL '9000000000', must be between [10s=24h0m0s]"),
         (r#"{"TTL":"86401s"}"#, "Invalid Session TTL"),
@@ -50,9 +65,7 @@ async fn a_session_that_cannot_be_is_refused_with_500() {
     assert_eq!(server.put("/v1/session/destroy/", "").await.status, 400);
 }
 
-#[tokio::test]
-async fn a_lock_has_one_holder_at_a_time_and_counts_them() {
-    let server = Server::start().await;
+async fn a_lock_has_one_holder_at_a_time_and_counts_them(server: &Target) {
     let (one, two) = (server.session("").await, server.session("").await);
     assert!(server.put_key(&format!("lock?acquire={one}"), "one").await);
     assert!(!server.put_key(&format!("lock?acquire={two}"), "two").await);
@@ -69,14 +82,13 @@ async fn a_lock_has_one_holder_at_a_time_and_counts_them() {
     // Given back by its holder: no delay.
     assert!(server.put_key(&format!("lock?acquire={two}"), "two").await);
     assert_eq!(server.pair("lock").await["LockIndex"], 2);
-    let unknown = server.put("/v1/kv/lock?acquire=none", "").await;
-    assert_eq!((unknown.status.as_u16(), unknown.text.as_str()), (500, "invalid session \"none\""));
+    let unknown = server.put(&format!("/v1/kv/lock?acquire={NOBODY}"), "").await;
+    assert_eq!(unknown.status, 500);
+    assert_eq!(unknown.text, format!("invalid session \"{NOBODY}\""));
     assert_eq!(server.put("/v1/kv/lock?acquire=", "").await.text, "missing session");
 }
 
-#[tokio::test]
-async fn what_a_session_held_is_released_or_deleted_with_it_and_delayed() {
-    let server = Server::start().await;
+async fn what_a_session_held_is_released_or_deleted_with_it_and_delayed(server: &Target) {
     let keeps = server.session(r#"{"LockDelay":"30s"}"#).await;
     let deletes = server.session(r#"{"Behavior":"delete","LockDelay":"0s"}"#).await;
     let next = server.session("").await;
@@ -93,15 +105,18 @@ async fn what_a_session_held_is_released_or_deleted_with_it_and_delayed() {
     assert!(server.put_key("kept", "written").await, "a plain write is not delayed");
 }
 
-#[tokio::test]
-async fn a_session_ends_with_its_check_its_service_and_its_node() {
-    let server = Server::start().await;
+async fn a_session_ends_with_its_check_its_service_and_its_node(server: &Target) {
     let body = r#"{"name":"web","check":{"ttl":"1h","status":"passing"}}"#;
     server.done("/v1/agent/service/register", body).await;
+    // A real agent tells its server a moment later.
+    let passing = async || {
+        server.until("/v1/health/checks/web", |checks| checks[0]["Status"] == "passing").await
+    };
     let check = r#"{"Checks":["serfHealth","service:web"]}"#;
     let ended = async |id: &str| {
         server.until(&format!("/v1/session/info/{id}"), |list| *list == json!([])).await
     };
+    passing().await;
     let id = server.session(check).await;
     server.put_key(&format!("lock?acquire={id}"), "").await;
     server.done("/v1/agent/check/fail/service:web", "").await;
@@ -109,6 +124,7 @@ async fn a_session_ends_with_its_check_its_service_and_its_node() {
     assert_eq!(server.pair("lock").await.get("Session"), None);
     assert_eq!(server.put("/v1/session/create", check).await.status, 500, "critical");
     server.done("/v1/agent/check/pass/service:web", "").await;
+    passing().await;
     let id = server.session(check).await;
     server.done("/v1/agent/service/deregister/web", "").await;
     ended(&id).await;

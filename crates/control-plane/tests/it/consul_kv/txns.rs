@@ -2,18 +2,31 @@
 
 use serde_json::{Value, json};
 
+use super::clear;
 use crate::api::Answer;
-use crate::server::Server;
+use crate::consul::Target;
+
+/// Every check of this file that a real Consul passes, too.
+pub(crate) async fn suite(server: &Target) {
+    clear(server).await;
+    every_verb_does_what_it_says_and_sees_those_before_it(server).await;
+    clear(server).await;
+    one_that_fails_undoes_all_and_every_failure_is_told(server).await;
+    clear(server).await;
+    reads_alone_tell_of_their_reader(server).await;
+    clear(server).await;
+    what_is_malformed_or_too_much_is_refused(server).await;
+    clear(server).await;
+    a_delayed_lock_is_refused_before_anything_is_tried(server).await;
+}
 
 /// Several operations as one request.
-async fn txn(server: &Server, operations: &[Value]) -> Answer {
+async fn txn(server: &Target, operations: &[Value]) -> Answer {
     let list: Vec<_> = operations.iter().map(|operation| json!({"KV": operation})).collect();
     server.put("/v1/txn", &Value::from(list).to_string()).await
 }
 
-#[tokio::test]
-async fn every_verb_does_what_it_says_and_sees_those_before_it() {
-    let server = Server::start().await;
+async fn every_verb_does_what_it_says_and_sees_those_before_it(server: &Target) {
     let session = server.session("").await;
     let answer = txn(
         &server,
@@ -72,9 +85,7 @@ async fn every_verb_does_what_it_says_and_sees_those_before_it() {
     assert_eq!(server.get("/v1/kv/t/?keys").await.status, 404);
 }
 
-#[tokio::test]
-async fn one_that_fails_undoes_all_and_every_failure_is_told() {
-    let server = Server::start().await;
+async fn one_that_fails_undoes_all_and_every_failure_is_told(server: &Target) {
     server.put_key("there", "v").await;
     let answer = txn(
         &server,
@@ -85,7 +96,7 @@ async fn one_that_fails_undoes_all_and_every_failure_is_told() {
             json!({"Verb": "check-not-exists", "Key": "there"}),
             json!({"Verb": "check-index", "Key": "none", "Index": 1}),
             json!({"Verb": "delete-cas", "Key": "there", "Index": 1}),
-            json!({"Verb": "lock", "Key": "there", "Session": "none"}),
+            json!({"Verb": "lock", "Key": "there", "Session": "00000000-0000-0000-0000-000000000000"}),
             json!({"Verb": "sing", "Key": "there"}),
         ],
     )
@@ -105,18 +116,16 @@ async fn one_that_fails_undoes_all_and_every_failure_is_told() {
             (3, "key \"there\" exists"),
             (4, "failed to check index, key \"none\" doesn't exist"),
             (5, "failed to delete key \"there\", index is stale"),
-            (6, "invalid session \"none\""),
+            (6, "invalid session \"00000000-0000-0000-0000-000000000000\""),
             (7, "unknown KV verb \"sing\""),
         ]
     );
     assert_eq!(server.get("/v1/kv/new").await.status, 404);
 }
 
-#[tokio::test]
-async fn reads_alone_tell_of_their_reader() {
-    let server = Server::start().await;
+async fn reads_alone_tell_of_their_reader(server: &Target) {
     server.put_key("a", "v").await;
-    let answer = txn(&server, &[json!({"Verb": "get", "Key": "a"})]).await;
+    let answer = txn(server, &[json!({"Verb": "get", "Key": "a"})]).await;
     assert_eq!(answer.header("x-consul-knownleader"), "true");
     let answer = answer.json();
     assert_eq!(answer["KnownLeader"], true);
@@ -125,9 +134,7 @@ async fn reads_alone_tell_of_their_reader() {
     }
 }
 
-#[tokio::test]
-async fn what_is_malformed_or_too_much_is_refused() {
-    let server = Server::start().await;
+async fn what_is_malformed_or_too_much_is_refused(server: &Target) {
     for body in [
         "{",
         "{}",
@@ -140,17 +147,15 @@ async fn what_is_malformed_or_too_much_is_refused() {
         assert_eq!(server.put("/v1/txn", body).await.status, 400, "{body}");
     }
     let many = vec![json!({"Verb": "set", "Key": "k", "Value": ""}); 65];
-    let answer = txn(&server, &many).await;
+    let answer = txn(server, &many).await;
     assert_eq!(answer.status, 413);
     assert!(answer.text.contains("(65 > 64)"), "{}", answer.text);
-    assert_eq!(txn(&server, &many[..64]).await.status, 200);
-    let answer = txn(&server, &[json!({"Verb": "set", "Key": "", "Value": ""})]).await;
+    assert_eq!(txn(server, &many[..64]).await.status, 200);
+    let answer = txn(server, &[json!({"Verb": "set", "Key": "", "Value": ""})]).await;
     assert_eq!(answer.json()["Errors"][0]["What"], "Must provide key");
 }
 
-#[tokio::test]
-async fn a_delayed_lock_is_refused_before_anything_is_tried() {
-    let server = Server::start().await;
+async fn a_delayed_lock_is_refused_before_anything_is_tried(server: &Target) {
     let (gone, next) = (server.session("").await, server.session("").await);
     server.put_key(&format!("lock?acquire={gone}"), "").await;
     server.done(&format!("/v1/session/destroy/{gone}"), "").await;
