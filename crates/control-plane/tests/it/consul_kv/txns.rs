@@ -29,7 +29,7 @@ async fn txn(server: &Target, operations: &[Value]) -> Answer {
 async fn every_verb_does_what_it_says_and_sees_those_before_it(server: &Target) {
     let session = server.session("").await;
     let answer = txn(
-        &server,
+        server,
         &[
             json!({"Verb": "check-not-exists", "Key": "t/a"}),
             json!({"Verb": "set", "Key": "t/a", "Value": "b25l", "Flags": 7}),
@@ -73,7 +73,7 @@ async fn every_verb_does_what_it_says_and_sees_those_before_it(server: &Target) 
 
     let index = index.as_u64().unwrap();
     let answer = txn(
-        &server,
+        server,
         &[
             json!({"Verb": "check-index", "Key": "t/a", "Index": index}),
             json!({"Verb": "delete-cas", "Key": "t/a", "Index": index}),
@@ -88,7 +88,7 @@ async fn every_verb_does_what_it_says_and_sees_those_before_it(server: &Target) 
 async fn one_that_fails_undoes_all_and_every_failure_is_told(server: &Target) {
     server.put_key("there", "v").await;
     let answer = txn(
-        &server,
+        server,
         &[
             json!({"Verb": "set", "Key": "new", "Value": "eA=="}),
             json!({"Verb": "get", "Key": "none"}),
@@ -160,7 +160,7 @@ async fn a_delayed_lock_is_refused_before_anything_is_tried(server: &Target) {
     server.put_key(&format!("lock?acquire={gone}"), "").await;
     server.done(&format!("/v1/session/destroy/{gone}"), "").await;
     let answer = txn(
-        &server,
+        server,
         &[
             json!({"Verb": "get", "Key": "none"}),
             json!({"Verb": "lock", "Key": "lock", "Session": next}),
