@@ -47,8 +47,9 @@ impl SharedSchedule {
 
     /// A service reported on its TTL check.
     pub(crate) fn reported(&self, key: &Key) {
-        // No need to wake the runner: it only gets later.
         self.lock().reported(now(), key);
+        // One that had expired has a time again, which may be before what the runner waits for.
+        self.changed.notify_one();
     }
 
     /// How many checks are known.

@@ -281,3 +281,150 @@ fn external(text: &str) -> Option<Name> {
     name.set_fqdn(true);
     Some(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+    use crate::registry::{Check, CheckKind, Delta, Thresholds, Weights, bootstrap};
+
+    #[test]
+    fn an_address_is_answered_once_however_many_instances_have_it() {
+        let state = state(&[service("one", 1), service("two", 2)]);
+        assert_eq!(ask(&state, "web.service.consul.", RecordType::A).answers.len(), 1);
+        assert_eq!(ask(&state, "web.service.consul.", RecordType::SRV).answers.len(), 2);
+    }
+
+    #[test]
+    fn an_instance_with_a_warning_is_not_answered() {
+        let mut state = state(&[service("one", 1)]);
+        let check = |status| Delta::PutCheck(Arc::new(check(status)));
+        state.apply(&[check(Status::Warning)], 3);
+        let reply = ask(&state, "web.service.consul.", RecordType::A);
+        assert_eq!((reply.code, reply.answers.len()), (ResponseCode::NXDomain, 0));
+        assert!(reply.authority.is_some());
+        state.apply(&[check(Status::Passing)], 4);
+        assert_eq!(ask(&state, "web.service.consul.", RecordType::A).answers.len(), 1);
+    }
+
+    #[test]
+    fn a_sick_node_takes_its_instances_along() {
+        let mut state = state(&[service("one", 1)]);
+        let of_node = Check { service_id: String::new(), ..check(Status::Critical) };
+        state.apply(&[Delta::PutCheck(Arc::new(of_node))], 3);
+        let reply = ask(&state, "web.service.consul.", RecordType::A);
+        assert_eq!(reply.code, ResponseCode::NXDomain);
+        // It has its own name all the same.
+        assert_eq!(ask(&state, "n.node.consul.", RecordType::A).answers.len(), 1);
+    }
+
+    #[test]
+    fn what_the_asker_may_not_see_does_not_exist() {
+        let state = state(&[service("one", 1)]);
+        let mut rules = Rules::default();
+        for name in ["web.service.consul.", "n.node.consul.", "1.0.0.10.in-addr.arpa."] {
+            let kind = if name.ends_with("arpa.") { RecordType::PTR } else { RecordType::A };
+            let reply = ask_as(&rules, &state, name, kind);
+            assert_eq!(reply.code, ResponseCode::NXDomain, "{name}");
+        }
+        rules.set(Resource::Service, "web".into(), Level::Read);
+        let reply = ask_as(&rules, &state, "web.service.consul.", RecordType::A);
+        assert_eq!(reply.answers.len(), 1);
+    }
+
+    #[test]
+    fn an_alias_stands_alone_and_only_where_there_is_no_address() {
+        let named = Service { address: "db.example.org".to_owned(), ..service("one", 1) };
+        let alone = state(std::slice::from_ref(&named));
+        let reply = ask(&alone, "web.service.consul.", RecordType::A);
+        assert_eq!(reply.answers[0].record.record_type(), RecordType::CNAME);
+        let beside = state(&[named, service("two", 2)]);
+        let reply = ask(&beside, "web.service.consul.", RecordType::A);
+        assert_eq!(reply.answers.len(), 1);
+        assert_eq!(reply.answers[0].record.record_type(), RecordType::A);
+    }
+
+    #[test]
+    fn a_target_that_no_name_can_be_is_written_as_its_address() {
+        let node = "x".repeat(64);
+        let on = |service: Service| Service { node: node.clone(), ..service };
+        let mut state = State::default();
+        let row = Node { name: node.clone(), ..self::node() };
+        let bare = Service { address: String::new(), ..on(service("one", 1)) };
+        let rows = [Delta::PutNode(Arc::new(row)), Delta::PutService(Arc::new(bare))];
+        state.apply(&rows, 2);
+        let reply = ask(&state, "web.service.consul.", RecordType::SRV);
+        let RData::SRV(srv) = &reply.answers[0].record.data else { panic!("{reply:?}") };
+        assert_eq!(srv.target.to_ascii(), "0a000001.addr.dc1.consul.");
+    }
+
+    fn ask(state: &State, name: &str, kind: RecordType) -> Reply {
+        ask_as(&Rules::management(), state, name, kind)
+    }
+
+    fn ask_as(rules: &Rules, state: &State, name: &str, kind: RecordType) -> Reply {
+        let zone = Zone { datacenter: "dc1".to_owned(), node: "n".to_owned() };
+        let name = Name::from_ascii(name).unwrap();
+        zone.answer(state, (&name, kind), rules, 1, &mut SmallRng::seed_from_u64(7))
+    }
+
+    fn state(services: &[Service]) -> State {
+        let mut state = State::default();
+        state.apply(&bootstrap(&state, "n", "10.0.0.1", "id", 1), 1);
+        let put = |service: &Service| Delta::PutService(Arc::new(service.clone()));
+        state.apply(&services.iter().map(put).collect::<Vec<_>>(), 2);
+        state
+    }
+
+    fn node() -> Node {
+        Node {
+            name: "n".to_owned(),
+            id: String::new(),
+            address: "10.0.0.1".to_owned(),
+            tagged_addresses: BTreeMap::new(),
+            meta: BTreeMap::new(),
+            created: 1,
+            modified: 1,
+        }
+    }
+
+    fn service(id: &str, port: u16) -> Service {
+        Service {
+            node: "n".to_owned(),
+            id: id.to_owned(),
+            name: "web".to_owned(),
+            tags: Vec::new(),
+            meta: BTreeMap::new(),
+            address: "10.0.0.1".to_owned(),
+            port,
+            weights: Weights { passing: 1, warning: 1 },
+            tagged_addresses: BTreeMap::new(),
+            enable_tag_override: false,
+            created: 2,
+            modified: 2,
+        }
+    }
+
+    fn check(status: Status) -> Check {
+        Check {
+            node: "n".to_owned(),
+            id: "c".to_owned(),
+            name: String::new(),
+            status,
+            notes: String::new(),
+            output: String::new(),
+            service_id: "one".to_owned(),
+            service_name: "web".to_owned(),
+            kind: CheckKind::External,
+            deregister_after: None,
+            thresholds: Thresholds::default(),
+            created: 3,
+            modified: 3,
+        }
+    }
+}

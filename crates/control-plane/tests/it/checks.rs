@@ -80,6 +80,21 @@ async fn a_service_that_stays_silent_or_critical_for_too_long_is_deregistered() 
     assert!(server.get("/v1/agent/services").await.json()["other"].is_object());
 }
 
+/// The second silence was noticed only when some other check was due: nothing woke the runner.
+#[tokio::test]
+async fn a_service_that_speaks_up_again_and_falls_silent_again_is_critical_again() {
+    let server = Server::start().await;
+    let body = r#"{"name":"job","check":{"ttl":"50ms"}}"#;
+    server.done("/v1/agent/service/register", body).await;
+    for round in ["first", "second"] {
+        let path = "/v1/agent/checks";
+        let expired = |checks: &serde_json::Value| checks["service:job"]["Output"] == "TTL expired";
+        server.until(path, expired).await;
+        server.done(&format!("/v1/agent/check/pass/service:job?note={round}"), "").await;
+    }
+    server.until("/v1/health/state/critical", |found| found[0].is_object()).await;
+}
+
 #[tokio::test]
 async fn checks_go_on_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
