@@ -7,6 +7,11 @@
 //!
 //! `cargo bench -p regatta --bench chassis -- [--format json] [--rounds N] [--seconds S]
 //! [--only TEXT]`
+//!
+//! With `--count N --server ours|bare` it only sends N requests of each kind to one of the servers, to
+//! be run under `valgrind --tool=callgrind --separate-threads=yes`: the instructions of the thread
+//! named like the server say the same on a machine that is busy. Two counts and their difference
+//! leave out the start.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run may stop")]
 
 use std::net::SocketAddr;
@@ -56,12 +61,23 @@ struct Arguments {
     seconds: f64,
     /// Only the kinds of request whose name has this in it.
     only: String,
+    /// Send so many requests, and measure nothing.
+    count: Option<u64>,
+    /// To which server, when they are counted.
+    server: String,
+}
+
+/// When a connection has sent enough.
+#[derive(Clone, Copy)]
+enum Limit {
+    Until(Instant),
+    Requests(u64),
 }
 
 fn main() {
     let arguments = arguments();
-    let ours = start("ours", |listening| async move { chassis(listening).await });
-    let bare = start("bare", |listening| async move { bare_axum(listening).await });
+    let start_ours = || start("ours", |listening| async move { chassis(listening).await });
+    let start_bare = || start("bare", |listening| async move { bare_axum(listening).await });
     let load = Builder::new_current_thread().enable_all().build().unwrap();
     let token = {
         let key = SigningKey::hs256(&Secret::new(SECRET)).unwrap();
@@ -81,9 +97,19 @@ fn main() {
         ("POST, JSON in and out", order),
         ("GET, token and role checked by ours only", secured),
     ];
+    if let Some(count) = arguments.count {
+        let server = if arguments.server == "bare" { start_bare() } else { start_ours() };
+        for (_, request) in cases.iter().filter(|(what, _)| what.contains(&arguments.only)) {
+            let limit = Limit::Requests(count.div_ceil(CONNECTIONS as u64));
+            load.block_on(drive(server.address, request, limit));
+        }
+        return;
+    }
+    let (ours, bare) = (start_ours(), start_bare());
     let turn = |server: &Server, request: &str, seconds: f64| {
         let before = cpu_nanos(server);
-        let (requests, elapsed) = load.block_on(drive(server.address, request, seconds));
+        let limit = Limit::Until(Instant::now() + Duration::from_secs_f64(seconds));
+        let (requests, elapsed) = load.block_on(drive(server.address, request, limit));
         let spent = cpu_nanos(server) - before;
         let requests = requests as f64;
         Turn {
@@ -135,6 +161,8 @@ fn arguments() -> Arguments {
         rounds: value("--rounds").and_then(|text| text.parse().ok()).unwrap_or(7),
         seconds: value("--seconds").and_then(|text| text.parse().ok()).unwrap_or(1.0),
         only: value("--only").unwrap_or_default(),
+        count: value("--count").and_then(|text| text.parse().ok()),
+        server: value("--server").unwrap_or_default(),
     }
 }
 
@@ -222,15 +250,17 @@ async fn bare_axum(listening: Listening) {
 }
 
 /// Sends the same request over all connections again and again.
-async fn drive(address: SocketAddr, request: &str, seconds: f64) -> (u64, Duration) {
+async fn drive(address: SocketAddr, request: &str, limit: Limit) -> (u64, Duration) {
     let start = Instant::now();
-    let end = start + Duration::from_secs_f64(seconds);
     let connections = (0..CONNECTIONS).map(|_| async move {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut buffer = [0; 4096];
         let mut answers = 0;
-        while Instant::now() < end {
+        while match limit {
+            Limit::Until(end) => Instant::now() < end,
+            Limit::Requests(most) => answers < most,
+        } {
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut filled = 0;
             loop {
