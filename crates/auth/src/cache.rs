@@ -11,6 +11,9 @@ use crate::Claims;
 /// How many tokens are remembered: 1024, which is at most 8 MiB of tokens.
 const SLOTS: usize = 1024;
 
+/// Bytes of a token that its place is drawn from: 120 bits of a signature or more.
+const HASHED: usize = 20;
+
 /// A table with one place for each hash: bounded without a list of who was used last, and a
 /// lookup is one shared read of one slot.
 ///
@@ -50,8 +53,10 @@ impl Cache {
     }
 
     fn slot(&self, token: &str) -> &RwLock<Option<Arc<Remembered>>> {
+        // The end of its signature is as good as all of it, and only good signatures are put here.
+        let end = &token.as_bytes()[token.len().saturating_sub(HASHED)..];
         // The remainder of a number of slots fits.
-        &self.slots[(self.hasher.hash_one(token) % SLOTS as u64) as usize]
+        &self.slots[(self.hasher.hash_one(end) % SLOTS as u64) as usize]
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use regatta_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -109,6 +110,11 @@ impl ControlPlane {
     ///
     /// Cancel safe: a dropped call closes what it opened.
     pub async fn bind(settings: Settings) -> Result<Self, BindError> {
+        // Boxed: compiled here, and not once more in each program that polls it.
+        Self::open(settings).boxed().await
+    }
+
+    async fn open(settings: Settings) -> Result<Self, BindError> {
         settings.validate().map_err(BindError::Settings)?;
         let shared = Shared::load(&settings).await?;
         let (listener, address) = listen(settings.consul_listen, &shared).await?;
@@ -191,6 +197,10 @@ impl ControlPlane {
     ///
     /// Not cancel safe: dropped, requests in flight are cut; nothing acknowledged is lost.
     pub async fn run(self, drain: CancellationToken) {
+        self.serve(drain).boxed().await;
+    }
+
+    async fn serve(self, drain: CancellationToken) {
         let Self { listener, settings, identity, engine, store, defragmenter, writer, .. } = self;
         let (schedule, prober, shared) = (self.schedule, self.prober, self.shared);
         let (etcd, dns) = (self.etcd, self.dns);

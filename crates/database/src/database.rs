@@ -1,6 +1,7 @@
 //! The handle a service holds.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -118,7 +119,10 @@ impl Database {
     /// Cancel safe: nothing or everything is applied.
     pub async fn migrate_schema(&self, schema: &Schema<'_>) -> Result<(), MigrateError> {
         self.pending().insert(schema.name);
-        migrate::run(&self.engine, schema, self.migration_timeout).await?;
+        // Boxed: compiled here, and not once more in each program that polls it.
+        let run: Pin<Box<dyn Future<Output = _> + Send + '_>> =
+            Box::pin(migrate::run(&self.engine, schema, self.migration_timeout));
+        run.await?;
         self.pending().remove(schema.name);
         Ok(())
     }

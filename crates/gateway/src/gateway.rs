@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use regatta_discovery::Discover;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -90,6 +91,11 @@ impl Gateway {
     ///
     /// Not cancel safe: a dropped run stops its workers without draining.
     pub async fn run(self, drain: CancellationToken) -> Result<(), BindError> {
+        // Boxed: compiled here, and not once more in each program that polls it.
+        self.serve(drain).boxed().await
+    }
+
+    async fn serve(self, drain: CancellationToken) -> Result<(), BindError> {
         let Self { listeners, admin, handle } = self;
         let shared = Arc::clone(handle.shared());
         let tasks = handle.tasks().clone();

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use regatta_core::{InstanceId, ServiceName};
 use regatta_discovery::{Check, Probe, Registrar, RegistrarSettings, Registration, Standing};
 use regatta_telemetry::Telemetry;
@@ -149,6 +150,11 @@ impl Server {
     ///
     /// Not cancel safe: dropped, it cuts off requests in flight.
     pub async fn run(self, drain: CancellationToken) {
+        // Boxed: compiled here, and not once more in each program that polls it.
+        self.serve(drain).boxed().await;
+    }
+
+    async fn serve(self, drain: CancellationToken) {
         let (phase, leaving) = (Phase::default(), CancellationToken::new());
         tracing::info!(address = %self.address, instance = %self.instance, "serving");
         if let Some(admin) = self.admin {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -118,7 +119,9 @@ impl Supervisor {
     /// Not cancel safe: processes of a dropped run are killed without asking, those they started
     /// are left to [`crate::clean`].
     pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) -> Result<(), Error> {
-        let outcome = self.work(&stop, &hurry).await;
+        // Boxed: compiled here, and not once more in each program that polls it.
+        let work: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.work(&stop, &hurry));
+        let outcome = work.await;
         // The file says what runs, and nothing does.
         let _absent = std::fs::remove_file(self.layout.state_file());
         let _nobody = self.events.send(match &outcome {

@@ -49,12 +49,23 @@ fn is_sampled(trace_id: u128, ratio: f64) -> bool {
     ((trace_id as u64) >> 1) < bound
 }
 
+/// The two hex digits of each byte: half the steps of one digit at a time.
+const PAIRS: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
+
 /// A request id of 32 hex digits.
 pub(crate) fn request_id(random: u128) -> Arc<str> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0_u8; 32];
-    for (index, digit) in text.iter_mut().enumerate() {
-        *digit = DIGITS[(random >> (124 - 4 * index)) as usize & 15];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(random.to_be_bytes()) {
+        pair.copy_from_slice(&PAIRS[usize::from(byte)]);
     }
     Arc::from(std::str::from_utf8(&text).expect("hex digits are ASCII"))
 }
@@ -85,7 +96,9 @@ mod tests {
 
     #[test]
     fn a_request_id_is_32_hex_digits() {
-        assert_eq!(&*request_id(0xab), format!("{:032x}", 0xab));
+        for id in [0xab, u128::MAX, 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210] {
+            assert_eq!(&*request_id(id), format!("{id:032x}"));
+        }
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! The instruments of the platform, with their attribute sets resolved once.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl Active {
 #[derive(Debug)]
 pub(crate) struct Series<K> {
     histogram: Histogram<f64>,
-    subjects: RwLock<HashMap<Arc<str>, Arc<Subject<K>>>>,
+    subjects: RwLock<HashMap<Arc<str>, Arc<Subject<K>>, BuildHasherDefault<Fnv>>>,
 }
 
 type Cells<K> = Vec<((K, Outcome), BoundHistogram<f64>)>;
@@ -155,12 +155,17 @@ impl<K: Copy + Eq + Hash> Series<K> {
         attributes: impl FnOnce(&str) -> Vec<KeyValue>,
     ) {
         let seconds = elapsed.as_secs_f64();
-        let (name, cells) = self.subject(subject);
-        let held = cells.cells.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bound)) = held.iter().find(|(cell, _)| *cell == (key, outcome)) {
-            return bound.record(seconds);
+        {
+            let subjects = self.subjects.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(subject) = subjects.get(subject) {
+                let held = subject.cells.read().unwrap_or_else(PoisonError::into_inner);
+                if let Some((_, bound)) = held.iter().find(|(cell, _)| *cell == (key, outcome)) {
+                    return bound.record(seconds);
+                }
+            }
         }
-        drop(held);
+        // The first of its kind.
+        let (name, cells) = self.subject(subject);
         let mut held = cells.cells.write().unwrap_or_else(PoisonError::into_inner);
         let bound = self.histogram.bind(&attributes(name));
         bound.record(seconds);
@@ -181,6 +186,29 @@ impl<K: Copy + Eq + Hash> Series<K> {
             .entry(name.into())
             .or_insert_with(|| Arc::new(Subject { cells: RwLock::default() }));
         (name, Arc::clone(subject))
+    }
+}
+
+/// Fowler, Noll and Vo's hash, FNV-1a: routes, peers and tables are short, few, and named by whoever
+/// wrote the service, so that nobody is kept out by a random seed.
+#[derive(Debug)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -236,7 +236,9 @@ fn whole_seconds(duration: Duration) -> u64 {
 
 /// How urgent the request says it is; anything malformed is as if absent.
 fn priority(headers: &HeaderMap) -> Priority {
-    let urgency = headers.get(PRIORITY).and_then(|value| parse_urgency(value.as_bytes()));
+    // Most requests have few fields and not this one; a look at the names costs less than a hash.
+    let field = headers.iter().find(|(name, _)| name.as_str() == PRIORITY);
+    let urgency = field.and_then(|(_, value)| parse_urgency(value.as_bytes()));
     urgency.and_then(|urgency| Priority::try_new(urgency).ok()).unwrap_or_default()
 }
 

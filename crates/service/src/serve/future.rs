@@ -134,17 +134,13 @@ impl Serving {
     }
 
     /// Tells the client how it stands.
-    pub(super) fn counted(mut self, decision: Decision, window: Duration) -> Self {
+    pub(super) fn count(&mut self, decision: Decision, window: Duration) {
         self.extras.get_or_insert_default().rate = Some((decision, window));
-        self
     }
 
     /// Ends the call at this instant, also in the middle of its answer.
-    pub(super) fn ending_at(mut self, ends_at: Option<Deadline>) -> Self {
-        if ends_at.is_some() {
-            self.extras.get_or_insert_default().ends_at = ends_at;
-        }
-        self
+    pub(super) fn end_at(&mut self, ends_at: Deadline) {
+        self.extras.get_or_insert_default().ends_at = Some(ends_at);
     }
 }
 

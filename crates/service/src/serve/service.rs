@@ -98,7 +98,9 @@ impl Service<Request<Body>> for Serve {
             && !decision.allowed
         {
             let problem = over_its_limit(&decision);
-            return Serving::answered(problem, protocol).counted(decision, admission.window());
+            let mut answer = Serving::answered(problem, protocol);
+            answer.count(decision, admission.window());
+            return answer;
         }
         let size = request.body().size_hint();
         if size.exact() != Some(0) {
@@ -127,10 +129,14 @@ impl Service<Request<Body>> for Serve {
         .then_some(deadline);
         if let Count::Ask(client) = counted {
             let asking = Box::pin(self.clone().ask(client, request, deadline));
-            return Serving::waiting(asking, protocol, deadline, asked).ending_at(ends_at);
+            let mut serving = Serving::waiting(asking, protocol, deadline, asked);
+            if let Some(end) = ends_at {
+                serving.end_at(end);
+            }
+            return serving;
         }
         let entry = admission.map(|admission| admission.enter(&request, || deadline.left()));
-        let serving = match entry.unwrap_or(Entry::Admitted(None)) {
+        let mut serving = match entry.unwrap_or(Entry::Admitted(None)) {
             Entry::Admitted(inside) => {
                 Serving::routed(self.router.call(request), inside, protocol, deadline, asked)
             }
@@ -139,11 +145,14 @@ impl Service<Request<Body>> for Serve {
                 Serving::waiting(Box::pin(waiting), protocol, deadline, asked)
             }
         };
-        let serving = serving.ending_at(ends_at);
-        match rate {
-            Some((decision, admission)) => serving.counted(decision, admission.window()),
-            None => serving,
+        // In place: it is too large to be handed on for nothing.
+        if let Some(end) = ends_at {
+            serving.end_at(end);
         }
+        if let Some((decision, admission)) = rate {
+            serving.count(decision, admission.window());
+        }
+        serving
     }
 }
 

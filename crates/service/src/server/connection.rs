@@ -1,11 +1,10 @@
 //! One connection, from its first byte to its end.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -45,9 +44,9 @@ pub(super) async fn serve<S, F, B>(
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let gauge = Arc::new(Gauge::default());
+    let gauge = Arc::new(Gauge::new(phase.is_leaving()));
     let stream = Gauged { stream, gauge: gauge.clone(), permit };
-    let requests = Requests { service, gauge: gauge.clone(), is_leaving: phase.is_leaving(), peer };
+    let requests = Requests { service: RefCell::new(service), gauge: gauge.clone(), peer };
     let mut connection =
         pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), requests));
     let mut ticks = tokio::time::interval(watchdog.period());
@@ -137,10 +136,10 @@ enum Event<R> {
 
 /// What hyper calls for each request of one connection.
 struct Requests<S> {
-    service: S,
+    /// Borrowed for a call, which waits for nothing: a clone for each request would cost it six
+    /// counters that all cores share.
+    service: RefCell<S>,
     gauge: Arc<Gauge>,
-    /// Of the phase, whose tokens would cost each request a lock.
-    is_leaving: Arc<AtomicBool>,
     /// None unless somebody asks for it.
     peer: Option<Peer>,
 }
@@ -165,9 +164,9 @@ where
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
         }
-        // The chassis is ready at any time, so a fresh clone needs no `poll_ready`.
-        let answer = self.service.clone().call(request);
-        Requested { answer, in_flight, is_http1, is_leaving: self.is_leaving.clone() }
+        // The chassis is ready at any time, so it needs no `poll_ready`.
+        let answer = self.service.borrow_mut().call(request);
+        Requested { answer, in_flight, is_http1 }
     }
 }
 
@@ -178,7 +177,6 @@ pin_project! {
         answer: F,
         in_flight: Option<InFlight>,
         is_http1: bool,
-        is_leaving: Arc<AtomicBool>,
     }
 }
 
@@ -193,7 +191,7 @@ where
         let this = self.project();
         let Poll::Ready(Ok(mut response)) = this.answer.poll(cx) else { return Poll::Pending };
         let in_flight = this.in_flight.take();
-        if *this.is_http1 && this.is_leaving.load(Relaxed) {
+        if *this.is_http1 && in_flight.as_ref().is_some_and(InFlight::is_leaving) {
             // The client opens its next connection where the registry sends it, and no request of
             // its own is on the wire when this one closes.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

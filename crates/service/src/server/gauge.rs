@@ -24,6 +24,8 @@ const HTTP2_PREFACE: (&[u8], u64) = (b"PRI", 24);
 /// request is corrected by the next.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
+    /// Of the server's phase, whose tokens would cost each answer a lock.
+    is_leaving: Arc<AtomicBool>,
     requests: AtomicU64,
     in_flight: AtomicU32,
     is_reading: AtomicBool,
@@ -38,6 +40,11 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
+    /// Of a connection of a server that says by this flag when clients are to go elsewhere.
+    pub(super) fn new(is_leaving: Arc<AtomicBool>) -> Self {
+        Self { is_leaving, ..Self::default() }
+    }
+
     pub(super) fn activity(&self) -> Activity {
         Activity {
             requests: self.requests.load(Relaxed),
@@ -86,6 +93,13 @@ impl Gauge {
 /// A request that is being answered.
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<Gauge>);
+
+impl InFlight {
+    /// Whether clients are asked to go elsewhere.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.0.is_leaving.load(Relaxed)
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
