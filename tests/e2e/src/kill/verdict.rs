@@ -5,13 +5,16 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use tokio::time::Instant;
 
 use super::ledger::Ledger;
 use super::plant::Plant;
 use crate::Program;
 
-/// How long the last orders may take to end: redeliveries wait up to half a minute.
-const SETTLES: Duration = Duration::from_secs(180);
+/// How long nothing may change while orders are open: redeliveries wait up to a minute.
+const STANDSTILL: Duration = Duration::from_secs(180);
+/// How long a rebuild may take.
+const REBUILDS: Duration = Duration::from_secs(180);
 
 /// What was found; that it was found at all means that everything holds.
 #[derive(Clone, Debug, Default)]
@@ -105,24 +108,23 @@ async fn settle(orders: &Ledger, payments: &Ledger) -> Result<()> {
         let untold = orders.count(waiting).await? + payments.count(waiting).await?;
         Ok((orders.count(open).await?, unpaid, unheard, untold))
     };
-    let mut last = Ok((u64::MAX, 0, 0, 0));
-    let settled = async {
-        loop {
-            last = counts().await;
-            if matches!(last, Ok((0, 0, 0, 0))) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+    let (mut last, mut since) = ((u64::MAX, 0, 0, 0), Instant::now());
+    while since.elapsed() < STANDSTILL {
+        // A database that was just killed may not answer yet.
+        let now = counts().await.unwrap_or(last);
+        if now == (0, 0, 0, 0) {
+            return Ok(());
         }
-    };
-    if tokio::time::timeout(SETTLES, settled).await.is_err() {
-        let (open, unpaid, unheard, untold) = last?;
-        anyhow::bail!(
-            "after {SETTLES:?}: {open} orders are open, {unpaid} have no payment, {unheard} \
-             payments are not heard of, {untold} messages wait"
-        );
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    Ok(())
+    let (open, unpaid, unheard, untold) = last;
+    anyhow::bail!(
+        "nothing changes for {STANDSTILL:?}: {open} orders are open, {unpaid} have no payment, \
+         {unheard} payments are not heard of, {untold} messages wait"
+    )
 }
 
 /// The types of all events, by the number of their aggregate; versions must be 1, 2, 3.
@@ -179,7 +181,7 @@ async fn projection(plant: &Plant, orders: &Ledger) -> Result<u64> {
         }
         Ok::<_, anyhow::Error>(())
     };
-    tokio::time::timeout(SETTLES, switched).await.context("the rebuild does not take over")??;
+    tokio::time::timeout(REBUILDS, switched).await.context("the rebuild does not take over")??;
     let after = view(orders).await?;
     let differs = before.1.iter().zip(&after.1).find(|(before, after)| before != after);
     ensure!(differs.is_none(), "the view and its rebuild differ: {differs:?}");
