@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use regatta_config::center::{
-    CenterError, ConfigCenter, InvalidPrefix, Known, Layout, Query, Snapshot,
+    CenterError, ConfigCenter, InvalidPrefix, Known, Layout, Query, Rhythm,
 };
 use regatta_config::release::Rollout;
 use regatta_config::{CenterLayer, Config, Problems};
@@ -123,12 +123,20 @@ impl Opened {
     }
 
     async fn read(&self) -> std::result::Result<Found, CenterError> {
-        let known = |read: Snapshot| Known::from_items(read.items, read.revision);
-        let most = regatta_config::center::Rhythm::default().max_items;
-        let shared = self.center.list(&Query::prefix(self.layout.shared()).limit(most)).await?;
-        let own = Query::prefix(self.layout.service(self.service.as_str())).limit(most);
-        let own = self.center.list(&own).await?;
-        Ok(Found { shared: known(shared), own: known(own) })
+        let shared = self.read_prefix(self.layout.shared()).await?;
+        let own = self.read_prefix(self.layout.service(self.service.as_str())).await?;
+        Ok(Found { shared, own })
+    }
+
+    async fn read_prefix(&self, prefix: String) -> std::result::Result<Known, CenterError> {
+        let most = Rhythm::default().max_items;
+        let read = self.center.list(&Query::prefix(&*prefix).limit(most)).await?;
+        if read.total > most as u64 {
+            // Half of the settings are none that anybody wrote.
+            let message = format!("there are more than {most} keys under `{prefix}`");
+            return Err(CenterError::Refused { message });
+        }
+        Ok(Known::from_items(read.items, read.revision))
     }
 }
 
