@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Service;
-use crate::center::{Feed, Live, Opened, Standing};
+use crate::center::{Feed, Found, Live, Opened, Standing};
 use crate::serve::Door;
 use crate::settings::{Groups, Settings};
 
@@ -84,6 +84,8 @@ struct Good {
     base: Config,
     /// What the center has for this instance.
     layer: CenterLayer,
+    /// What was heard last, taken over or refused: that the center is away is no news of it.
+    heard: Option<Found>,
 }
 
 impl Reload {
@@ -137,7 +139,8 @@ impl Reload {
     pub(crate) async fn run(self, drain: CancellationToken) {
         let paths: Vec<_> = self.source.config.file_paths().map(Path::to_owned).collect();
         let watches_files = self.watches_files();
-        let mut good = Good { base: self.source.config.clone(), layer: CenterLayer::default() };
+        let (base, layer) = (self.source.config.clone(), CenterLayer::default());
+        let mut good = Good { base, layer, heard: None };
         // The instance knows its name by now, which it may not have when it was opened.
         self.hear_center(&mut good).await;
         // Nothing was seen yet: the file may have changed since the service was opened.
@@ -194,6 +197,7 @@ impl Reload {
                 self.handle.lock().refused = None;
                 // What was refused over the old file may be right over the new one.
                 if self.handle.standing().refused.is_some() {
+                    good.heard = None;
                     self.hear_center(good).await;
                 }
             }
@@ -205,6 +209,10 @@ impl Reload {
     async fn hear_center(&self, good: &mut Good) {
         let Some((opened, feed)) = &self.center else { return };
         let found = feed.current();
+        if good.heard.as_ref() == Some(&found) {
+            return;
+        }
+        good.heard = Some(found.clone());
         let revision = found.revision();
         let before = self.handle.standing();
         let layer = opened.layer(&found, Some(&self.instance)).map_err(|it| it.to_string());

@@ -40,7 +40,7 @@ pub(crate) struct Opened {
 }
 
 /// What is known of a service's settings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     /// The settings of all services.
     pub(crate) shared: Known,
