@@ -64,20 +64,26 @@ impl Start {
         let by = self.reason.by();
         let mut release = self.release(&center, &by).await?;
         let id = release.id.clone();
+        // Told first: what instances refuse may be of that one.
+        if center.port.get(&center.layout.rollout(&self.service)).await?.is_some() {
+            return Err(self.under_way());
+        }
         let reports = center.reports(Some(&self.service)).await?;
         let rollout = release.begin(now_ms(), &reports).map_err(Failure::new)?;
         let commit = Writes::new(&center.layout, &release).begin(&rollout);
         match center.port.commit(commit).await {
-            Err(CenterError::Conflict { .. }) => {
-                return Err(Failure::new(format!(
-                    "{} has another release under way; see `regatta config releases {}`",
-                    self.service, self.service
-                )));
-            }
+            Err(CenterError::Conflict { .. }) => return Err(self.under_way()),
             committed => committed?,
         };
         forget_old(&center).await?;
         drive::drive(&center, &id, &by, format).await
+    }
+
+    fn under_way(&self) -> Failure {
+        let service = &self.service;
+        Failure::new(format!(
+            "{service} has another release under way; see `regatta config releases {service}`"
+        ))
     }
 
     async fn release(&self, center: &Center, by: &str) -> Result<State, Failure> {
