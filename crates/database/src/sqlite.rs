@@ -8,9 +8,6 @@ use sqlx::{Connection, SqlitePool, SqliteTransaction};
 
 use crate::{Error, OpenError, Options};
 
-/// Begins a transaction that holds the write lock.
-const BEGIN: &str = "BEGIN IMMEDIATE";
-
 /// How large the write-ahead log may stay after a checkpoint: 64 MiB; a burst may grow it further.
 const JOURNAL_SIZE_LIMIT: &str = "67108864";
 
@@ -101,15 +98,7 @@ impl Sqlite {
     ///
     /// Cancel safe: what was begun is rolled back.
     pub async fn begin(&self) -> Result<SqliteTransaction<'static>, Error> {
-        match self.writer.begin_with(BEGIN).await {
-            // SQLite has ended a transaction by itself, as it does when the disk is full, and the
-            // connection believes for ever that it is in one. (In memory it is all there is.)
-            Err(sqlx::Error::InvalidSavePointStatement) if self.file.is_some() => {
-                self.writer.acquire().await?.close().await?;
-                Ok(self.writer.begin_with(BEGIN).await?)
-            }
-            begun => Ok(begun?),
-        }
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     /// The file; none for a database in memory.
