@@ -1,4 +1,4 @@
-//! The view of orders to list and to watch: folded from the events, rebuilt beside the old.
+//! The view of orders to list and to watch, folded from their events.
 
 use async_trait::async_trait;
 use regatta_database::{Database, Transaction, executing, reading};

@@ -1,4 +1,4 @@
-//! The whole service on a bus of its own, over users that do as the test says.
+//! The whole service, over users that do as the test says.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -1,4 +1,4 @@
-//! Payments over the event store: a message, its effect and what is told of it in one transaction.
+//! Payments over the event store, each change in one transaction.
 
 use async_trait::async_trait;
 use regatta::events::{CloudEvent, GroupName};
