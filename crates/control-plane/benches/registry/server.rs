@@ -1,4 +1,4 @@
-//! The two servers, each a process of its own with a folder of its own on the same disk.
+//! The two servers, each a process in a folder of its own, on one disk.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
