@@ -80,8 +80,10 @@ impl Active {
 #[derive(Debug)]
 pub(crate) struct Series<K> {
     histogram: Histogram<f64>,
-    subjects: RwLock<HashMap<Arc<str>, Arc<Subject<K>>, BuildHasherDefault<Fnv>>>,
+    subjects: RwLock<Subjects<K>>,
 }
+
+type Subjects<K> = HashMap<Arc<str>, Arc<Subject<K>>, BuildHasherDefault<Fnv>>;
 
 type Cells<K> = Vec<((K, Outcome), BoundHistogram<f64>)>;
 
