@@ -112,6 +112,19 @@ mod tests {
         assert!(matches!(center.commit(commit).await, Err(CenterError::Conflict { .. })));
     }
 
+    #[tokio::test]
+    async fn what_somebody_has_set_meanwhile_is_not_rolled_back() {
+        let center = MemoryCenter::new();
+        let past = center.set("/a", "1", Expected::Any).await.unwrap();
+        center.set("/a", "2", Expected::Any).await.unwrap();
+        let past = center.list(&Query::prefix("/").at(past)).await.unwrap();
+        let present = center.list(&Query::prefix("/")).await.unwrap();
+        let (commit, _) = roll_back(&past, &present, |_| true).unwrap();
+        center.set("/a", "3", Expected::Any).await.unwrap();
+        assert!(matches!(center.commit(commit).await, Err(CenterError::Conflict { .. })));
+        assert_eq!(&*center.get("/a").await.unwrap().unwrap().value, "3");
+    }
+
     #[test]
     fn more_than_one_commit_holds_is_refused() {
         let items = (0..200).map(|i| Item::new(&format!("/{i}"), "", 1)).collect();
