@@ -71,13 +71,16 @@ impl Feed {
         self.is_ready() && self.next <= revision
     }
 
-    /// Reads the next step from the state, of which `latest` is the last durable revision.
-    pub(crate) fn step(&mut self, state: &State, latest: i64) -> Step {
+    /// Reads the next step from the state, of which `latest` is the last durable revision. It is
+    /// asked for once what was told is taken: asked for before, a revision that is told of between
+    /// the two would neither be read now nor be pending again.
+    pub(crate) fn step(&mut self, state: &State, latest: impl FnOnce() -> i64) -> Step {
         if let Some(pending) = self.place.take() {
             // What is between was told to be no concern of this watcher.
             self.next = if self.is_behind { self.next } else { self.next.max(pending) };
             self.is_behind = true;
         }
+        let latest = latest();
         if !self.is_behind {
             return Step::UpToDate;
         }
@@ -130,5 +133,41 @@ impl Event {
     pub(crate) fn bytes(&self) -> usize {
         let size = |found: &Found| found.key.len() + found.version.value.len() + 32;
         self.key.len() + self.version.value.len() + 32 + self.previous.as_ref().map_or(0, size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::kv::entry::{Change, Entry};
+    use crate::kv::hub::Hub;
+    use crate::kv::range::KeyRange;
+
+    #[test]
+    fn what_is_told_of_while_a_step_reads_is_read_by_the_next() {
+        let (hub, mut state) = (Hub::new(1), State::default());
+        let now = tokio::time::Instant::now().into_std();
+        for revision in [2, 3] {
+            let put = Change::Put { key: "a".into(), value: "v".into(), lease: 0 };
+            state.apply(now, &Entry::Written { revision, changes: vec![put] });
+        }
+        let (place, latest) = hub.register(KeyRange::only("a".into()), None, Arc::default());
+        let mut feed = Feed::new(place, Wanted::default(), latest + 1);
+        let revisions = |step: Step| match step {
+            Step::Events { events, .. } => {
+                events.iter().map(|event| event.version.revision).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        };
+        hub.tell(2, &["a".into()]);
+        let first = feed.step(&state, || {
+            hub.tell(3, &["a".into()]);
+            2
+        });
+        assert_eq!(revisions(first), [2]);
+        assert!(feed.is_ready());
+        assert_eq!(revisions(feed.step(&state, || 3)), [3]);
     }
 }

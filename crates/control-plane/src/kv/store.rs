@@ -164,7 +164,13 @@ impl Store {
 
     /// Reads the next step of a feed, and the latest revision that it can have seen.
     pub(crate) fn step(&self, feed: &mut Feed) -> At<Step> {
-        self.read(|state, revision| At { revision, value: feed.step(state, revision) })
+        let state = self.shared.read();
+        let mut revision = 0;
+        let value = feed.step(&state, || {
+            revision = self.shared.committed();
+            revision
+        });
+        At { revision, value }
     }
 
     /// What the store takes on the disk, in bytes.

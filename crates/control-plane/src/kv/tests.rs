@@ -353,7 +353,7 @@ fn watched(real: &Real, from: i64) -> Option<Vec<(i64, &'static str, Option<u8>)
     let mut feed = Feed::new(place, Wanted::default(), from);
     let mut seen = Vec::new();
     loop {
-        match feed.step(&real.state, latest) {
+        match feed.step(&real.state, || latest) {
             Step::UpToDate => return Some(seen),
             Step::Compacted { .. } => return None,
             Step::Events { events, .. } => seen.extend(events.into_iter().map(|event| {
