@@ -189,8 +189,10 @@ async fn read(world: &World, mut watcher: Watcher, history: &mut History, answer
             let value = is_put.then(|| text(&kv.value));
             history.entry(revision).or_default().push((text(&kv.key), value));
         }
-        // Nothing may come after this; whoever called looks whether it was the last.
-        if world.last.load(Ordering::SeqCst) != 0 {
+        // Nothing may come after the last. Whoever has not got there reads on: the first answer of
+        // a connection has no events, so that one who left after it would never arrive.
+        let last = world.last.load(Ordering::SeqCst);
+        if last != 0 && history.keys().next_back().is_some_and(|seen| *seen >= last) {
             return;
         }
     }
