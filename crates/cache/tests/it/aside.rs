@@ -82,6 +82,8 @@ async fn who_waits_for_another_too_long_loads_by_itself() {
     let never = cache.entry("k").get_or_load(std::future::pending::<Loaded>);
     let start = tokio::time::Instant::now();
     tokio::select! {
+        // In order: the one that never ends begins the loading.
+        biased;
         _ = never => panic!("it never loads"),
         next = async { cache.entry("k").get_or_load(|| loads.answer("v")).await } => {
             assert_eq!(next, Ok("v".to_owned()));
