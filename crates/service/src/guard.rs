@@ -123,7 +123,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Error::Guard`] when there is no key, or it cannot be used.
+    /// [`Error::Guard`](crate::Error::Guard) when there is no key, or it cannot be used.
     pub fn auth(&self) -> Result<Guard> {
         self.guard().map_err(|error| self.refuse(error))
     }
