@@ -33,7 +33,7 @@ pub(crate) struct Facts {
 /// Variables of the supervisor's own environment that a part must not see: they would send it to
 /// another service's database or port, give it another's name, or have it believe other tokens than
 /// the gateway does.
-pub(crate) const WITHHELD: [&str; 20] = [
+pub(crate) const WITHHELD: [&str; 21] = [
     "DATABASE_URL",
     "DATABASE__URL",
     "PORT",
@@ -51,6 +51,7 @@ pub(crate) const WITHHELD: [&str; 20] = [
     "AUTH__AUDIENCE",
     "REGISTRY__URL",
     "REGISTRY__REGISTER",
+    "CONFIG_CENTER__URL",
     "ADMIN_LISTEN",
     "ADMIN__LISTEN",
     "OTEL_SERVICE_NAME",
