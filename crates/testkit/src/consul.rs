@@ -71,6 +71,8 @@ impl Consul {
         }
         // The least that Consul allows; the default elects in some 10 s.
         command.args(["-hcl", "performance { raft_multiplier = 1 }"]);
+        // All clients of a test are at one address, from which 200 connections are allowed.
+        command.args(["-hcl", "limits { http_max_conns_per_client = 10000 }"]);
         let mut process = Process::spawn(command).map_err(missing)?;
         let mut ended = false;
         wait_until("consul to answer", START_LIMIT, async || {
