@@ -10,7 +10,7 @@ use redis::{Client, RedisError, Script};
 use regatta_cache::{Begin, CacheError, Fill, Found, Invalidate, Key, NewEntry};
 use regatta_resilience::breaker::{Breaker, Outcome, Settings as BreakerSettings};
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::link::Link;
 use crate::message::Message;
@@ -275,21 +275,29 @@ impl Remote {
     pub(crate) async fn settle(&self) {
         if self.owed.is_any() {
             let _settling = self.settling.lock().await;
-            while let Some(what) = self.owed.first() {
-                if self.invalidate(&what).await.is_err() {
-                    return;
-                }
-                self.owed.paid(&what);
+            self.settle_alone().await;
+        }
+    }
+
+    async fn settle_alone(&self) {
+        while let Some(what) = self.owed.first() {
+            if self.invalidate(&what).await.is_err() {
+                return;
             }
+            self.owed.paid(&what);
         }
     }
 
     /// Nothing is asked and kept while an invalidation is owed: it could be of before.
+    ///
+    /// Who asks pays as far as the time of one call goes, if nobody else is paying; a pattern may
+    /// take longer, and is left to who listens.
     async fn pay(&self) -> Result<(), CacheError> {
         if !self.owed.is_any() {
             return Ok(());
         }
-        self.settle().await;
+        let Ok(_settling) = self.settling.try_lock() else { return Err(CacheError::Owes) };
+        let _late = timeout(self.options.timeout, self.settle_alone()).await;
         if self.owed.is_any() { Err(CacheError::Owes) } else { Ok(()) }
     }
 

@@ -12,6 +12,7 @@ use crate::flight::Flights;
 use crate::metrics::Metrics;
 use crate::{
     Cache, CacheError, Entry, InvalidKey, InvalidPolicy, Invalidate, Key, Pattern, Policy, Tag,
+    Write,
 };
 
 /// A service's cache; clones share it.
@@ -28,7 +29,8 @@ pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) flights: Flights,
     pub(crate) metrics: Metrics,
-    /// Fills that nobody ended are given back in tasks; each ends by itself, so nobody waits.
+    /// Fills that nobody ended are given back in tasks, and what a write that was given up made old is
+    /// dropped; each ends by itself, so nobody waits.
     pub(crate) tasks: TaskTracker,
     is_away: AtomicBool,
 }
@@ -64,8 +66,14 @@ impl CacheAside {
         Entry::new(&self.shared, Key::try_new(key))
     }
 
-    /// Drops the entry of this key, and every fill of it that is under way: call it after each
-    /// write. Who asks this process after it returns gets what was written.
+    /// Begins a write: say what it makes old, write, and end with [`Write::done`]. What is given up
+    /// half-way, at a deadline or because its caller has gone, is told to the cache all the same.
+    pub fn write(&self) -> Write {
+        Write::new(self.shared.clone())
+    }
+
+    /// Drops the entry of this key, and every fill of it that is under way. Around a write use
+    /// [`CacheAside::write`], which survives a handler that is dropped. Who asks this process after it returns gets what was written.
     ///
     /// Answers false when the cache could not be told. It is told as soon as it is there again;
     /// until then this process asks it nothing, while others may serve what was there.
@@ -118,14 +126,19 @@ impl CacheAside {
                 return true;
             }
         };
-        let result = self.shared.heard(self.shared.backend.invalidate(&what).await);
-        self.shared.flights.forget(&what);
-        self.shared.metrics.invalidated(result.is_some());
-        result.is_some()
+        self.shared.drop_entries(&what).await
     }
 }
 
 impl Shared {
+    /// Whether the cache behind it could be told.
+    pub(crate) async fn drop_entries(&self, what: &Invalidate) -> bool {
+        let result = self.heard(self.backend.invalidate(what).await);
+        self.flights.forget(what);
+        self.metrics.invalidated(result.is_some());
+        result.is_some()
+    }
+
     /// An answer of the backend, or none; tells once when it goes and once when it is back.
     pub(crate) fn heard<T>(&self, answer: Result<T, CacheError>) -> Option<T> {
         match answer {

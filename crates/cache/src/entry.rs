@@ -129,6 +129,9 @@ impl<'a> Entry<'a> {
     pub async fn put<T: Serialize>(self, value: &T) -> bool {
         let Some(key) = self.key() else { return false };
         let Some(entry) = self.encode(value, self.ttl) else { return false };
+        if !self.is_small_enough(&entry) {
+            return false;
+        }
         self.shared.heard(self.shared.backend.put(key, &entry).await).is_some()
     }
 
@@ -233,12 +236,14 @@ impl<'a> Entry<'a> {
         let value = self.load(load).await?;
         let ttl = if is_negative(&value) { self.negative_ttl } else { self.ttl };
         let Some(entry) = self.encode(&value, ttl) else { return Ok(value) };
-        if let Some(fill) = begun.as_mut().and_then(|begun| begun.fill.take()) {
+        let begun = begun.as_mut().filter(|_| self.is_small_enough(&entry));
+        if let Some(fill) = begun.and_then(|begun| begun.fill.take()) {
             let kept = self.shared.backend.fill(key, fill, &entry).await;
             if self.shared.heard(kept) == Some(false) {
                 self.shared.metrics.dropped();
             }
         }
+        // Those who wait have a value that is too large, too: else they would load it one by one.
         leader.land(entry.json);
         Ok(value)
     }
@@ -273,15 +278,20 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The entry to keep; none when it cannot be, or is too large.
+    fn is_small_enough(&self, entry: &NewEntry) -> bool {
+        let bytes = entry.json.len();
+        let is_small = bytes <= self.shared.policy.largest;
+        if !is_small {
+            tracing::debug!(bytes, "a value is too large to be kept");
+        }
+        is_small
+    }
+
+    /// The entry to keep; none when it cannot be JSON.
     fn encode<W: Serialize>(&self, value: &W, ttl: Duration) -> Option<NewEntry> {
         let policy = &self.shared.policy;
         let json = match serde_json::to_vec(value) {
-            Ok(json) if json.len() <= policy.largest => Bytes::from(json),
-            Ok(json) => {
-                tracing::debug!(bytes = json.len(), "a value is too large to be kept");
-                return None;
-            }
+            Ok(json) => Bytes::from(json),
             Err(error) => {
                 tracing::warn!(%error, "a value cannot be kept as JSON");
                 return None;

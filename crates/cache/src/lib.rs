@@ -13,8 +13,10 @@
 //! let load = || async { Ok::<_, std::io::Error>("Ada".to_owned()) };
 //! let name: String = cache.entry("user:42").get_or_load(load).await?;
 //! assert_eq!(name, "Ada");
-//! // After a write:
-//! cache.invalidate("user:42").await;
+//! // Around a write:
+//! let write = cache.write().key("user:42");
+//! // … the store is told here …
+//! write.done().await;
 //! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -44,6 +46,9 @@ pub use aside::CacheAside;
 
 mod entry;
 pub use entry::Entry;
+
+mod write;
+pub use write::Write;
 
 mod flight;
 

@@ -242,6 +242,51 @@ async fn what_is_too_large_is_answered_and_not_kept() {
     assert_eq!(loads.count(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_those_who_ask_at_once_for_what_is_too_large_one_loads() {
+    let mut policy = Policy::default();
+    policy.largest = 10;
+    let backend = Arc::new(MemoryCache::default());
+    let cache = CacheAside::try_new(backend, policy, &Telemetry::global()).unwrap();
+    let loads = Loads::default();
+    let ask = || cache.entry("k").get_or_load(|| loads.slow("more than ten"));
+    let answers = tokio::join!(ask(), ask(), ask(), ask());
+    let answers: [Loaded; 4] = answers.into();
+    assert!(answers.iter().all(|answer| answer.as_deref() == Ok("more than ten")));
+    assert_eq!(loads.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_given_up_makes_old_what_it_may_have_written() {
+    let cache = over(MemoryCache::default());
+    cache.entry("k").put(&1).await;
+    cache.entry("page").tag("list").put(&1).await;
+    let write = cache.write().key("k").tag("list");
+    let handler = async {
+        std::future::pending::<()>().await;
+        write.done().await
+    };
+    tokio::time::timeout(Duration::from_secs(1), handler).await.unwrap_err();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(cache.entry("k").get::<i32>().await, None);
+    assert_eq!(cache.entry("page").get::<i32>().await, None);
+    // What was sent to the store when its caller went away may be carried out only now.
+    cache.entry("k").put(&1).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(cache.entry("k").get::<i32>().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_done_is_told_once() {
+    let cache = over(MemoryCache::default());
+    cache.entry("k").put(&1).await;
+    assert!(cache.write().key("k").pattern("l*").done().await);
+    assert_eq!(cache.entry("k").get::<i32>().await, None);
+    cache.entry("k").put(&2).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(cache.entry("k").get::<i32>().await, Some(2));
+}
+
 #[tokio::test]
 async fn a_setting_out_of_range_is_refused() {
     let mut policy = Policy::default();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use regatta::cache::CacheAside;
+use regatta::cache::{CacheAside, Write};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -29,21 +29,22 @@ impl CachedUsers {
         Self { users, cache }
     }
 
-    async fn forget(&self, id: UserId) {
-        // What the cache cannot be told now it is told before it is asked again.
-        self.cache.invalidate(key(id)).await;
-        self.cache.invalidate_tag(LIST).await;
+    /// A write of this user: each of its ends, an error and a deadline too, may have written.
+    fn write(&self, id: UserId) -> Write {
+        self.cache.write().key(key(id)).tag(LIST)
     }
 }
 
 #[async_trait]
 impl Users for CachedUsers {
     async fn create(&self, user: NewUser) -> Result<User, Error> {
+        let mut write = self.cache.write().tag(LIST);
         let created = self.users.create(user).await;
         if let Ok(user) = &created {
             // That there is none of this number may be known.
-            self.forget(user.id).await;
+            write = write.key(key(user.id));
         }
+        write.done().await;
         created
     }
 
@@ -62,15 +63,16 @@ impl Users for CachedUsers {
     }
 
     async fn update(&self, id: UserId, change: Change) -> Result<Option<User>, Error> {
+        let write = self.write(id);
         let updated = self.users.update(id, change).await;
-        // Also after an error: it may have been written.
-        self.forget(id).await;
+        write.done().await;
         updated
     }
 
     async fn delete(&self, id: UserId) -> Result<bool, Error> {
+        let write = self.write(id);
         let deleted = self.users.delete(id).await;
-        self.forget(id).await;
+        write.done().await;
         deleted
     }
 
