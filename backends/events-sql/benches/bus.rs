@@ -100,17 +100,19 @@ fn through(b: &mut criterion::Bencher<'_>, runtime: &Runtime, bus: &dyn EventBus
 async fn insert(database: &Database, events: &[CloudEvent]) {
     match database.engine() {
         Engine::Sqlite(sqlite) => {
-            let mut writing = sqlite.begin().await.expect("begins");
-            for event in events {
-                let insert = sqlx::query(
-                    "INSERT INTO raw_log (source, id, type, partition_key, recorded_at, event)
-                     VALUES ($1, $2, $3, $4, 0, $5)",
-                );
-                let insert = insert.bind(event.source()).bind(event.id()).bind(event.event_type());
-                let insert = insert.bind(event.partition_key()).bind(event.to_json_string());
-                insert.execute(&mut *writing).await.expect("is inserted");
-            }
-            writing.commit().await.expect("commits");
+            // One statement, which commits by itself.
+            let mut insert = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
+                "INSERT INTO raw_log (source, id, type, partition_key, recorded_at, event) ",
+            );
+            insert.push_values(events, |mut row, event| {
+                row.push_bind(event.source().to_owned())
+                    .push_bind(event.id().to_owned())
+                    .push_bind(event.event_type().to_owned())
+                    .push_bind(event.partition_key().map(str::to_owned))
+                    .push_bind(0)
+                    .push_bind(event.to_json_string());
+            });
+            insert.build().execute(sqlite.writer()).await.expect("is inserted");
         }
         Engine::Postgres(postgres) => {
             let column = |of: fn(&CloudEvent) -> &str| {

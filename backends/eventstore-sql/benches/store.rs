@@ -79,30 +79,25 @@ async fn insert(database: &Database, stream: &StreamId, version: i64, events: Ve
     let now = time::OffsetDateTime::now_utc();
     match database.engine() {
         Engine::Sqlite(sqlite) => {
-            let mut writing = sqlite.begin().await.expect("begins");
-            for (version, event) in (version + 1..).zip(events) {
-                let insert = sqlx::query(
-                    "INSERT INTO raw_events (stream, category, version, id, type, revision, data,
-                         metadata, subject, sealed, recorded_at)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                );
-                insert
-                    .bind(stream.as_str())
-                    .bind(stream.category())
-                    .bind(version)
-                    .bind(event.id.to_string())
-                    .bind(&event.event_type)
-                    .bind(1_i64)
-                    .bind(event.data.to_string())
-                    .bind("{}")
-                    .bind(None::<String>)
-                    .bind(None::<Vec<u8>>)
-                    .bind(now.unix_timestamp())
-                    .execute(&mut *writing)
-                    .await
-                    .expect("is inserted");
-            }
-            writing.commit().await.expect("commits");
+            // One statement, which commits by itself.
+            let mut insert = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
+                "INSERT INTO raw_events (stream, category, version, id, type, revision, data,
+                     metadata, subject, sealed, recorded_at) ",
+            );
+            insert.push_values((version + 1..).zip(events), |mut row, (version, event)| {
+                row.push_bind(stream.as_str().to_owned())
+                    .push_bind(stream.category().to_owned())
+                    .push_bind(version)
+                    .push_bind(event.id.to_string())
+                    .push_bind(event.event_type)
+                    .push_bind(1_i64)
+                    .push_bind(event.data.to_string())
+                    .push_bind("{}")
+                    .push_bind(None::<String>)
+                    .push_bind(None::<Vec<u8>>)
+                    .push_bind(now.unix_timestamp());
+            });
+            insert.build().execute(sqlite.writer()).await.expect("is inserted");
         }
         Engine::Postgres(postgres) => {
             let insert = sqlx::query(
