@@ -1,5 +1,6 @@
 //! The regatta command.
 
+mod control_plane;
 mod failure;
 mod output;
 mod system;

@@ -92,8 +92,12 @@ impl Place {
 
     /// What runs, as its supervisor tells it; `None` when nothing does, or it builds still.
     pub(crate) fn state(&self) -> Result<Option<State>, Failure> {
-        let layout = self.layout()?;
-        regatta_supervisor::running_state(&layout).map_err(|error| {
+        self.state_of(&self.layout()?)
+    }
+
+    /// What runs in a folder.
+    pub(crate) fn state_of(&self, layout: &Layout) -> Result<Option<State>, Failure> {
+        regatta_supervisor::running_state(layout).map_err(|error| {
             let text = format!("{}; run `regatta down`", regatta_core::Chain(&error));
             Failure::new(text)
         })

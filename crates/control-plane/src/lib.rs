@@ -40,6 +40,9 @@ pub use access::{AccessError, Secret, draw_token, hash_password, hash_token};
 mod tls;
 pub use tls::{TlsError, TlsSettings};
 
+mod client_tls;
+pub use client_tls::{ClientIdentity, ClientTls, ClientTlsError};
+
 mod server;
 pub use server::{BindError, ControlPlane};
 

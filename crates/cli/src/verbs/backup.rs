@@ -7,9 +7,11 @@ use regatta_control_plane::Secret;
 use regatta_control_plane::backup::{Backup as Request, restore};
 use serde_json::json;
 
+use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
 use crate::output::{Format, out};
 use crate::system::Place;
+use crate::verbs::tls::Tls;
 
 /// Makes a file of everything that the running control plane holds: keys with their history, the
 /// registry. It goes on meanwhile.
@@ -24,9 +26,8 @@ pub(crate) struct Backup {
     /// A token that may do everything; needed with access control.
     #[arg(long, env = "CONSUL_HTTP_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
-    /// Whose certificate the control plane presents, in PEM; for https.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    tls: Tls,
 }
 
 /// Makes a control plane's folder from a backup; one that holds something is refused.
@@ -45,14 +46,11 @@ impl Backup {
     pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let url = match self.from {
             Some(url) => url,
-            None => {
-                let written = place.manifest_if_any()?.map(|(_, manifest)| manifest.control_plane);
-                format!("http://{}", written.unwrap_or_default().listen)
-            }
+            None => ControlPlane::of(place)?.consul,
         };
         let mut request = Request::new(url, &self.file);
         request.token = self.token.map(Secret::new);
-        request.ca = self.ca;
+        request.tls = self.tls.into();
         let made = request.run().await?;
         match format {
             Format::Json => {

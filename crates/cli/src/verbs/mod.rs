@@ -14,6 +14,7 @@ mod ps;
 mod serving;
 mod store;
 mod streams;
+mod tls;
 mod token;
 mod up;
 

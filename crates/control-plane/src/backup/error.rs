@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::ClientTlsError;
+
 /// Why a backup was not made or not restored. Nothing that was there before was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -30,6 +32,9 @@ pub enum BackupError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// A file of certificates or keys cannot be used.
+    #[error(transparent)]
+    Tls(#[from] ClientTlsError),
     /// The control plane cannot be reached.
     #[error("cannot reach the control plane at `{url}`; check the address, and that it runs")]
     Unreachable {

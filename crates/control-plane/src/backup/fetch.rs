@@ -7,7 +7,7 @@ use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
 use super::{BackupError, PATH, file};
-use crate::Secret;
+use crate::{ClientTls, Secret};
 
 /// How long the control plane may take to accept the connection, and how long to send anything.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,8 +23,8 @@ pub struct Backup {
     pub file: PathBuf,
     /// A token that may do everything; needed with access control. Default none.
     pub token: Option<Secret>,
-    /// Whose certificate the control plane presents, in PEM. Default none.
-    pub ca: Option<PathBuf>,
+    /// Whom to believe and who asks, for https.
+    pub tls: ClientTls,
 }
 
 /// A backup that was made.
@@ -38,16 +38,16 @@ pub struct Made {
 impl Backup {
     /// From a control plane without access control.
     pub fn new(url: impl Into<String>, file: impl Into<PathBuf>) -> Self {
-        Self { url: url.into(), file: file.into(), token: None, ca: None }
+        Self { url: url.into(), file: file.into(), token: None, tls: ClientTls::default() }
     }
 
     /// Makes the backup and checks it. The file has its name only when it is whole and on the disk.
     ///
     /// # Errors
     ///
-    /// [`BackupError::Exists`] when the file is there, [`BackupError::Unreachable`],
-    /// [`BackupError::Refused`], [`BackupError::Damaged`] when the answer was cut,
-    /// [`BackupError::Io`].
+    /// [`BackupError::Exists`] when the file is there, [`BackupError::Tls`],
+    /// [`BackupError::Unreachable`], [`BackupError::Refused`], [`BackupError::Damaged`] when the
+    /// answer was cut, [`BackupError::Io`].
     ///
     /// # Cancel safety
     ///
@@ -75,13 +75,9 @@ impl Backup {
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT);
-        let client = match &self.ca {
-            Some(path) => {
-                let pem = std::fs::read(path).map_err(|error| failed(path, error))?;
-                let certificate = reqwest::Certificate::from_pem(&pem).map_err(unreachable)?;
-                client.add_root_certificate(certificate)
-            }
-            None => client,
+        let client = match self.url.starts_with("https:") {
+            true => self.tls.add_to(client)?,
+            false => client,
         };
         let client = client.build().map_err(unreachable)?;
         let mut request = client.get(format!("{}{PATH}", self.url.trim_end_matches('/')));

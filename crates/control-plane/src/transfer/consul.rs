@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::plan::Step;
-use super::{Endpoint, Report, Transfer, TransferError, tls};
+use super::{Endpoint, Report, Transfer, TransferError};
 
 /// Operations in one transaction: Consul's limit.
 const OPERATIONS: usize = 64;
@@ -116,13 +116,8 @@ impl Server {
     fn new(transfer: &Transfer, endpoint: &Endpoint) -> Result<Self, TransferError> {
         let mut client =
             reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).no_proxy();
-        if endpoint.has_tls()
-            && let Some(pem) = tls::pem(transfer)?
-        {
-            let path = transfer.ca.clone().unwrap_or_default();
-            let certificate = reqwest::Certificate::from_pem(&pem)
-                .map_err(|e| TransferError::Certificates { path, source: e.into() })?;
-            client = client.add_root_certificate(certificate);
+        if endpoint.has_tls() {
+            client = transfer.tls.add_to(client)?;
         }
         let client = client.build().map_err(|error| TransferError::Unreachable {
             endpoint: endpoint.to_string(),

@@ -1,6 +1,6 @@
 //! Why a copy was not made.
 
-use std::path::PathBuf;
+use crate::ClientTlsError;
 
 /// Why a copy was not made, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +33,7 @@ pub enum TransferError {
         /// What it said.
         reason: String,
     },
-    /// The file of certificates cannot be used.
-    #[error("`{}` cannot be used; name a file with certificates in PEM", path.display())]
-    Certificates {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// A file of certificates or keys cannot be used.
+    #[error(transparent)]
+    Tls(#[from] ClientTlsError),
 }

@@ -10,11 +10,12 @@ use regatta_proto::etcdserverpb::kv_client::KvClient;
 use regatta_proto::etcdserverpb::request_op::Request;
 use regatta_proto::mvccpb::KeyValue;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Status};
 
 use super::plan::Step;
-use super::{Endpoint, Report, Transfer, TransferError, tls};
+use super::{Endpoint, Report, Transfer, TransferError};
+use crate::client_tls::Pems;
 use crate::kv::KeyRange;
 
 /// Keys in one answer: with values as large as they may be, still no endless message.
@@ -127,8 +128,12 @@ impl Server {
             .timeout(TIMEOUT);
         if endpoint.has_tls() {
             let mut config = ClientTlsConfig::new();
-            if let Some(pem) = tls::pem(transfer)? {
+            let Pems { ca, identity } = transfer.tls.read()?;
+            if let Some(pem) = ca {
                 config = config.ca_certificate(Certificate::from_pem(pem));
+            }
+            if let Some(own) = identity {
+                config = config.identity(Identity::from_pem(own.certificate, own.key));
             }
             channel = channel.tls_config(config).map_err(unreachable)?;
         }

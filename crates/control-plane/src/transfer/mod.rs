@@ -7,12 +7,11 @@ mod plan;
 
 mod consul;
 mod etcd;
-mod tls;
 
 mod error;
 pub use error::TransferError;
 
-use std::path::PathBuf;
+use crate::ClientTls;
 
 /// What to copy, and how.
 #[derive(Clone, Debug)]
@@ -28,8 +27,8 @@ pub struct Transfer {
     pub keep: bool,
     /// Whether to count only, and change nothing. Default no.
     pub dry_run: bool,
-    /// Whose certificates the servers present, in PEM; for endpoints with TLS. Default none.
-    pub ca: Option<PathBuf>,
+    /// Whom to believe and who asks, at either server; for endpoints with TLS.
+    pub tls: ClientTls,
 }
 
 /// What was found and done.
@@ -55,7 +54,14 @@ pub struct Report {
 impl Transfer {
     /// Copies everything.
     pub fn new(from: Endpoint, to: Endpoint) -> Self {
-        Self { from, to, prefix: String::new(), keep: false, dry_run: false, ca: None }
+        Self {
+            from,
+            to,
+            prefix: String::new(),
+            keep: false,
+            dry_run: false,
+            tls: ClientTls::default(),
+        }
     }
 
     /// Copies. The source is read at one revision where it has one; nothing is deleted. Doing it

@@ -7,7 +7,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair,
 };
-use regatta_control_plane::{ControlPlane, Settings, TlsSettings};
+use regatta_control_plane::backup::Backup;
+use regatta_control_plane::transfer::Transfer;
+use regatta_control_plane::{ClientIdentity, ClientTls, ControlPlane, Settings, TlsSettings};
 use regatta_testkit::wait_until;
 use tempfile::TempDir;
 
@@ -99,6 +101,35 @@ async fn clients_present_certificates_when_they_must() {
     assert!(curl("client").await);
     assert!(!curl("stranger").await);
     assert!(!curl("").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_and_copies_present_the_certificate_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "server", &issuer());
+    write(folder.path(), "client", &issuer());
+    let server = server(folder.path(), Some("client-ca.pem")).await;
+    let file = |name: &str| folder.path().join(name);
+    let mut known = ClientTls::default();
+    known.ca = Some(file("server-ca.pem"));
+    let mut presented = known.clone();
+    let (certificate, key) = (file("client.pem"), file("client.key"));
+    presented.identity = Some(ClientIdentity { certificate, key });
+
+    let mut backup = Backup::new(format!("https://{}", server.address), file("all.backup"));
+    backup.tls = known.clone();
+    assert!(backup.run().await.is_err(), "nobody is let in without a certificate");
+    backup.tls = presented.clone();
+    assert!(backup.run().await.unwrap().bytes > 0);
+    let (consul, etcd) = (server.address.to_string(), server.etcd_endpoint());
+    for server in [format!("consuls://{consul}"), format!("etcds://{etcd}")] {
+        let endpoint = || server.parse().unwrap();
+        let mut copy = Transfer::new(endpoint(), endpoint());
+        copy.tls = known.clone();
+        assert!(copy.run().await.is_err(), "{server}");
+        copy.tls = presented.clone();
+        copy.run().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,16 +1,15 @@
 //! `regatta control export` and `import`: keys to and from a real etcd or Consul.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use clap::Args;
 use regatta_control_plane::Secret;
 use regatta_control_plane::transfer::{Endpoint, Kind, Report, Transfer};
 use serde_json::json;
 
+use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
 use crate::output::{Format, out};
 use crate::system::Place;
+use crate::verbs::tls::Tls;
 
 /// Copies everything to other servers: keys, and services on nodes without an agent.
 ///
@@ -54,9 +53,8 @@ struct Options {
     /// Counts, and changes nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Whose certificates the servers present, in PEM; for URLs with TLS.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    tls: Tls,
     /// The password or token of the source, where its URL has none.
     #[arg(long, env = "REGATTA_FROM_SECRET", hide_env_values = true, value_name = "SECRET")]
     from_secret: Option<String>,
@@ -94,11 +92,10 @@ fn counterpart(
     if let Some(given) = given.iter().find(|endpoint| endpoint.kind() == kind) {
         return Ok(given.clone());
     }
-    let written = place.manifest_if_any()?.map(|(_, manifest)| manifest.control_plane);
-    let written = written.unwrap_or_default();
-    let (scheme, address) = match kind {
-        Kind::Etcd => ("etcd", written.etcd_listen),
-        Kind::Consul => ("consul", Some(written.listen)),
+    let own = ControlPlane::of(place)?;
+    let (scheme, url) = match kind {
+        Kind::Etcd => ("etcd", own.etcd),
+        Kind::Consul => ("consul", Some(own.consul)),
     };
     let missing = || {
         Failure::usage(format!(
@@ -106,8 +103,9 @@ fn counterpart(
              `{flag} {scheme}://HOST:PORT`"
         ))
     };
-    let address: SocketAddr = address.ok_or_else(missing)?;
-    Ok(format!("{scheme}://{address}").parse()?)
+    let url = url.ok_or_else(missing)?;
+    // `http` and `https` become `etcd` and `etcds`, `consul` and `consuls`.
+    Ok(url.replacen("http", scheme, 1).parse()?)
 }
 
 impl Options {
@@ -119,7 +117,7 @@ impl Options {
             transfer.prefix = self.prefix.clone();
             transfer.keep = self.keep;
             transfer.dry_run = self.dry_run;
-            transfer.ca = self.ca.clone();
+            transfer.tls = self.tls.clone().into();
             let report = transfer.run().await?;
             show(&transfer, &report, format);
         }
