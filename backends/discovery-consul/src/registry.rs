@@ -10,7 +10,7 @@ use regatta_discovery::{Discover, Polls, Register, RegisterError, Registration, 
 
 use crate::http::Http;
 use crate::poll::poll;
-use crate::wire::{Registered, registration};
+use crate::wire::{Registered, check_id, registration};
 use crate::{InvalidOptions, Options, Transport};
 
 /// A Consul agent, or Regatta's control plane; clones share connections and watches.
@@ -97,5 +97,19 @@ impl Register for ConsulRegistry {
         // The status tells the health (200, 429, 503), so the body decides whether it is an answer.
         let registered = serde_json::from_slice::<Registered>(&answer.body);
         registered.map(|found| found.is(wanted)).map_err(|_| self.http.refused(&answer))
+    }
+
+    async fn heartbeat(&self, id: &InstanceId) -> Result<bool, RegisterError> {
+        let check = check_id(id);
+        let answer = self.http.put(&["v1", "agent", "check", "pass", &check], None).await;
+        let answer = answer.map_err(|error| self.http.unreachable(error))?;
+        // Up to 1.8 Consul says it in words, then by 404.
+        let is_unknown = answer.status == StatusCode::NOT_FOUND
+            || answer.message().contains("does not have associated TTL");
+        match answer.status.is_success() {
+            true => Ok(true),
+            false if is_unknown => Ok(false),
+            false => Err(self.http.refused(&answer)),
+        }
     }
 }

@@ -104,7 +104,7 @@ impl Registered {
             held.remove(INCARNATION);
         }
         let listed = service.weights.as_ref().and_then(|weights| weights.passing).unwrap_or(1);
-        let check = check_id(registration);
+        let check = check_id(&instance.id);
         let mut checks = self.checks.iter().flatten();
         service.service == instance.service.as_str()
             && service.address == instance.endpoint.host()
@@ -128,15 +128,21 @@ pub(crate) fn registration(registration: &Registration) -> Value {
     });
     if let Some(check) = &registration.check {
         let mut definition = json!({
-            "CheckID": check_id(registration),
+            "CheckID": check_id(&instance.id),
             "Name": format!("Service '{}' check", instance.service),
-            "Interval": millis(check.interval), "Timeout": millis(check.timeout),
         });
-        match &check.probe {
-            Probe::Tcp => definition["TCP"] = instance.endpoint.to_string().into(),
-            Probe::Http { path } => {
-                definition["HTTP"] = format!("http://{}{path}", instance.endpoint).into();
-            }
+        let endpoint = &instance.endpoint;
+        let (kind, asked) = match &check.probe {
+            Probe::Http { path } => ("HTTP", format!("http://{endpoint}{path}")),
+            Probe::Grpc { service } if service.is_empty() => ("GRPC", endpoint.to_string()),
+            Probe::Grpc { service } => ("GRPC", format!("{endpoint}/{service}")),
+            Probe::Ttl => ("TTL", millis(check.interval)),
+            Probe::Tcp => ("TCP", endpoint.to_string()),
+        };
+        definition[kind] = asked.into();
+        if check.probe != Probe::Ttl {
+            definition["Interval"] = millis(check.interval).into();
+            definition["Timeout"] = millis(check.timeout).into();
         }
         if let Some(after) = check.deregister_after {
             definition["DeregisterCriticalServiceAfter"] = millis(after).into();
@@ -147,8 +153,8 @@ pub(crate) fn registration(registration: &Registration) -> Value {
 }
 
 /// The id that Consul itself would give.
-fn check_id(registration: &Registration) -> String {
-    format!("service:{}", registration.instance.id)
+pub(crate) fn check_id(id: &InstanceId) -> String {
+    format!("service:{id}")
 }
 
 fn meta(instance: &Instance) -> BTreeMap<String, String> {
@@ -230,6 +236,19 @@ mod tests {
         assert_eq!(json["Check"]["HTTP"], "http://[::1]:80/ready");
         assert_eq!(json["Check"]["Interval"], "10000ms");
         assert_eq!(json["Check"]["DeregisterCriticalServiceAfter"], "600000ms");
+    }
+
+    #[test]
+    fn an_instance_may_be_asked_over_grpc_or_not_at_all() {
+        let instance = Instance::new("users".parse().unwrap(), "[::1]:80".parse().unwrap());
+        let check = |check| {
+            let instance = instance.clone();
+            registration(&Registration::new(instance).with_check(check))["Check"].clone()
+        };
+        assert_eq!(check(Check::grpc(""))["GRPC"], "[::1]:80");
+        assert_eq!(check(Check::grpc("shop.Users"))["GRPC"], "[::1]:80/shop.Users");
+        let ttl = check(Check::ttl(Duration::from_secs(9)));
+        assert_eq!((&ttl["TTL"], &ttl["Interval"]), (&json!("9000ms"), &Value::Null));
     }
 
     #[test]

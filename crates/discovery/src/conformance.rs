@@ -40,6 +40,8 @@ pub async fn all(discover: Arc<dyn Discover>, register: Arc<dyn Register>) {
     any_id_can_be_registered_and_removed(&*discover, &*register).await;
     a_registration_is_recognised_only_as_it_is(&*register).await;
     a_check_decides_whether_an_instance_is_given_out(&*discover, &*register).await;
+    an_instance_that_says_it_lives_is_given_out(&*discover, &*register).await;
+    one_healthy_instance_is_discovered_by_chance(&*discover, &*register).await;
 }
 
 /// Puts instances into a registry by other means than [`Register`], for backends that only find.
@@ -337,6 +339,90 @@ pub async fn a_check_decides_whether_an_instance_is_given_out(
     let mut watch = discover.watch(&alive.service);
     until(&mut watch, |set| *set.instances == [alive.clone()]).await;
     register.deregister(&alive.id).await.unwrap();
+}
+
+/// An instance that nobody can ask is given out when it says that it lives, as long as it is
+/// registered.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn an_instance_that_says_it_lives_is_given_out(
+    discover: &dyn Discover,
+    register: &dyn Register,
+) {
+    let silent = instance("conformance-ttl", "silent", 4001);
+    let registration =
+        Registration::new(silent.clone()).with_check(Check::ttl(Duration::from_secs(600)));
+    assert!(!register.heartbeat(&silent.id).await.unwrap(), "nobody knows it yet");
+    register.register(&registration).await.unwrap();
+    assert!(register.is_registered(&registration).await.unwrap());
+    assert!(register.heartbeat(&silent.id).await.unwrap());
+    let mut watch = discover.watch(&silent.service);
+    until(&mut watch, |set| *set.instances == [silent.clone()]).await;
+    register.deregister(&silent.id).await.unwrap();
+    until(&mut watch, |set| set.instances.is_empty()).await;
+    assert!(!register.heartbeat(&silent.id).await.unwrap());
+}
+
+/// A server that serves gRPC's health service at `serving` is given out when it says `SERVING` of
+/// `service`. For registries that probe.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn a_check_over_grpc_decides_whether_an_instance_is_given_out(
+    discover: &dyn Discover,
+    register: &dyn Register,
+    serving: &Endpoint,
+    service: &str,
+) {
+    for (id, asked) in [("whole", ""), ("one", service)] {
+        let alive = instance("conformance-grpc", id, serving.port());
+        let registration = Registration::new(alive.clone())
+            .with_check(Check::grpc(asked).every(Duration::from_secs(1)));
+        register.register(&registration).await.unwrap();
+        assert!(register.is_registered(&registration).await.unwrap());
+        let mut watch = discover.watch(&alive.service);
+        until(&mut watch, |set| *set.instances == [alive.clone()]).await;
+        register.deregister(&alive.id).await.unwrap();
+        until(&mut watch, |set| set.instances.is_empty()).await;
+    }
+}
+
+/// A program that needs one address gets that of a healthy instance, or none.
+///
+/// # Panics
+///
+/// When the registry does not conform.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: a registration may be left behind.
+pub async fn one_healthy_instance_is_discovered_by_chance(
+    discover: &dyn Discover,
+    register: &dyn Register,
+) {
+    let [one, two] = [("one", 4001), ("two", 4002)]
+        .map(|(id, port)| instance("conformance-discovered", id, port));
+    assert_eq!(discover.discover_service(&one.service).await, None);
+    for instance in [&one, &two] {
+        register.register(&Registration::new(instance.clone())).await.unwrap();
+    }
+    let mut watch = discover.watch(&one.service);
+    until(&mut watch, |set| set.instances.len() == 2).await;
+    let found = discover.discover_service(&one.service).await.unwrap();
+    assert!(["http://127.0.0.1:4001", "http://127.0.0.1:4002"].contains(&&*found), "{found}");
+    register.deregister(&one.id).await.unwrap();
+    register.deregister(&two.id).await.unwrap();
 }
 
 fn name(text: &str) -> ServiceName {

@@ -52,6 +52,15 @@ impl InstanceSet {
         Self { instances: ordered(instances), freshness: Freshness::Fresh, generation: 1 }
     }
 
+    /// One instance by chance, each of those with a weight as likely as the others; `random` is in
+    /// `[0, 1)`.
+    pub fn any(&self, random: f64) -> Option<&Instance> {
+        let wanted = || self.instances.iter().filter(|instance| instance.weight > 0);
+        let count = wanted().count();
+        // A share of the count, rounded down, is below it.
+        wanted().nth((random * count as f64) as usize)
+    }
+
     /// How long the registry has not stood behind the list, for health and metrics; none while it
     /// does, and before its first answer.
     pub fn stale_for(&self, now: Instant) -> Option<Duration> {
@@ -80,6 +89,20 @@ mod tests {
     use regatta_core::InstanceId;
 
     use super::*;
+
+    #[test]
+    fn each_instance_that_has_a_weight_is_drawn_for_its_share_of_chance() {
+        let instance = |id: &str, weight: u32| {
+            let endpoint = regatta_core::Endpoint::try_new("127.0.0.1", 1).unwrap();
+            let mut instance = Instance::new("a".parse().unwrap(), endpoint);
+            (instance.id, instance.weight) = (InstanceId::new(id), weight);
+            instance
+        };
+        let set = InstanceSet::fresh(vec![instance("a", 1), instance("b", 0), instance("c", 9)]);
+        let drawn = |random| set.any(random).map(|instance| instance.id.as_str());
+        assert_eq!([0.0, 0.49, 0.5, 0.99].map(drawn), [Some("a"), Some("a"), Some("c"), Some("c")]);
+        assert!(InstanceSet::unknown().any(0.5).is_none());
+    }
 
     #[test]
     fn lists_each_id_once_in_order() {

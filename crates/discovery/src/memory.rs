@@ -150,6 +150,12 @@ impl Register for MemoryRegistry {
         let held = shared.registrations.get(&registration.instance.id);
         Ok(held.is_some_and(|held| held.is(registration)))
     }
+
+    async fn heartbeat(&self, id: &InstanceId) -> Result<bool, RegisterError> {
+        let shared = self.lock();
+        shared.check_present()?;
+        Ok(shared.registrations.contains_key(id))
+    }
 }
 
 fn now() -> std::time::Instant {

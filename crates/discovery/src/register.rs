@@ -21,9 +21,10 @@ pub struct Registration {
 pub struct Check {
     /// What is asked.
     pub probe: Probe,
-    /// Time from one probe to the next. At least 1 s.
+    /// Time from one probe to the next; of [`Probe::Ttl`], how long the instance may be silent. At
+    /// least 1 s.
     pub interval: Duration,
-    /// How long a probe may take before it counts as failed.
+    /// How long a probe may take before it counts as failed; of no meaning for [`Probe::Ttl`].
     pub timeout: Duration,
     /// Removes an instance that failed for so long without a pause, because its process is gone
     /// for good; none: it stays listed as unhealthy. Consul raises less than 1 min to 1 min.
@@ -40,6 +41,16 @@ pub enum Probe {
     },
     /// Connects; healthy when that succeeds.
     Tcp,
+    /// Asks gRPC's health service (`grpc.health.v1`), without TLS; healthy when it says `SERVING`.
+    Grpc {
+        /// The full name of the service asked about, such as `shop.Orders`; empty for the whole
+        /// server.
+        service: String,
+    },
+    /// Nothing: the instance says that it lives ([`Register::heartbeat`]), and is unhealthy when it
+    /// was silent for the interval. For a process that nobody can connect to. A
+    /// [`Registrar`](crate::Registrar) says so three times in that time.
+    Ttl,
 }
 
 impl Registration {
@@ -64,6 +75,12 @@ impl Registration {
 }
 
 impl Registration {
+    /// How long the instance may be silent; none when it is asked, or not checked.
+    pub fn silence(&self) -> Option<Duration> {
+        let check = self.check.as_ref().filter(|check| check.probe == Probe::Ttl)?;
+        Some(check.interval)
+    }
+
     /// Whether this, which a registry holds, is `wanted`: of any life, if `wanted` does not say of
     /// which. For backends.
     pub fn is(&self, wanted: &Self) -> bool {
@@ -99,6 +116,16 @@ impl Check {
             timeout: Duration::from_secs(5),
             deregister_after: Some(Self::DEREGISTER_AFTER),
         }
+    }
+
+    /// A check over gRPC of this service every 10 s with a timeout of 5 s; deregisters after 10 min.
+    pub fn grpc(service: &str) -> Self {
+        Self { probe: Probe::Grpc { service: service.to_owned() }, ..Self::http("") }
+    }
+
+    /// A check that fails when the instance is silent for so long; deregisters after 10 min.
+    pub fn ttl(silence: Duration) -> Self {
+        Self { probe: Probe::Ttl, interval: silence, ..Self::http("") }
     }
 
     /// The same check with this interval.
@@ -200,4 +227,18 @@ pub trait Register: Send + Sync + std::fmt::Debug + 'static {
     ///
     /// Cancel safe: asking changes nothing.
     async fn is_registered(&self, registration: &Registration) -> Result<bool, RegisterError>;
+
+    /// Says that an instance with [`Probe::Ttl`] lives; false when the registry does not know it, so
+    /// that it has to register. A registry that waits for nobody answers true, as here.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`]; the call may be repeated when it says so.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the registry heard it or did not.
+    async fn heartbeat(&self, _id: &InstanceId) -> Result<bool, RegisterError> {
+        Ok(true)
+    }
 }

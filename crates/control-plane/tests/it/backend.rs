@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::Api;
 use crate::server::{LIMIT, Server};
 
 #[tokio::test]
@@ -29,6 +30,59 @@ async fn consul_registry_conforms_against_a_real_consul() {
     let server = Consul::start().await.unwrap_or_else(|error| panic!("{error}"));
     let registry = Arc::new(registry(server.address().parse().unwrap()));
     conformance::all(registry.clone(), registry).await;
+}
+
+#[tokio::test]
+async fn instances_are_asked_over_grpc_by_both() {
+    let (own, real) = (Server::start().await, Consul::start().await);
+    let real = real.unwrap_or_else(|error| panic!("{error}"));
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_service_status("shop.Users", tonic_health::ServingStatus::Serving).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let serving = listener.local_addr().unwrap().into();
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let serve = tonic::transport::Server::builder().add_service(health);
+    TaskTracker::new().spawn(serve.serve_with_incoming(incoming));
+    for address in [own.address, real.address().parse().unwrap()] {
+        let registry = registry(address);
+        conformance::a_check_over_grpc_decides_whether_an_instance_is_given_out(
+            &registry,
+            &registry,
+            &serving,
+            "shop.Users",
+        )
+        .await;
+        let absent = Instance::new(name("absent"), serving.clone());
+        let registration = Registration::new(absent)
+            .with_check(Check::grpc("shop.Absent").every(Duration::from_secs(1)));
+        registry.register(&registration).await.unwrap();
+        let api = Api::new(&address.to_string());
+        // It begins as critical with nothing to say, and stays so with its reason.
+        let said = |checks: &serde_json::Value| {
+            let mut checks = checks.as_object().into_iter().flatten();
+            checks.any(|(_, check)| check["Status"] == "critical" && check["Output"] != "")
+        };
+        api.until("/v1/agent/checks", said).await;
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_falls_silent_is_not_given_out_by_either() {
+    let (own, real) = (Server::start().await, Consul::start().await);
+    let real = real.unwrap_or_else(|error| panic!("{error}"));
+    for address in [own.address, real.address().parse().unwrap()] {
+        let registry = Arc::new(registry(address));
+        let instance = Instance::new(name("silent"), SocketAddr::from(([127, 0, 0, 1], 1)).into());
+        let check = Check::ttl(Duration::from_secs(1));
+        let registration = Registration::new(instance).with_check(check);
+        let settings = RegistrarSettings::default();
+        let registrar = Registrar::try_new(registry.clone(), registration, settings).unwrap();
+        let living = TaskTracker::new().spawn(registrar.run(CancellationToken::new()));
+        let mut watch = registry.watch(&name("silent"));
+        until(&mut watch, |set| set.instances.len() == 1).await;
+        living.abort();
+        until(&mut watch, |set| set.is_known() && set.instances.is_empty()).await;
+    }
 }
 
 #[tokio::test]

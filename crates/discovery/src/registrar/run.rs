@@ -46,7 +46,8 @@ pub enum Standing {
 impl Registrar {
     /// Keeps this registration in this registry. Unless it says so itself, its life (incarnation)
     /// is the time of this call: a restarted process is another to its callers from the moment
-    /// that it registers.
+    /// that it registers. With [`Probe::Ttl`](crate::Probe::Ttl) it says that it lives at each
+    /// verification, at least three times before its silence would be noticed.
     ///
     /// # Errors
     ///
@@ -54,8 +55,14 @@ impl Registrar {
     pub fn try_new(
         registry: Arc<dyn Register>,
         mut registration: Registration,
-        settings: RegistrarSettings,
+        mut settings: RegistrarSettings,
     ) -> Result<Self, InvalidSettings> {
+        if let Some(silence) = registration.silence() {
+            let often = silence / 3;
+            settings.verify_every = settings.verify_every.min(often);
+            settings.first_backoff = settings.first_backoff.min(often);
+            settings.max_backoff = settings.max_backoff.min(often);
+        }
         settings.validate()?;
         if registration.instance.incarnation == 0 {
             registration.instance.incarnation = unix_millis();
@@ -100,10 +107,16 @@ impl Registrar {
         let call = async {
             match step {
                 Step::Register => {
-                    self.registry.register(&self.registration).await.map(|()| Outcome::Present)
+                    self.registry.register(&self.registration).await?;
+                    match self.heartbeat().await? {
+                        true => Ok(Outcome::Present),
+                        // Not at once again, for ever: it was registered a moment ago.
+                        false => Err(self.forgotten()),
+                    }
                 }
                 Step::Verify => {
                     let present = self.registry.is_registered(&self.registration).await?;
+                    let present = present && self.heartbeat().await?;
                     Ok(if present { Outcome::Present } else { Outcome::Absent })
                 }
             }
@@ -115,6 +128,20 @@ impl Registrar {
                 source: elapsed.into(),
             })
         })
+    }
+
+    /// Says that the instance lives, where the registry waits for that; whether it is known there.
+    async fn heartbeat(&self) -> Result<bool, RegisterError> {
+        match self.registration.silence() {
+            Some(_) => self.registry.heartbeat(&self.registration.instance.id).await,
+            None => Ok(true),
+        }
+    }
+
+    fn forgotten(&self) -> RegisterError {
+        let registry = self.registry.address().to_owned();
+        let message = "it does not know the check that it was just told".to_owned();
+        RegisterError::Failed { registry, status: 404, message }
     }
 
     /// Logs a turn if something changed by it, and makes it visible.

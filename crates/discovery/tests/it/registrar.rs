@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use regatta_core::{Endpoint, Instance, InstanceId};
 use regatta_discovery::{
-    MemoryRegistry, Register, RegisterError, Registrar, RegistrarSettings, Registration, Standing,
+    Check, MemoryRegistry, Register, RegisterError, Registrar, RegistrarSettings, Registration,
+    Standing,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +98,27 @@ async fn does_not_flood_a_registry_that_fails() {
     assert!((60..400).contains(&registry.calls.load(Ordering::Relaxed)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_nobody_can_ask_says_thrice_a_ttl_that_it_lives() {
+    let registry = Arc::new(Listening::default());
+    let (mut running, _drain) = start_with(registry.clone(), silent());
+    running.wait_for(|standing| *standing == Standing::Registered).await;
+    assert_eq!(registry.beats.load(Ordering::Relaxed), 1, "it is healthy from the beginning");
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    // Thirty times three seconds, each up to a tenth early.
+    assert!((30..=35).contains(&registry.beats.load(Ordering::Relaxed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_whose_heartbeat_is_of_nobody_registers_again() {
+    let registry = Arc::new(Listening::default());
+    let (mut running, _drain) = start_with(registry.clone(), silent());
+    running.wait_for(|standing| *standing == Standing::Registered).await;
+    registry.inner.wipe();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(registry.inner.registrations(), [silent()]);
+}
+
 #[test]
 fn settings_out_of_range_are_named() {
     let mut settings = RegistrarSettings::default();
@@ -174,8 +196,53 @@ impl Register for Slow {
     }
 }
 
+/// Counts who says that it lives.
+#[derive(Debug, Default)]
+struct Listening {
+    inner: MemoryRegistry,
+    beats: AtomicUsize,
+}
+
+#[async_trait]
+impl Register for Listening {
+    fn address(&self) -> &str {
+        "listening"
+    }
+
+    async fn register(&self, registration: &Registration) -> Result<(), RegisterError> {
+        self.inner.register(registration).await
+    }
+
+    async fn deregister(&self, id: &InstanceId) -> Result<(), RegisterError> {
+        self.inner.deregister(id).await
+    }
+
+    /// It knows whatever it is asked about, so that only a heartbeat tells.
+    async fn is_registered(&self, _: &Registration) -> Result<bool, RegisterError> {
+        Ok(true)
+    }
+
+    async fn heartbeat(&self, id: &InstanceId) -> Result<bool, RegisterError> {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+        self.inner.heartbeat(id).await
+    }
+}
+
+/// Silent for nine seconds, it is taken for dead.
+fn silent() -> Registration {
+    users().with_check(Check::ttl(Duration::from_secs(9)))
+}
+
 fn start(registry: Arc<dyn Register>) -> (regatta_discovery::RegistrarHandle, CancellationToken) {
-    let registrar = Registrar::try_new(registry, users(), RegistrarSettings::default()).unwrap();
+    start_with(registry, users())
+}
+
+fn start_with(
+    registry: Arc<dyn Register>,
+    registration: Registration,
+) -> (regatta_discovery::RegistrarHandle, CancellationToken) {
+    let settings = RegistrarSettings::default();
+    let registrar = Registrar::try_new(registry, registration, settings).unwrap();
     let (handle, drain) = (registrar.handle(), CancellationToken::new());
     TaskTracker::new().spawn(registrar.run(drain.clone()));
     (handle, drain)
