@@ -72,9 +72,8 @@ impl Http {
         let client = reqwest::Client::builder()
             // The registry is part of the platform; a proxy for the outside must not see it.
             .no_proxy()
-            .connect_timeout(options.timeout)
-            .build()
-            .map_err(InvalidOptions::Client)?;
+            .connect_timeout(options.timeout);
+        let client = options.add_to(client)?.build().map_err(InvalidOptions::Client)?;
         Ok(Arc::new(Network(client)))
     }
 

@@ -27,6 +27,8 @@
 mod options;
 pub use options::{InvalidOptions, Options};
 
+mod identity;
+
 mod registry;
 pub use registry::ConsulRegistry;
 

@@ -1,5 +1,6 @@
 //! Where the registry is and how patient to be with it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use regatta_core::Secret;
@@ -10,6 +11,12 @@ use regatta_core::Secret;
 pub struct Options {
     /// Sent as `X-Consul-Token`. Default none.
     pub token: Option<Secret>,
+    /// The certificates to trust beside those of this machine, in PEM; for `https`. Default none.
+    pub ca_pem: Option<Vec<u8>>,
+    /// The client's own certificate, in PEM, where the registry asks for one. Default none.
+    pub cert_pem: Option<Vec<u8>>,
+    /// The key of that, in PEM.
+    pub key_pem: Option<Secret>,
     /// How long a blocking query waits for a change. Default 55 s: below the idle timeout of 60 s
     /// that load balancers in between have. 1 s to 10 min, the most that Consul allows.
     pub wait: Duration,
@@ -32,6 +39,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             token: None,
+            ca_pem: None,
+            cert_pem: None,
+            key_pem: None,
             wait: Duration::from_secs(55),
             timeout: Duration::from_secs(5),
             first_backoff: Duration::from_millis(100),
@@ -65,6 +75,30 @@ pub enum InvalidOptions {
     /// The token has characters that no header can carry.
     #[error("the registry's token has characters that no header can carry; use visible ASCII")]
     Token,
+    /// A file of certificates or keys cannot be read.
+    #[error("`{}` cannot be read; check its path", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The certificates to trust are none.
+    #[error(
+        "there is no certificate to trust the registry by; name a file with some in PEM \
+         (registry.ca_file, CONSUL_CACERT)"
+    )]
+    NoCertificate,
+    /// A certificate without its key, or a key without its certificate.
+    #[error(
+        "a client certificate needs both, registry.cert_file (CONSUL_CLIENT_CERT) and \
+         registry.key_file (CONSUL_CLIENT_KEY)"
+    )]
+    HalfIdentity,
+    /// The client's own certificate and its key cannot be used.
+    #[error("the client certificate for the registry is not usable; give it and its key in PEM")]
+    Identity(#[source] reqwest::Error),
     /// The HTTP client cannot be made.
     #[error("cannot set up the HTTP client of the registry")]
     Client(#[source] reqwest::Error),

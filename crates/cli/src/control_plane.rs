@@ -1,6 +1,7 @@
 //! Where this system's own control plane is.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::system::Place;
@@ -12,6 +13,8 @@ pub(crate) struct ControlPlane {
     pub(crate) consul: String,
     /// etcd's interface, such as `http://127.0.0.1:2379`; none when it offers none.
     pub(crate) etcd: Option<String>,
+    /// What its certificate is trusted by, as the manifest says.
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl ControlPlane {
@@ -19,12 +22,20 @@ impl ControlPlane {
     pub(crate) fn of(place: &Place) -> Result<Self, Failure> {
         let layout = place.layout_or_here()?;
         let state = place.state_of(&layout)?;
+        let (folder, written) = match place.manifest_if_any()? {
+            Some((path, manifest)) => (path.parent().map(Path::to_owned), manifest.control_plane),
+            None => Default::default(),
+        };
+        let tls = written.tls;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let ca = tls.and_then(|tls| tls.ca).map(|ca| folder.unwrap_or_default().join(ca));
         if let Some(state) = state {
             // What runs may listen elsewhere than the manifest says.
             let none = || Failure::new("this system runs without a control plane");
             return Ok(Self {
                 consul: state.registry.ok_or_else(none)?,
                 etcd: state.config_center,
+                ca,
             });
         }
         if regatta_supervisor::running(&layout)?.is_some() {
@@ -33,10 +44,8 @@ impl ControlPlane {
                  again when it runs, or say where it is",
             ));
         }
-        let written = place.manifest_if_any()?.map(|(_, manifest)| manifest.control_plane);
-        let written = written.unwrap_or_default();
-        let url = |address: SocketAddr| format!("http://{}", reachable(address));
-        Ok(Self { consul: url(written.listen), etcd: written.etcd_listen.map(url) })
+        let url = |address: SocketAddr| format!("{scheme}://{}", reachable(address));
+        Ok(Self { consul: url(written.listen), etcd: written.etcd_listen.map(url), ca })
     }
 }
 
@@ -60,11 +69,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("regatta.yaml");
         let text = "name: shop\nservices: { a: { run: { cargo: a } } }\ncontrol_plane: { listen: \
-                    '0.0.0.0:18500', etcd_listen: none }\n";
+                    '0.0.0.0:18500', etcd_listen: none, tls: { cert: c, key: k, ca: ca.pem } }\n";
         std::fs::write(&path, text).unwrap();
         let found = ControlPlane::of(&Place::at(path)).unwrap();
-        let consul = "http://127.0.0.1:18500".to_owned();
-        assert_eq!(found, ControlPlane { consul, etcd: None });
+        let consul = "https://127.0.0.1:18500".to_owned();
+        let ca = Some(std::fs::canonicalize(folder.path()).unwrap().join("ca.pem"));
+        assert_eq!(found, ControlPlane { consul, etcd: None, ca });
     }
 
     #[test]

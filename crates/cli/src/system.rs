@@ -83,8 +83,13 @@ impl Place {
         let plan = Plan::try_new(&manifest, &path, isolated)?;
         let mut settings = Settings::new(plan, std::env::current_exe()?);
         settings.layout = self.layout()?;
-        settings.registry = Some(Registry::new(|url| {
-            let client = ConsulRegistry::try_new(url, Options::default())?;
+        let ca = settings.plan.registry_ca.clone();
+        settings.registry = Some(Registry::new(move |url| {
+            let own = |name: &str| match (name, &ca) {
+                ("CONSUL_CACERT", Some(ca)) => Some(ca.display().to_string()),
+                (name, _) => std::env::var(name).ok(),
+            };
+            let client = ConsulRegistry::try_new(url, Options::from_variables(own)?)?;
             Ok(std::sync::Arc::new(client))
         }));
         Ok(settings)

@@ -33,7 +33,7 @@
 //! It starts nothing and renders nothing.
 
 mod manifest;
-pub use manifest::{ControlPlane, Manifest};
+pub use manifest::{ControlPlane, ControlPlaneTls, Manifest};
 
 mod service;
 pub use service::{Health, PlannedInstance, Run, Service, Version};

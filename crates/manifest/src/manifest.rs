@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Gateway, LoadError, Problems, Service};
 
@@ -34,12 +34,37 @@ pub struct ControlPlane {
     pub etcd_listen: Option<SocketAddr>,
     /// Where it answers DNS, over UDP and TCP; none switches that off. Default `127.0.0.1:8600`.
     pub dns_listen: Option<SocketAddr>,
+    /// The access file: tokens, users and their rules; beside the manifest when relative. Default
+    /// none: whoever reaches it may do everything.
+    pub access: Option<PathBuf>,
+    /// Certificates of both its interfaces. Default none: no TLS.
+    pub tls: Option<ControlPlaneTls>,
+}
+
+/// Certificates of the control plane, in PEM; beside the manifest when relative.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ControlPlaneTls {
+    /// Its own certificate, with those between it and its root.
+    pub certificate: PathBuf,
+    /// The key of that.
+    pub key: PathBuf,
+    /// Whose certificate that is: what its clients trust. Default none: what the machine trusts.
+    pub ca: Option<PathBuf>,
+    /// Whose certificates its clients must present. Default none: they present none.
+    pub client_ca: Option<PathBuf>,
 }
 
 impl Default for ControlPlane {
     fn default() -> Self {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Self { listen: local(8500), etcd_listen: Some(local(2379)), dns_listen: Some(local(8600)) }
+        Self {
+            listen: local(8500),
+            etcd_listen: Some(local(2379)),
+            dns_listen: Some(local(8600)),
+            access: None,
+            tls: None,
+        }
     }
 }
 

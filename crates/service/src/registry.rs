@@ -40,6 +40,12 @@ impl Registry {
             Scheme::Consul => {
                 let mut options = Options::default();
                 options.token.clone_from(&settings.token);
+                let options = options.with_files(
+                    settings.ca_file.as_deref(),
+                    settings.cert_file.as_deref(),
+                    settings.key_file.as_deref(),
+                );
+                let options = options.map_err(|error| failed(error.into()))?;
                 let consul = ConsulRegistry::try_new(url, options);
                 Self::of(consul.map_err(|error| failed(error.into()))?)
             }
@@ -84,6 +90,14 @@ mod tests {
     async fn an_instance_that_somebody_else_registers_does_not_register_itself() {
         let settings = RegistrySettings { register: false, ..RegistrySettings::default() };
         assert!(Registry::open(&settings).unwrap().register.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_file_of_certificates_that_is_not_there_is_named() {
+        let ca_file = Some("absent/ca.pem".into());
+        let error = Registry::open(&RegistrySettings { ca_file, ..RegistrySettings::default() });
+        let error = format!("{:?}", error.unwrap_err());
+        assert!(error.contains("absent/ca.pem"), "{error}");
     }
 
     #[tokio::test]

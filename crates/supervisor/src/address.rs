@@ -14,22 +14,28 @@ pub(crate) struct Address {
     pub(crate) admin: Option<(String, u16)>,
     pub(crate) etcd: Option<(String, u16)>,
     pub(crate) dns: Option<(String, u16)>,
+    /// Whether it speaks TLS on its own port and on etcd's.
+    pub(crate) tls: bool,
 }
 
 impl Address {
     /// The address to call, also when the part listens on every address of the machine.
     pub(crate) fn url(&self) -> String {
-        url(&self.host, self.port)
+        url(self.scheme(), &self.host, self.port)
     }
 
     /// The address of etcd's protocol.
     pub(crate) fn etcd_url(&self) -> Option<String> {
-        self.etcd.as_ref().map(|(host, port)| url(host, *port))
+        self.etcd.as_ref().map(|(host, port)| url(self.scheme(), host, *port))
     }
 
     /// The address for operators.
     pub(crate) fn admin_url(&self) -> Option<String> {
-        self.admin.as_ref().map(|(host, port)| url(host, *port))
+        self.admin.as_ref().map(|(host, port)| url("http", host, *port))
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
     }
 }
 
@@ -47,8 +53,8 @@ pub(crate) fn join(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn url(host: &str, port: u16) -> String {
-    format!("http://{}", join(reachable(host), port))
+fn url(scheme: &str, host: &str, port: u16) -> String {
+    format!("{scheme}://{}", join(reachable(host), port))
 }
 
 /// Chooses where each part listens; tells all ports that are taken at once.
@@ -75,7 +81,7 @@ pub(crate) fn choose(parts: &[Part]) -> Result<Vec<Address>, Error> {
             None => Ok(None),
         };
         let (admin, etcd, dns) = (also(&part.admin)?, also(&part.etcd)?, also(&part.dns)?);
-        Ok(Address { host: part.host.clone(), port, admin, etcd, dns })
+        Ok(Address { host: part.host.clone(), port, admin, etcd, dns, tls: part.tls })
     };
     parts.iter().map(address).collect()
 }
@@ -147,14 +153,19 @@ mod tests {
 
     #[test]
     fn a_part_on_all_addresses_is_called_at_loopback() {
-        let address = Address {
+        let mut address = Address {
             host: "0.0.0.0".to_owned(),
             port: 20001,
             admin: Some(("::1".to_owned(), 2)),
-            etcd: None,
+            etcd: Some(("127.0.0.1".to_owned(), 3)),
             dns: None,
+            tls: false,
         };
         assert_eq!(address.url(), "http://127.0.0.1:20001");
+        assert_eq!(address.admin_url().unwrap(), "http://[::1]:2");
+        address.tls = true;
+        assert_eq!(address.url(), "https://127.0.0.1:20001");
+        assert_eq!(address.etcd_url().unwrap(), "https://127.0.0.1:3");
         assert_eq!(address.admin_url().unwrap(), "http://[::1]:2");
     }
 }

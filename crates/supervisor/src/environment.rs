@@ -16,6 +16,8 @@ pub(crate) struct Facts {
     pub(crate) registry: Option<String>,
     /// Where configuration is kept, such as `http://127.0.0.1:2379`.
     pub(crate) config_center: Option<String>,
+    /// What both are trusted by; none where the machine trusts them, or there is no TLS.
+    pub(crate) registry_ca: Option<PathBuf>,
     /// Signs tokens; none when tokens of the development secret are not believed.
     pub(crate) secret: Option<String>,
     /// Where the keys are that verify tokens.
@@ -75,6 +77,10 @@ pub(crate) fn environment(
     }
     if let Some(config_center) = &facts.config_center {
         set("ETCDCTL_ENDPOINTS", config_center.clone());
+    }
+    if let Some(ca) = &facts.registry_ca {
+        set("CONSUL_CACERT", ca.display().to_string());
+        set("ETCDCTL_CACERT", ca.display().to_string());
     }
     if part.kind != Kind::ControlPlane {
         if let Some(secret) = &facts.secret {
@@ -228,6 +234,14 @@ mod tests {
     }
 
     #[test]
+    fn who_speaks_to_the_control_plane_is_told_whom_to_trust() {
+        let facts = Facts { registry_ca: Some("/shop/ca.pem".into()), ..facts() };
+        let variables = environment(&part("a", &[]), &address(), &facts);
+        assert_eq!(variables["CONSUL_CACERT"], "/shop/ca.pem");
+        assert_eq!(variables["ETCDCTL_CACERT"], "/shop/ca.pem");
+    }
+
+    #[test]
     fn the_control_plane_does_not_learn_the_secret() {
         let mut part = part("control-plane", &[]);
         part.kind = Kind::ControlPlane;
@@ -263,7 +277,7 @@ mod tests {
     fn address() -> Address {
         let admin = Some(("::1".to_owned(), 2));
         let etcd = Some(("127.0.0.1".to_owned(), 2379));
-        Address { host: "127.0.0.1".to_owned(), port: 20001, admin, etcd, dns: None }
+        Address { host: "127.0.0.1".to_owned(), port: 20001, admin, etcd, dns: None, tls: false }
     }
 
     fn facts() -> Facts {
@@ -272,6 +286,7 @@ mod tests {
             manifest: "/shop/regatta.yaml".into(),
             registry: Some("http://127.0.0.1:8500".to_owned()),
             config_center: Some("http://127.0.0.1:2379".to_owned()),
+            registry_ca: None,
             secret: Some("s3cret".to_owned()),
             keys: None,
             events: events_url(&Layout::beside(Path::new("/shop/regatta.yaml")), None),

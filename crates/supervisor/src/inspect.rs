@@ -104,6 +104,7 @@ fn facts(settings: &Settings, state: Option<&State>) -> Result<Facts, Error> {
         manifest: settings.plan.manifest.clone(),
         registry,
         config_center,
+        registry_ca: settings.plan.registry_ca.clone(),
         secret: secret(&settings.plan, &settings.layout)?,
         keys: settings.plan.keys.clone(),
         events: events_url(&settings.layout, std::env::var("EVENTS_URL").ok()),
@@ -128,7 +129,7 @@ fn address(part: &Part, state: Option<&State>) -> Address {
     };
     let admin = part.admin.as_ref().map(also);
     let (etcd, dns) = (part.etcd.as_ref().map(also), part.dns.as_ref().map(also));
-    Address { host: part.host.clone(), port, admin, etcd, dns }
+    Address { host: part.host.clone(), port, admin, etcd, dns, tls: part.tls }
 }
 
 /// Builds the package and names its program.

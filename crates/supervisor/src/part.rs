@@ -79,6 +79,8 @@ pub struct Part {
     pub etcd: Option<(String, Port)>,
     /// Where it also answers DNS, over UDP and TCP; the control plane only.
     pub dns: Option<(String, Port)>,
+    /// Whether it speaks TLS on its own port and on etcd's.
+    pub tls: bool,
     /// What it is asked to learn whether it is ready, by the supervisor and by the registry.
     pub health: Health,
     /// Whether the supervisor registers it, because it does not register itself.
@@ -110,6 +112,7 @@ pub(crate) mod tests {
             admin: None,
             etcd: None,
             dns: None,
+            tls: false,
             health: Health::of_chassis(),
             register: false,
             is_listed: true,

@@ -29,6 +29,8 @@ pub struct Plan {
     pub keys: Option<String>,
     /// Whether tokens of the development secret are believed.
     pub trusts_secret: bool,
+    /// What clients of the control plane trust its certificate by: an absolute path.
+    pub registry_ca: Option<PathBuf>,
     /// Whether all ports are free ones.
     pub isolated: bool,
     /// Shares of the traffic of each service's versions, as the variables that the clients of the
@@ -72,7 +74,7 @@ impl Plan {
             true => Port::Free,
             false => Port::Fixed { port, key: key.to_owned() },
         };
-        let mut parts = vec![control_plane(&manifest.control_plane, &port)];
+        let mut parts = vec![control_plane(&manifest.control_plane, path, &port)];
         for service in manifest.start_order() {
             let run = run(service, path)?;
             let part = |instance| service_part(service, &run, &instance, &port);
@@ -90,6 +92,11 @@ impl Plan {
             audience: auth.and_then(|auth| auth.audience.clone()),
             keys: auth.and_then(|auth| auth.keys.as_ref()).map(|keys| location(keys, path)),
             trusts_secret: auth.is_none_or(|auth| auth.secret),
+            registry_ca: manifest
+                .control_plane
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.ca.as_ref().map(|ca| folder(path).join(ca))),
             isolated,
             weights: manifest.services.iter().filter_map(weights).collect(),
             parts,
@@ -119,6 +126,7 @@ fn part(name: &str, kind: Kind, run: Run, host: String, port: Port) -> Part {
         admin: None,
         etcd: None,
         dns: None,
+        tls: false,
         health: Health::of_chassis(),
         register: false,
         is_listed: false,
@@ -133,10 +141,11 @@ fn regatta(arguments: &[&str]) -> Run {
 
 fn control_plane(
     control_plane: &regatta_manifest::ControlPlane,
+    manifest: &Path,
     port: &impl Fn(u16, &str) -> Port,
 ) -> Part {
     let listen = control_plane.listen;
-    let run = regatta(&[
+    let mut run = regatta(&[
         "control",
         "--listen",
         "{listen}",
@@ -147,6 +156,9 @@ fn control_plane(
         "--store",
         "{data}",
     ]);
+    if let Run::Regatta { arguments } = &mut run {
+        arguments.extend(guards(control_plane, &folder(manifest)));
+    }
     let chosen = port(listen.port(), "control_plane.listen in the manifest");
     let mut part = part(CONTROL_PLANE, Kind::ControlPlane, run, listen.ip().to_string(), chosen);
     part.etcd = control_plane.etcd_listen.map(|etcd| {
@@ -160,7 +172,27 @@ fn control_plane(
     part.needs.clear();
     // Not ready when it cannot write; it would lose what it is told.
     part.health = Health::Http { path: "/health/ready".to_owned() };
+    if control_plane.tls.is_some() {
+        part.tls = true;
+        // It opens its store before its port, and whoever is to be registered waits for more.
+        part.health = Health::Tcp;
+    }
     part
+}
+
+/// The arguments that say who is let in, and with which certificates.
+fn guards(control_plane: &regatta_manifest::ControlPlane, folder: &Path) -> Vec<String> {
+    let tls = control_plane.tls.as_ref();
+    let files = [
+        ("--access", control_plane.access.as_ref()),
+        ("--tls-cert", tls.map(|tls| &tls.certificate)),
+        ("--tls-key", tls.map(|tls| &tls.key)),
+        ("--tls-client-ca", tls.and_then(|tls| tls.client_ca.as_ref())),
+    ];
+    let given = files.into_iter().filter_map(|(flag, file)| Some((flag, file?)));
+    given
+        .flat_map(|(flag, file)| [flag.to_owned(), folder.join(file).display().to_string()])
+        .collect()
 }
 
 fn gateway(gateway: &regatta_manifest::Gateway, port: &impl Fn(u16, &str) -> Port) -> Part {
@@ -299,6 +331,22 @@ gateway:
         assert_eq!(told(file), (Some("/shop/keys.json".to_owned()), false));
         let url = "issuer: idp, secret: true, keys: { url: https://idp/keys }";
         assert_eq!(told(url), (Some("https://idp/keys".to_owned()), true));
+    }
+
+    #[test]
+    fn the_control_plane_is_told_who_is_let_in_and_its_clients_whom_to_trust() {
+        let tls = "tls: { cert: c.pem, key: /k.pem, ca: ca.pem, client_ca: clients.pem }";
+        let text = format!("{SHOP}control_plane: {{ access: access.yaml, {tls} }}\n");
+        let guarded = plan(&text, false).unwrap();
+        let Run::Regatta { arguments } = &guarded.parts[0].run else { panic!("ours") };
+        let flags = "--access /shop/access.yaml --tls-cert /shop/c.pem --tls-key /k.pem \
+                     --tls-client-ca /shop/clients.pem";
+        assert!(arguments.join(" ").ends_with(flags), "{arguments:?}");
+        assert!(guarded.parts[0].tls && !guarded.parts[1].tls);
+        assert_eq!(guarded.parts[0].health, Health::Tcp);
+        assert_eq!(guarded.registry_ca, Some("/shop/ca.pem".into()));
+        let open = plan(SHOP, false).unwrap();
+        assert_eq!((open.parts[0].tls, open.registry_ca), (false, None));
     }
 
     #[test]

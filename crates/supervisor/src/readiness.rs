@@ -125,6 +125,13 @@ mod tests {
     }
 
     fn address(port: u16) -> Address {
-        Address { host: "127.0.0.1".to_owned(), port, admin: None, etcd: None, dns: None }
+        Address {
+            host: "127.0.0.1".to_owned(),
+            port,
+            admin: None,
+            etcd: None,
+            dns: None,
+            tls: false,
+        }
     }
 }

@@ -148,6 +148,13 @@ mod tests {
     }
 
     fn address(host: &str) -> Address {
-        Address { host: host.to_owned(), port: 20001, admin: None, etcd: None, dns: None }
+        Address {
+            host: host.to_owned(),
+            port: 20001,
+            admin: None,
+            etcd: None,
+            dns: None,
+            tls: false,
+        }
     }
 }

@@ -223,6 +223,7 @@ impl Supervisor {
             manifest: plan.manifest.clone(),
             registry: control_plane.map(Address::url),
             config_center: control_plane.and_then(Address::etcd_url),
+            registry_ca: plan.registry_ca.clone(),
             secret: secret(plan, &self.layout)?,
             keys: plan.keys.clone(),
             events: events_url(&self.layout, std::env::var("EVENTS_URL").ok()),

@@ -43,10 +43,14 @@ pub(crate) struct Restore {
 }
 
 impl Backup {
-    pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
+    pub(crate) async fn run(mut self, place: &Place, format: Format) -> Result<(), Failure> {
         let url = match self.from {
             Some(url) => url,
-            None => ControlPlane::of(place)?.consul,
+            None => {
+                let own = ControlPlane::of(place)?;
+                self.tls.ca = self.tls.ca.or(own.ca);
+                own.consul
+            }
         };
         let mut request = Request::new(url, &self.file);
         request.token = self.token.map(Secret::new);

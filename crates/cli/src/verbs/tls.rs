@@ -10,7 +10,7 @@ use regatta_control_plane::{ClientIdentity, ClientTls};
 pub(crate) struct Tls {
     /// Whose certificates servers present, in PEM; for TLS.
     #[arg(long, value_name = "FILE", env = "CONSUL_CACERT")]
-    ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
     /// The client's own certificate, in PEM; for servers that ask for one.
     #[arg(long, value_name = "FILE", env = "CONSUL_CLIENT_CERT", requires = "key")]
     cert: Option<PathBuf>,

@@ -71,6 +71,14 @@ impl Up {
     }
 
     fn settings(&self, place: &Place) -> Result<Settings, Failure> {
+        let (_, manifest) = place.manifest()?;
+        let token = std::env::var_os("CONSUL_HTTP_TOKEN").filter(|token| !token.is_empty());
+        if manifest.control_plane.access.is_some() && token.is_none() {
+            return Err(Failure::usage(
+                "control_plane.access lets nobody in without a token, and `up` and its parts have \
+                 none; set CONSUL_HTTP_TOKEN to one that may write `service` and read `node`",
+            ));
+        }
         let mut settings = place.settings(self.isolated)?;
         match &self.profile {
             Some(name) => settings.profile = Profile::named(name),

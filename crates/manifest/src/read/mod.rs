@@ -1,19 +1,19 @@
 //! A YAML tree to the model, all problems collected.
 
+mod control_plane;
 mod gateway;
 mod scalars;
 mod service;
 mod traffic;
 
-use std::net::SocketAddr;
-
 use regatta_core::ServiceName;
-use regatta_yaml::{Fields, Mark, Node, Problem};
+use regatta_yaml::{Fields, Node, Problem};
 
+pub(crate) use control_plane::PlacedControlPlane;
 pub(crate) use gateway::PlacedGateway;
 pub(crate) use service::Placed;
 
-use crate::{ControlPlane, Manifest, check};
+use crate::{Manifest, check};
 
 /// Reads the whole document; none when it has no name, which is a problem too.
 pub(crate) fn manifest(root: &Node, problems: &mut Vec<Problem>) -> Option<Manifest> {
@@ -29,7 +29,7 @@ pub(crate) fn manifest(root: &Node, problems: &mut Vec<Problem>) -> Option<Manif
         }
     };
     let gateway = gateway::gateway(fields.take("gateway"), problems);
-    let control_plane = control_plane(fields.take("control_plane"), problems);
+    let control_plane = control_plane::control_plane(fields.take("control_plane"), problems);
     fields.finish(problems);
     check::consistency(&services, &names, &gateway, &control_plane, problems);
     let services = services.into_iter().map(|placed| placed.service).collect();
@@ -56,42 +56,4 @@ fn system_name(fields: &mut Fields<'_>, problems: &mut Vec<Problem>) -> Option<S
         problems.push(Problem::new(node.mark, message));
     }
     Some(text)
-}
-
-/// The control plane with the places of its addresses, where they are written.
-#[derive(Default)]
-pub(crate) struct PlacedControlPlane {
-    pub(crate) control_plane: ControlPlane,
-    pub(crate) listen: Option<Mark>,
-    pub(crate) etcd_listen: Option<Mark>,
-    pub(crate) dns_listen: Option<Mark>,
-}
-
-fn control_plane(node: Option<&Node>, problems: &mut Vec<Problem>) -> PlacedControlPlane {
-    let mut placed = PlacedControlPlane::default();
-    let Some(node) = node else { return placed };
-    let mut fields = Fields::of(node, "control_plane", problems);
-    if let Some(node) = fields.take("listen") {
-        placed.listen = Some(node.mark);
-        let read: Option<SocketAddr> = scalars::address(node, "control_plane.listen", problems);
-        placed.control_plane.listen = read.unwrap_or(placed.control_plane.listen);
-    }
-    if let Some(node) = fields.take("etcd_listen") {
-        placed.etcd_listen = Some(node.mark);
-        placed.control_plane.etcd_listen = or_none(node, "control_plane.etcd_listen", problems);
-    }
-    if let Some(node) = fields.take("dns_listen") {
-        placed.dns_listen = Some(node.mark);
-        placed.control_plane.dns_listen = or_none(node, "control_plane.dns_listen", problems);
-    }
-    fields.finish(problems);
-    placed
-}
-
-/// An address, or the word none.
-fn or_none(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<SocketAddr> {
-    match node.scalar().map(|scalar| scalar.text.as_str()) {
-        Some("none") => None,
-        _ => scalars::address(node, name, problems),
-    }
 }

@@ -1,5 +1,6 @@
 //! Group `registry`: where instances are registered and found.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use regatta_config::settings;
@@ -16,6 +17,12 @@ settings! {
         pub register: bool = true;
         /// Token for Consul's access control.
         pub token: Option<Secret>, env "CONSUL_HTTP_TOKEN";
+        /// The certificates to trust, a file in PEM; for https, beside those of the machine.
+        pub ca_file: Option<PathBuf>, env "CONSUL_CACERT";
+        /// This process's own certificate, a file in PEM, where the registry asks for one.
+        pub cert_file: Option<PathBuf>, env "CONSUL_CLIENT_CERT";
+        /// The key of that, a file in PEM.
+        pub key_file: Option<PathBuf>, env "CONSUL_CLIENT_KEY";
         /// Time between two checks of this instance by the registry.
         pub check_interval: Duration = Duration::from_secs(10), range Duration::from_secs(1)..;
         /// How long a check may take.

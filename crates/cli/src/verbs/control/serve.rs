@@ -1,7 +1,7 @@
 //! The control plane, as a process of its own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
@@ -72,24 +72,40 @@ impl Serve {
     }
 
     fn settings(self, place: &Place) -> Result<Settings, Failure> {
-        let written = place.manifest_if_any()?.map(|(_, manifest)| manifest.control_plane);
-        let written = written.unwrap_or_default();
+        let (folder, written) = match place.manifest_if_any()? {
+            Some((path, manifest)) => (folder(&path), manifest.control_plane),
+            None => Default::default(),
+        };
+        let beside = |path: &PathBuf| folder.join(path);
         let mut settings = Settings::default();
         settings.consul_listen = self.listen.unwrap_or(written.listen);
         settings.etcd.listen = self.etcd_listen.unwrap_or(Listen(written.etcd_listen)).0;
         settings.dns.listen = self.dns_listen.unwrap_or(Listen(written.dns_listen)).0;
-        settings.access = self.access;
-        if let (Some(certificate), Some(key)) = (self.tls_cert, self.tls_key) {
-            let mut tls = TlsSettings::new(certificate, key);
-            tls.client_ca = self.tls_client_ca;
-            settings.tls = Some(tls);
-        }
+        settings.access = self.access.or(written.access.as_ref().map(beside));
+        settings.tls = match (self.tls_cert, self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                let mut tls = TlsSettings::new(certificate, key);
+                tls.client_ca = self.tls_client_ca;
+                Some(tls)
+            }
+            _ => written.tls.map(|written| {
+                let (certificate, key) = (beside(&written.certificate), beside(&written.key));
+                let mut tls = TlsSettings::new(certificate, key);
+                tls.client_ca = written.client_ca.as_ref().map(beside);
+                tls
+            }),
+        };
         settings.data_dir = match self.store {
             Some(store) => store,
             None => place.layout_or_here()?.data("control-plane"),
         };
         Ok(settings)
     }
+}
+
+/// The folder that paths of a manifest begin in.
+fn folder(manifest: &Path) -> PathBuf {
+    manifest.parent().unwrap_or(Path::new("")).to_owned()
 }
 
 #[cfg(test)]
@@ -109,7 +125,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("regatta.yaml");
         let text = "name: shop\nservices: { a: { run: { cargo: a } } }\ncontrol_plane: { listen: \
-                    127.0.0.1:18500, etcd_listen: none, dns_listen: 127.0.0.1:18600 }\n";
+                    127.0.0.1:18500, etcd_listen: none, dns_listen: 127.0.0.1:18600, access: \
+                    a.yaml, tls: { cert: c.pem, key: /k.pem } }\n";
         std::fs::write(&path, text).unwrap();
         let place = Place::at(path);
         let control = |listen, etcd_listen| Serve {
@@ -127,6 +144,10 @@ mod tests {
         assert_eq!(settings.etcd.listen, None);
         assert_eq!(settings.dns.listen.map(|at| at.port()), Some(18600));
         assert!(settings.data_dir.ends_with(".regatta/data/control-plane"));
+        let here = std::fs::canonicalize(folder.path()).unwrap();
+        assert_eq!(settings.access, Some(here.join("a.yaml")));
+        let tls = settings.tls.unwrap();
+        assert_eq!((tls.certificate, tls.key), (here.join("c.pem"), "/k.pem".into()));
         let given: SocketAddr = "127.0.0.1:1".parse().unwrap();
         let settings = control(Some(given), Some(Listen(Some(given)))).settings(&place).unwrap();
         assert_eq!((settings.consul_listen, settings.etcd.listen), (given, Some(given)));

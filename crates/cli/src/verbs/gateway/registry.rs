@@ -11,7 +11,10 @@ use crate::failure::Failure;
 /// The registry of a URL; it may be away.
 pub(super) fn discover(url: &str) -> Result<Arc<dyn Discover>, Failure> {
     Ok(match url.parse::<Scheme>()? {
-        Scheme::Consul => Arc::new(ConsulRegistry::try_new(url, consul::Options::default())?),
+        Scheme::Consul => {
+            let options = consul::Options::from_variables(|name| std::env::var(name).ok())?;
+            Arc::new(ConsulRegistry::try_new(url, options)?)
+        }
         Scheme::Dns => Arc::new(DnsRegistry::try_new(url, dns::Options::default())?),
         Scheme::Static => Arc::new(url.parse::<StaticRegistry>()?),
         scheme => {
