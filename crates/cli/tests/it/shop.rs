@@ -72,6 +72,12 @@ gateway:
         run(Command::new(REGATTA).args(arguments).current_dir(self.path()))
     }
 
+    /// The same with these variables.
+    pub(crate) fn regatta_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Run {
+        let mut command = Command::new(REGATTA);
+        run(command.args(arguments).envs(variables.iter().copied()).current_dir(self.path()))
+    }
+
     /// Starts the system on free ports, in the background.
     pub(crate) fn up(&self) -> Value {
         let run = self.regatta(&["up", "--isolated", "--detach", "--format", "json"]);

@@ -351,6 +351,7 @@ mod tests {
             kind: CheckKind::Tcp { address, interval: 10 * SECOND, timeout: SECOND },
             deregister_after: None,
             thresholds: Thresholds::default(),
+            definition: serde_json::Value::Null,
             created: 1,
             modified: 1,
         }

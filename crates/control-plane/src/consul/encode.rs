@@ -76,9 +76,13 @@ pub(crate) fn check(state: &State, check: &Check) -> Value {
         "Node": check.node, "CheckID": check.id, "Name": check.name,
         "Status": check.status.name(), "Notes": check.notes, "Output": check.output,
         "ServiceID": check.service_id, "ServiceName": check.service_name, "ServiceTags": tags,
-        "Type": check.kind.name(), "Definition": {},
+        "Type": check.kind.name(), "Definition": definition(check),
         "CreateIndex": check.created, "ModifyIndex": check.modified,
     })
+}
+
+fn definition(check: &Check) -> Value {
+    if check.definition.is_null() { json!({}) } else { check.definition.clone() }
 }
 
 /// `/v1/catalog/services`: every name with all its tags.

@@ -10,6 +10,7 @@ mod body;
 mod bounds;
 mod catalog;
 mod decode;
+mod definitions;
 mod encode;
 mod event;
 mod events;

@@ -13,7 +13,10 @@ use super::failure::{Failure, Worded};
 use super::guard::guard;
 use super::methods::{missing, missing_to_put, only_get, only_put, other_method};
 use super::web_pages::refuse_web_pages;
-use super::{agent, agent_checks, agent_health, backup, catalog, event, health, kv, session, txn};
+use super::{
+    agent, agent_checks, agent_health, backup, catalog, definitions, event, health, kv, session,
+    txn,
+};
 use crate::metrics::Text;
 
 /// Consul's API, and the control plane's own health and metrics beside it.
@@ -79,6 +82,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/status/peers", only_get(agent::peers))
         .route("/", only_get(async || "Consul Agent"))
         .route(crate::backup::PATH, only_get(backup::backup))
+        .route(crate::transfer::DEFINITIONS, only_get(definitions::definitions))
         .route("/health/live", get(|| async { own_health("alive") }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))

@@ -423,6 +423,7 @@ mod tests {
             kind: CheckKind::External,
             deregister_after: None,
             thresholds: Thresholds::default(),
+            definition: serde_json::Value::Null,
             created: 3,
             modified: 3,
         }

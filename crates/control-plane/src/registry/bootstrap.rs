@@ -61,6 +61,7 @@ pub(crate) fn bootstrap(
             kind: CheckKind::External,
             deregister_after: None,
             thresholds: Thresholds::default(),
+            definition: serde_json::Value::Null,
             created: index,
             modified: index,
         })));

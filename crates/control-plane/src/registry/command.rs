@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Address, CheckKind, Key, Status, Thresholds, Weights};
 
 /// A service as a client defines it.
@@ -34,6 +36,8 @@ pub(crate) struct CheckSpec {
     pub(crate) kind: CheckKind,
     pub(crate) deregister_after: Option<Duration>,
     pub(crate) thresholds: Thresholds,
+    /// What whoever sets the status of an external check is to ask; kept for them.
+    pub(crate) definition: Value,
 }
 
 /// A node as the catalog API defines it.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The check every live node has.
 pub(crate) const SERF_HEALTH: &str = "serfHealth";
@@ -175,6 +176,9 @@ pub(crate) struct Check {
     pub(crate) deregister_after: Option<Duration>,
     #[serde(default)]
     pub(crate) thresholds: Thresholds,
+    /// What whoever sets the status of an external check is to ask; null for others.
+    #[serde(default)]
+    pub(crate) definition: Value,
     pub(crate) created: u64,
     pub(crate) modified: u64,
 }

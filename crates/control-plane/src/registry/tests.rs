@@ -288,6 +288,7 @@ fn check(id: &str, service_id: &str) -> CheckSpec {
         kind: ttl(),
         deregister_after: None,
         thresholds: super::Thresholds::default(),
+        definition: serde_json::Value::Null,
     }
 }
 

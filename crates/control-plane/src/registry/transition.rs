@@ -162,6 +162,7 @@ impl Deciding<'_> {
             kind: spec.kind,
             deregister_after: spec.deregister_after,
             thresholds: spec.thresholds,
+            definition: spec.definition,
             created: stamps.0,
             modified: stamps.1,
         };
@@ -241,6 +242,7 @@ impl Deciding<'_> {
             kind: CheckKind::External,
             deregister_after: None,
             thresholds: Thresholds::default(),
+            definition: serde_json::Value::Null,
         };
         Ok(self.put_check(check, &service_name).into_iter().collect())
     }

@@ -60,7 +60,7 @@ pub(super) async fn copy(transfer: &Transfer) -> Result<Report, TransferError> {
                 report.leave();
                 continue;
             }
-            let step = report.decide(&kv.value, there.get(&kv.key), transfer.keep);
+            let step = report.keys.decide(&kv.value, there.get(&kv.key), transfer.keep);
             if step == Step::Write && !transfer.dry_run {
                 if !puts.has_room(&kv) {
                     to.write(puts.take()).await?;

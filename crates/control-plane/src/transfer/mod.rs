@@ -1,4 +1,4 @@
-//! Copies keys and external services between servers: ours, etcd, Consul.
+//! Copies keys and services between servers: ours, etcd, Consul.
 
 mod endpoint;
 pub use endpoint::{Endpoint, InvalidEndpoint, Kind};
@@ -13,6 +13,9 @@ pub use error::TransferError;
 
 use crate::ClientTls;
 
+/// Where a control plane of ours tells what checks ask.
+pub(crate) const DEFINITIONS: &str = "/v1/regatta/checks";
+
 /// What to copy, and how.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -23,7 +26,7 @@ pub struct Transfer {
     pub to: Endpoint,
     /// Only keys that begin with this. Default empty: all of them, and services.
     pub prefix: String,
-    /// Whether a key that is there with another value keeps it. Default no: it is overwritten.
+    /// Whether what is there in another form keeps it. Default no: it is overwritten.
     pub keep: bool,
     /// Whether to count only, and change nothing. Default no.
     pub dry_run: bool,
@@ -35,20 +38,33 @@ pub struct Transfer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Keys that were read at the source.
-    pub keys: u64,
+    /// Keys.
+    pub keys: Tally,
+    /// Keys that end with a lease or a session, which belongs to a client of the source.
+    pub leased: u64,
+    /// Nodes that no agent speaks for, with their own checks.
+    pub nodes: Tally,
+    /// Services on such nodes, and services that somebody registered at an agent, with their
+    /// checks.
+    pub services: Tally,
+    /// Services that register themselves where they find their registry, and are left to that.
+    pub own_services: u64,
+    /// Services that are left out, since the source does not tell what their checks ask.
+    pub untold_services: u64,
+}
+
+/// How many there were, and what was done with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Those that were read at the source.
+    pub found: u64,
     /// Of these, those that were written, or would be in a dry run.
     pub written: u64,
-    /// Those that were there with the same value already.
+    /// Those that were there in the same form already.
     pub unchanged: u64,
-    /// Those that were there with another value, and kept it.
+    /// Those that were there in another form, and kept it.
     pub kept: u64,
-    /// Those that end with a lease or a session, which belongs to a client of the source.
-    pub leased: u64,
-    /// Services on nodes without an agent that were registered, or would be.
-    pub services: u64,
-    /// Services on nodes with an agent, which register themselves where they find their registry.
-    pub own_services: u64,
 }
 
 impl Transfer {

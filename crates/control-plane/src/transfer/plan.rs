@@ -1,6 +1,6 @@
 //! What is to be done with one key.
 
-use super::Report;
+use super::{Report, Tally};
 
 /// What is to be done with one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,10 +9,10 @@ pub(super) enum Step {
     Skip,
 }
 
-impl Report {
-    /// Decides and counts: `there` is what the target has under the key.
+impl Tally {
+    /// Decides and counts: `there` is what the target has in its place.
     pub(super) fn decide<T: PartialEq>(&mut self, here: &T, there: Option<&T>, keep: bool) -> Step {
-        self.keys += 1;
+        self.found += 1;
         match there {
             Some(there) if there == here => self.unchanged += 1,
             Some(_) if keep => self.kept += 1,
@@ -24,9 +24,17 @@ impl Report {
         Step::Skip
     }
 
+    /// Counts one that is there in another form and keeps it, whatever was asked.
+    pub(super) fn keep(&mut self) {
+        self.found += 1;
+        self.kept += 1;
+    }
+}
+
+impl Report {
     /// Counts a key that belongs to a client of the source.
     pub(super) fn leave(&mut self) {
-        self.keys += 1;
+        self.keys.found += 1;
         self.leased += 1;
     }
 }
@@ -38,12 +46,12 @@ mod tests {
     #[test]
     fn what_is_there_is_overwritten_unless_it_is_the_same_or_to_be_kept() {
         let mut report = Report::default();
-        assert_eq!(report.decide(&1, None, true), Step::Write);
-        assert_eq!(report.decide(&1, Some(&2), false), Step::Write);
-        assert_eq!(report.decide(&1, Some(&2), true), Step::Skip);
-        assert_eq!(report.decide(&1, Some(&1), false), Step::Skip);
+        assert_eq!(report.keys.decide(&1, None, true), Step::Write);
+        assert_eq!(report.keys.decide(&1, Some(&2), false), Step::Write);
+        assert_eq!(report.keys.decide(&1, Some(&2), true), Step::Skip);
+        assert_eq!(report.keys.decide(&1, Some(&1), false), Step::Skip);
         report.leave();
-        let Report { keys, written, unchanged, kept, leased, .. } = report;
-        assert_eq!([keys, written, unchanged, kept, leased], [5, 2, 1, 1, 1]);
+        let Tally { found, written, unchanged, kept } = report.keys;
+        assert_eq!([found, written, unchanged, kept, report.leased], [5, 2, 1, 1, 1]);
     }
 }

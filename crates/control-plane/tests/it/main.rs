@@ -17,4 +17,5 @@ mod scale;
 mod server;
 mod tls;
 mod transfer;
+mod transfer_consul;
 mod web_pages;

@@ -11,7 +11,8 @@ fn endpoint(address: &str) -> Endpoint {
 }
 
 fn counts(report: &Report) -> [u64; 5] {
-    [report.keys, report.written, report.unchanged, report.kept, report.leased]
+    let keys = report.keys;
+    [keys.found, keys.written, keys.unchanged, keys.kept, report.leased]
 }
 
 /// More keys than one page and one transaction hold, a large one, and one of a client.

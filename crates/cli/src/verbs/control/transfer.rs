@@ -1,8 +1,8 @@
-//! `regatta control export` and `import`: keys to and from a real etcd or Consul.
+//! `regatta control export` and `import`: keys and services to and from a real etcd or Consul.
 
 use clap::Args;
 use regatta_control_plane::Secret;
-use regatta_control_plane::transfer::{Endpoint, Kind, Report, Transfer};
+use regatta_control_plane::transfer::{Endpoint, Kind, Report, Tally, Transfer};
 use serde_json::json;
 
 use crate::control_plane::ControlPlane;
@@ -11,9 +11,9 @@ use crate::output::{Format, out};
 use crate::system::Place;
 use crate::verbs::tls::Tls;
 
-/// Copies everything to other servers: keys, and services on nodes without an agent.
+/// Copies everything to other servers: keys, and services that do not register themselves.
 ///
-/// What is there stays; a key with another value is overwritten. Doing it twice is the same as
+/// What is there stays; a key with another value is overwritten, a service too. Doing it twice is the same as
 /// doing it once.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
@@ -47,7 +47,7 @@ struct Options {
     /// Only keys that begin with this.
     #[arg(long, value_name = "PREFIX", default_value = "")]
     prefix: String,
-    /// A key that is there with another value keeps it.
+    /// A key or a service that is there in another form keeps it.
     #[arg(long)]
     keep: bool,
     /// Counts, and changes nothing.
@@ -65,8 +65,9 @@ struct Options {
 
 impl Export {
     pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let Self { to, from, options } = self;
-        let pair = |to: Endpoint| Ok((counterpart(place, &from, to.kind(), "--from")?, to));
+        let Self { to, from, mut options } = self;
+        let tls = &mut options.tls;
+        let pair = |to: Endpoint| Ok((counterpart(place, &from, to.kind(), "--from", tls)?, to));
         let pairs = to.into_iter().map(pair).collect::<Result<_, Failure>>()?;
         options.run(pairs, format).await
     }
@@ -74,25 +75,31 @@ impl Export {
 
 impl Import {
     pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let Self { from, to, options } = self;
-        let pair =
-            |from: Endpoint| Ok((from.clone(), counterpart(place, &to, from.kind(), "--to")?));
+        let Self { from, to, mut options } = self;
+        let tls = &mut options.tls;
+        let pair = |from: Endpoint| {
+            let to = counterpart(place, &to, from.kind(), "--to", tls)?;
+            Ok((from, to))
+        };
         let pairs = from.into_iter().map(pair).collect::<Result<_, Failure>>()?;
         options.run(pairs, format).await
     }
 }
 
-/// The other side: one that is given, or this system's own.
+/// The other side: one that is given, or this system's own, which is trusted by what its manifest
+/// says unless something else was given.
 fn counterpart(
     place: &Place,
     given: &[Endpoint],
     kind: Kind,
     flag: &str,
+    tls: &mut Tls,
 ) -> Result<Endpoint, Failure> {
     if let Some(given) = given.iter().find(|endpoint| endpoint.kind() == kind) {
         return Ok(given.clone());
     }
     let own = ControlPlane::of(place)?;
+    tls.ca = tls.ca.take().or(own.ca);
     let (scheme, url) = match kind {
         Kind::Etcd => ("etcd", own.etcd),
         Kind::Consul => ("consul", Some(own.consul)),
@@ -134,34 +141,45 @@ fn with_secret(endpoint: Endpoint, secret: Option<&str>) -> Endpoint {
 
 fn show(transfer: &Transfer, report: &Report, format: Format) {
     let Transfer { from, to, dry_run, .. } = transfer;
+    let Report { keys, leased, nodes, services, own_services, untold_services, .. } = report;
     if format == Format::Json {
+        let tally = |of: &Tally| {
+            json!({ "found": of.found, "written": of.written, "unchanged": of.unchanged,
+                "kept": of.kept })
+        };
         let line = json!({
             "from": from.to_string(),
             "to": to.to_string(),
             "dry_run": dry_run,
-            "keys": report.keys,
-            "written": report.written,
-            "unchanged": report.unchanged,
-            "kept": report.kept,
-            "leased": report.leased,
-            "services": report.services,
-            "own_services": report.own_services,
+            "keys": tally(keys),
+            "leased": leased,
+            "nodes": tally(nodes),
+            "services": tally(services),
+            "own_services": own_services,
+            "untold_services": untold_services,
         });
         return out(&line.to_string());
     }
     let verb = if *dry_run { "would be written" } else { "written" };
-    out(&format!("{from} to {to}: {} keys", report.keys));
-    for (count, what) in [
-        (report.written, verb),
-        (report.unchanged, "there already"),
-        (report.kept, "kept their other value"),
-        (report.leased, "left out: they end with a lease or session of a client"),
-    ] {
-        out(&format!("{count:>8} {what}"));
-    }
+    let tally = |of: &Tally, name: &str| {
+        out(&format!("{:>8} {name}", of.found));
+        for (count, what) in [
+            (of.written, verb),
+            (of.unchanged, "there already"),
+            (of.kept, "kept what they have there"),
+        ] {
+            out(&format!("{count:>12} {what}"));
+        }
+    };
+    out(&format!("{from} to {to}:"));
+    tally(keys, "keys");
+    out(&format!("{leased:>12} left out: they end with a lease or session of a client"));
     if from.kind() == Kind::Consul {
-        out(&format!("{:>8} services on nodes without an agent {verb}", report.services));
-        let own = report.own_services;
-        out(&format!("{own:>8} services left out: they register themselves"));
+        tally(nodes, "nodes without an agent");
+        tally(services, "services");
+        out(&format!("{own_services:>8} services left out: they register themselves"));
+        out(&format!(
+            "{untold_services:>8} services left out: {from} does not tell what their checks ask"
+        ));
     }
 }

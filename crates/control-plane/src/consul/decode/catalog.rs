@@ -95,9 +95,10 @@ fn catalog_check(fields: &mut Fields, node: &str) -> Result<CheckSpec, Failure> 
         kind: CheckKind::External,
         deregister_after: None,
         thresholds: Thresholds::default(),
+        definition: fields.take("Definition").unwrap_or_default(),
     };
     no_control_characters("check ID", &spec.id)?;
-    let derived = ["Node", "ServiceName", "ServiceTags", "Type", "Definition"];
+    let derived = ["Node", "ServiceName", "ServiceTags", "Type"];
     fields.ignore(&derived);
     fields.ignore(&["CreateIndex", "ModifyIndex"]);
     fields.ignore(&IGNORED);

@@ -76,6 +76,7 @@ pub(super) fn check_spec(
             critical: fields.number("FailuresBeforeCritical")?.unwrap_or(0),
         },
         kind: kind(fields)?,
+        definition: Value::Null,
     };
     no_control_characters("check ID", &spec.id)?;
     fields.ignore(&super::IGNORED);

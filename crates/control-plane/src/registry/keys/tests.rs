@@ -160,6 +160,7 @@ fn check(status: Status) -> Command {
         kind: CheckKind::External,
         deregister_after: None,
         thresholds: Thresholds::default(),
+        definition: serde_json::Value::Null,
     };
     Command::RegisterCheck { check }
 }
