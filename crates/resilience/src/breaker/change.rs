@@ -78,7 +78,7 @@ pub enum Cause {
     SlowCalls,
     /// The open time was over and a caller asked.
     OpenTimeOver,
-    /// A probe succeeded.
+    /// A probe succeeded, or a call that was made although the breaker was open.
     ProbeSucceeded,
     /// A probe failed, or was slow.
     ProbeFailed,

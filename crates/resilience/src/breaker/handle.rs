@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[cfg(loom)]
 use loom::sync::{
@@ -123,7 +123,28 @@ impl Breaker {
             BUSY => self.shared.change(|rules| rules.admit(now))?,
             ticket => Ticket(ticket),
         };
-        Ok(Permit { shared: Arc::clone(&self.shared), ticket, admitted: now, recorded: false })
+        Ok(self.permit(ticket, now))
+    }
+
+    /// Asks to make a call whether or not the breaker is open: for a holder of many breakers that
+    /// has nobody else to call. A success closes the breaker as a probe's does; a failure changes
+    /// nothing while it is open.
+    ///
+    /// # Errors
+    ///
+    /// [`BreakerOpen`] when an operator has forced it open.
+    pub fn admit_despite(&self, now: Instant) -> Result<Permit, BreakerOpen> {
+        Ok(self.permit(self.shared.change(|rules| rules.admit_despite(now))?, now))
+    }
+
+    /// Lets an open breaker admit its probe after this time, if not before. One that is not open
+    /// stays as it is.
+    pub fn probe_within(&self, now: Instant, time: Duration) {
+        self.shared.change(|rules| (rules.probe_within(now, time), None));
+    }
+
+    fn permit(&self, ticket: Ticket, admitted: Instant) -> Permit {
+        Permit { shared: Arc::clone(&self.shared), ticket, admitted, recorded: false }
     }
 
     /// The state at `now`; half-open from the instant a probe would be admitted.

@@ -164,6 +164,29 @@ impl Rules {
         (Ok(Ticket(self.phases_entered)), change)
     }
 
+    /// Admits a call also while open: nobody else could take it. Only an operator's word holds.
+    pub(crate) fn admit_despite(
+        &mut self,
+        now: Instant,
+    ) -> (Result<Ticket, BreakerOpen>, Option<Change>) {
+        match &mut self.phase {
+            Phase::Open { until } if now < *until => (Ok(Ticket(self.phases_entered)), None),
+            // The newest probe stays the one that is waited for.
+            Phase::HalfOpen { in_flight, .. } => {
+                *in_flight = in_flight.saturating_add(1);
+                (Ok(Ticket(self.phases_entered)), None)
+            }
+            Phase::Open { .. } | Phase::Closed { .. } | Phase::Forced(_) => self.admit(now),
+        }
+    }
+
+    /// Lets an open breaker admit its probe after this time, if not before.
+    pub(crate) fn probe_within(&mut self, now: Instant, time: Duration) {
+        if let Phase::Open { until } = &mut self.phase {
+            *until = (*until).min(now + time);
+        }
+    }
+
     /// Takes the end of a call that took so long.
     pub(crate) fn record(
         &mut self,
@@ -192,6 +215,10 @@ impl Rules {
             }
             Phase::HalfOpen { .. } if failed || slow => Some(self.open(now, Cause::ProbeFailed)),
             Phase::HalfOpen { .. } => {
+                Some(self.enter(Phase::Closed { failures: 0 }, Cause::ProbeSucceeded))
+            }
+            // Admitted despite it being open: as good as a probe, and as bad as was known.
+            Phase::Open { .. } if !failed && !slow => {
                 Some(self.enter(Phase::Closed { failures: 0 }, Cause::ProbeSucceeded))
             }
             Phase::Open { .. } | Phase::Forced(_) => None,

@@ -7,6 +7,8 @@ use std::time::Instant;
 use regatta_resilience::breaker::Override;
 use regatta_resilience::outlier;
 
+use super::out::{Census, Out, Panic};
+
 /// What changes seldom, and never at a pick of a healthy instance.
 #[derive(Debug)]
 pub(super) struct Control {
@@ -17,8 +19,7 @@ pub(super) struct Control {
     pub(super) places: HashMap<u64, usize>,
     /// Why a member takes no calls, in the snapshot's order.
     out: Vec<Out>,
-    out_count: usize,
-    ejected_count: usize,
+    census: Census,
     /// Ejections of late, by number.
     pub(super) records: HashMap<u64, outlier::Record>,
     /// When to look at which member again, in the cluster's nanoseconds, the soonest first.
@@ -27,14 +28,7 @@ pub(super) struct Control {
     probes: VecDeque<u64>,
     /// When to compare the success rates next.
     pub(super) next_look: u64,
-    pub(super) in_panic: bool,
-}
-
-/// Why a member takes no calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Out {
-    pub(super) open: bool,
-    pub(super) ejected: bool,
+    pub(super) panic: Panic,
 }
 
 impl Control {
@@ -44,13 +38,12 @@ impl Control {
             force: Override::Automatic,
             places: HashMap::new(),
             out: Vec::new(),
-            out_count: 0,
-            ejected_count: 0,
+            census: Census::default(),
             records: HashMap::new(),
             due: BinaryHeap::new(),
             probes: VecDeque::new(),
             next_look: u64::MAX,
-            in_panic: false,
+            panic: Panic::default(),
         }
     }
 
@@ -58,7 +51,7 @@ impl Control {
     pub(super) fn rebase(&mut self, numbers: impl Iterator<Item = u64>) {
         self.places = numbers.enumerate().map(|(place, number)| (number, place)).collect();
         self.out = vec![Out::default(); self.places.len()];
-        (self.out_count, self.ejected_count) = (0, 0);
+        self.census = Census::new(self.places.len());
         self.due.clear();
         let places = &self.places;
         self.records.retain(|number, _| places.contains_key(number));
@@ -72,21 +65,17 @@ impl Control {
     /// Notes why a member is out; says why it was before.
     pub(super) fn note(&mut self, place: usize, out: Out) -> Out {
         let before = std::mem::replace(&mut self.out[place], out);
-        let is_out = |out: Out| usize::from(out.open || out.ejected);
-        self.out_count = self.out_count + is_out(out) - is_out(before);
-        self.ejected_count =
-            self.ejected_count + usize::from(out.ejected) - usize::from(before.ejected);
+        self.census.change(before, out);
         before
     }
 
-    pub(super) fn ejected_count(&self) -> usize {
-        self.ejected_count
+    pub(super) fn census(&self) -> &Census {
+        &self.census
     }
 
-    /// Whether so few members are usable that the ejected ones are to be used again.
-    pub(super) fn should_panic(&self, settings: &outlier::Settings) -> bool {
-        let total = self.out.len();
-        self.ejected_count > 0 && outlier::in_panic(settings, total - self.out_count, total)
+    /// Whether a member takes no calls.
+    pub(super) fn is_blocked(&self, place: usize) -> bool {
+        self.out[place].is_blocked(self.panic)
     }
 
     pub(super) fn ejected_until(&self, number: u64, now: Instant) -> Option<Instant> {

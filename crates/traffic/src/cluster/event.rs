@@ -41,7 +41,8 @@ pub enum What {
     },
     /// An ejected instance gets calls again.
     Returned,
-    /// Whether so few instances can be used that ejected ones are used again.
+    /// Whether so few instances can be used that those are used again that were ejected, or whose
+    /// breakers opened by themselves.
     Panic(bool),
 }
 

@@ -60,6 +60,7 @@ mod choose;
 mod control;
 mod dice;
 mod load;
+mod out;
 mod pick;
 mod pool;
 mod shared;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use regatta_resilience::breaker::Override;
+
 use super::choose::Search;
 use super::dice::Dice;
 use super::shared::{Probe, Shared};
@@ -16,7 +18,8 @@ const ASKS: usize = 8;
 
 impl<T> Cluster<T> {
     /// Picks an instance for a call, for 64 random bits: one that was not tried, is not ejected,
-    /// and that its breaker lets be called.
+    /// and that its breaker lets be called. When too few are, those that are out by a rule of ours
+    /// are as good as any.
     ///
     /// Takes no lock and costs the same for ten instances and ten thousand, as long as nothing
     /// changes. An instance whose breaker awaits a probe is picked at once, whatever the strategy
@@ -51,8 +54,14 @@ impl<T> Cluster<T> {
                 None => search.choose(&mut dice).map_err(|_| shared.why_not(&search, now))?,
             };
             let member = &snapshot.members[place];
-            let admitted = member.life.breaker.admit(now);
-            if member.life.is_watched() {
+            let (admitted, is_despite) = match member.life.breaker.admit(now) {
+                Err(_) if shared.overrules_breakers() => {
+                    (member.life.breaker.admit_despite(now), true)
+                }
+                admitted => (admitted, false),
+            };
+            // What is let through in spite of the breaker leaves it as it is.
+            if member.life.is_watched() && !(is_despite && admitted.is_ok()) {
                 // The probe may have been the last one allowed.
                 shared.locked(|control| {
                     let snapshot = shared.snapshot.load();
@@ -61,7 +70,8 @@ impl<T> Cluster<T> {
             }
             if let Ok(permit) = admitted {
                 let member = Arc::clone(member);
-                return Ok(Picked::new(shared, member, (permit, service), now, is_hashed));
+                let picked = Picked::new(shared, member, (permit, service), now, is_hashed);
+                return Ok(picked.despite_its_breaker(is_despite));
             }
         }
         Err(shared.why_not(&search, now))
@@ -110,9 +120,14 @@ impl<T> Shared<T> {
         }
         let waits = self.locked(|control| {
             let wait = |member: &Arc<Member<T>>| {
-                let open = member.life.breaker.check(now).err().map(|open| open.retry_after);
+                let breaker = &member.life.breaker;
+                let holds = || {
+                    !control.panic.overrules_breakers() || breaker.control() == Override::ForcedOpen
+                };
+                let open = breaker.check(now).err().filter(|_| holds());
+                let open = open.map(|open| open.retry_after);
                 let ejected = control.ejected_until(member.number(), now);
-                let ejected = ejected.filter(|_| !control.in_panic);
+                let ejected = ejected.filter(|_| !control.panic.is_on);
                 let ejected = ejected.map(|until| until.saturating_duration_since(now));
                 open.into_iter().chain(ejected).max()
             };

@@ -24,6 +24,8 @@ pub struct Picked<T> {
     began: Instant,
     /// It counts among the cluster's calls in flight.
     is_counted: bool,
+    /// Its breaker is open, but too few others are left.
+    is_despite: bool,
 }
 
 impl<T> Picked<T> {
@@ -38,7 +40,13 @@ impl<T> Picked<T> {
         if is_counted {
             shared.in_flight.fetch_add(1, Ordering::Relaxed);
         }
-        Self { member, permits: Some(permits), origin: shared.origin, began, is_counted }
+        let (permits, origin) = (Some(permits), shared.origin);
+        Self { member, permits, origin, began, is_counted, is_despite: false }
+    }
+
+    pub(super) fn despite_its_breaker(mut self, is_despite: bool) -> Self {
+        self.is_despite = is_despite;
+        self
     }
 
     /// The instance to call.
@@ -122,7 +130,9 @@ impl<T> Drop for Picked<T> {
         }
         // Abandons them, if they are still here.
         drop(self.permits.take());
-        if life.is_watched() {
+        // Not for each of many calls that an open breaker lets through and learns nothing from.
+        let has_changed = || !self.is_despite || life.breaker.state(self.began) == State::Closed;
+        if life.is_watched() && has_changed() {
             self.settle();
         }
     }

@@ -1,16 +1,17 @@
 //! What the handles of a cluster share, and how its health changes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use regatta_core::ServiceName;
-use regatta_resilience::breaker::Breaker;
+use regatta_resilience::breaker::{Breaker, Override};
 use regatta_resilience::outlier::{self, Peer};
 
 use super::announce::Announcer;
-use super::control::{Control, Out};
+use super::control::Control;
+use super::out::{BRIEFLY, Out};
 use super::snapshot::Snapshot;
 use super::{EjectionCause, Member, State, What};
 
@@ -27,6 +28,10 @@ pub(super) struct Shared<T> {
     /// When the lock's holder has something to do next, in nanoseconds; written under the lock.
     /// Relaxed: a call that reads an older time leaves the work to the next.
     wakes_at: AtomicU64,
+    /// Members whose breakers opened by themselves take calls: too few others are left. Written
+    /// under the lock. Relaxed: a call that reads what was before finds another member, or is told
+    /// that there is none.
+    overrules_breakers: AtomicBool,
     control: Mutex<Control>,
 }
 
@@ -53,6 +58,7 @@ impl<T> Shared<T> {
             snapshot: ArcSwap::from_pointee(snapshot),
             in_flight: AtomicU64::new(0),
             wakes_at: AtomicU64::new(u64::MAX),
+            overrules_breakers: AtomicBool::new(false),
             control: Mutex::new(Control::new()),
         }
     }
@@ -65,6 +71,11 @@ impl<T> Shared<T> {
     /// Whether the lock's holder has something to do by now.
     pub(super) fn is_due(&self, nanos: u64) -> bool {
         nanos >= self.wakes_at.load(Ordering::Relaxed)
+    }
+
+    /// Whether members whose breakers opened by themselves take calls.
+    pub(super) fn overrules_breakers(&self) -> bool {
+        self.overrules_breakers.load(Ordering::Relaxed)
     }
 
     /// Does something under the lock and announces what came of it.
@@ -101,7 +112,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Takes in how a member stands by its breaker and its record.
+    /// Takes in how a member stands, and what follows from it for all.
     pub(super) fn settle(
         &self,
         control: &mut Control,
@@ -109,19 +120,43 @@ impl<T> Shared<T> {
         number: u64,
         now: Instant,
     ) {
-        let Some(place) = control.places.get(&number).copied() else { return };
-        let Some(member) = snapshot.members.get(place) else { return };
-        let life = &member.life;
-        if life.breaker.state(now) == State::Closed {
+        let Some((place, state)) = self.take_in(control, snapshot, number, now) else { return };
+        self.apply_panic(control, snapshot);
+        let (was_blocked, is_blocked) =
+            (snapshot.blocked.contains(place), control.is_blocked(place));
+        snapshot.block(place, is_blocked);
+        if was_blocked && !is_blocked && state == State::HalfOpen {
+            control.await_probe(number);
+        }
+    }
+
+    /// Takes in how a member stands by its breaker and its record: its place, and its breaker's
+    /// state.
+    fn take_in(
+        &self,
+        control: &mut Control,
+        snapshot: &Snapshot<T>,
+        number: u64,
+        now: Instant,
+    ) -> Option<(usize, State)> {
+        let place = control.places.get(&number).copied()?;
+        let member = snapshot.members.get(place)?;
+        let (life, breaker) = (&member.life, &member.life.breaker);
+        if breaker.state(now) == State::Closed {
             // A use that ends while the breaker is not closed must find the mark, so it goes only
             // now; a change since the look has set it too early, and is seen by the next look.
             life.watched.store(false, Ordering::SeqCst);
         }
-        let state = life.breaker.state(now);
+        let state = breaker.state(now);
         if state != State::Closed {
             life.watched.store(true, Ordering::SeqCst);
         }
-        let open = life.breaker.check(now).err();
+        let before = control.out(place);
+        let (waits, forced) = (state == State::Open, breaker.control() == Override::ForcedOpen);
+        if waits && !before.waits && !control.census().may_open(&snapshot.limits(), before) {
+            breaker.probe_within(now, BRIEFLY);
+        }
+        let open = breaker.check(now).err();
         let ejected = control.ejected_until(number, now);
         // A probe in flight ends by itself, and so needs no time.
         let awaited = open.as_ref().filter(|open| !open.retry_after.is_zero());
@@ -129,33 +164,33 @@ impl<T> Shared<T> {
         for until in awaited.into_iter().chain(ejected) {
             control.look_at(number, self.nanos(until));
         }
-        let out = Out { open: open.is_some(), ejected: ejected.is_some() };
-        let before = control.note(place, out);
+        let out = Out { open: open.is_some(), waits, forced, ejected: ejected.is_some() };
+        control.note(place, out);
         if before.ejected && !out.ejected {
             life.tally.clear();
             self.announcer.note(Some(&member.instance), What::Returned);
         }
-        self.apply_panic(control, snapshot);
-        let (was_blocked, is_blocked) =
-            (snapshot.blocked.contains(place), out.open || out.ejected && !control.in_panic);
-        snapshot.block(place, is_blocked);
-        if was_blocked && !is_blocked && state == State::HalfOpen {
-            control.await_probe(number);
-        }
+        Some((place, state))
     }
 
-    /// Lets ejected members take calls when too few others are left, and no longer when enough are.
+    /// Lets members that are out by a rule take calls when too few others are left, and no longer
+    /// when enough are.
     fn apply_panic(&self, control: &mut Control, snapshot: &Snapshot<T>) {
-        let settings = snapshot.policies.outlier.as_ref();
-        let in_panic = settings.is_some_and(|settings| control.should_panic(settings));
-        if in_panic == control.in_panic {
+        let panic = control.census().panic(&snapshot.limits());
+        let before = std::mem::replace(&mut control.panic, panic);
+        if panic == before {
             return;
         }
-        control.in_panic = in_panic;
-        self.announcer.note(None, What::Panic(in_panic));
+        self.overrules_breakers.store(panic.overrules_breakers(), Ordering::Relaxed);
+        if panic.is_on != before.is_on {
+            self.announcer.note(None, What::Panic(panic.is_on));
+        }
+        self.block_all(control, snapshot);
+    }
+
+    fn block_all(&self, control: &Control, snapshot: &Snapshot<T>) {
         for place in 0..snapshot.members.len() {
-            let out = control.out(place);
-            snapshot.block(place, out.open || out.ejected && !in_panic);
+            snapshot.block(place, control.is_blocked(place));
         }
     }
 
@@ -193,7 +228,7 @@ impl<T> Shared<T> {
         let Some(place) = control.places.get(&number).copied() else { return };
         let total = snapshot.members.len();
         if control.out(place).ejected
-            || !outlier::may_eject(settings, control.ejected_count(), total)
+            || !outlier::may_eject(settings, control.census().ejected(), total)
         {
             return;
         }
@@ -243,14 +278,21 @@ impl<T> Shared<T> {
             }
         };
         self.forgive(control, snapshot, now);
-        for member in &snapshot.members {
-            // Those that are in and calm need no look.
-            let is_ejected = control.ejected_until(member.number(), now).is_some();
-            if member.life.is_watched() || is_ejected {
-                self.settle(control, snapshot, member.number(), now);
+        // Those that are in and calm need no look. The ejected come first: they count in how many
+        // breakers may be open for their whole time.
+        let is_ejected = |control: &Control, member: &Member<T>| {
+            control.ejected_until(member.number(), now).is_some()
+        };
+        for pass in [true, false] {
+            for member in &snapshot.members {
+                let is_ejected = is_ejected(control, member);
+                if is_ejected == pass && (is_ejected || member.life.is_watched()) {
+                    self.take_in(control, snapshot, member.number(), now);
+                }
             }
         }
         self.apply_panic(control, snapshot);
+        self.block_all(control, snapshot);
     }
 
     /// Ends ejections, the one that is over soonest first, until no more are out than may be: there

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use regatta_resilience::outlier;
+
 use super::bits::Bits;
 use super::pool::Pool;
 use super::{Hints, Member, Policies};
@@ -107,6 +109,12 @@ impl<T> Snapshot<T> {
         let warm_from = if oldest == youngest { 0 } else { youngest + window };
         let blocked = Bits::new(members.len());
         Self { policies, members, blocked, any, versions, turns, oldest, warm_from }
+    }
+
+    /// How many members may be out, and when those that are take calls all the same: breakers keep
+    /// to it also where nothing is ejected.
+    pub(super) fn limits(&self) -> outlier::Settings {
+        self.policies.outlier.clone().unwrap_or_default()
     }
 
     /// The part of its share that slow start lets a member have, against the oldest.

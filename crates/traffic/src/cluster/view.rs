@@ -22,7 +22,8 @@ pub struct View {
     pub breaker: &'static str,
     /// Who decides about it: `automatic`, or an operator by `forced_open` and `forced_closed`.
     pub control: &'static str,
-    /// Whether so few instances can be used that ejected ones are used again.
+    /// Whether so few instances can be used that those are used again that were ejected, or whose
+    /// breakers opened by themselves.
     pub panic: bool,
     /// The versions that there are, or that have a weight.
     pub subsets: Vec<SubsetView>,
@@ -95,7 +96,7 @@ pub(super) fn view<T>(shared: &Shared<T>, now: Instant) -> View {
             balance: snapshot.policies.balance.name(),
             breaker: shared.breaker.state(now).name(),
             control: shared.breaker.control().name(),
-            panic: control.in_panic,
+            panic: control.panic.is_on,
             subsets: subsets.collect(),
             instances: (0..snapshot.members.len())
                 .map(|place| instance(shared, &snapshot, control, place, now))

@@ -1,7 +1,7 @@
 //! Breakers: of instances, of the service, and by an operator's hand.
 
 use regatta_core::InstanceId;
-use regatta_resilience::breaker;
+use regatta_resilience::{breaker, outlier};
 use regatta_traffic::balance::Strategy;
 use regatta_traffic::cluster::{Hints, Outcome, Override, PickError, Policies, State, Tried, What};
 
@@ -123,7 +123,12 @@ fn a_probe_is_no_second_try_and_goes_to_no_other_version() {
 
 #[test]
 fn when_all_are_open_the_caller_is_told_when_one_is_not() {
-    let mut fleet = Fleet::new(with_breakers(), instances(2));
+    let mut policies = with_breakers();
+    let mut limits = outlier::Settings::default();
+    (limits.consecutive_failures, limits.success_rate) = (u32::MAX, None);
+    (limits.max_ejected_percent, limits.panic_percent) = (100, 0);
+    policies.outlier = Some(limits);
+    let mut fleet = Fleet::new(policies, instances(2));
     fleet.fail(0, 5);
     fleet.wait(10 * SECOND);
     fleet.fail(1, 5);

@@ -6,7 +6,9 @@ use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, prop_oneof, prop
 use proptest::strategy::{Just, Strategy as _};
 use regatta_core::InstanceId;
 use regatta_traffic::balance::Strategy;
-use regatta_traffic::cluster::{Hints, Outcome, Override, Picked, Policies, Tried};
+use regatta_traffic::cluster::{
+    Hints, InstanceView, Outcome, Override, Picked, Policies, Tried, View,
+};
 
 use crate::support::{Fleet, MILLI, instance};
 
@@ -38,7 +40,9 @@ proptest! {
                         let id = picked.instance().id.to_string();
                         let was = before.instances.iter().find(|instance| instance.id == id);
                         let was = was.unwrap();
-                        prop_assert!(was.breaker != "open", "{was:?}");
+                        prop_assert!(
+                            was.breaker != "open" || is_overruled(&before, was), "{was:?}",
+                        );
                         prop_assert!(was.usable, "{was:?}");
                         prop_assert!(was.ejected_for_ms.is_none() || before.panic, "{was:?}");
                         held.push(picked);
@@ -101,6 +105,11 @@ proptest! {
     }
 }
 
+/// Whether so few are left that a breaker that opened by itself keeps no call away.
+fn is_overruled(view: &View, instance: &InstanceView) -> bool {
+    view.panic && view.instances.len() > 1 && instance.control == "automatic"
+}
+
 /// What the view shows is what the parts say.
 fn adds_up(
     fleet: &Fleet,
@@ -114,13 +123,21 @@ fn adds_up(
     for (instance, member) in view.instances.iter().zip(fleet.cluster.members()) {
         let calls = held.iter().filter(|picked| picked.member().number() == member.number());
         prop_assert_eq!(instance.in_flight as usize, calls.count());
-        if instance.breaker == "open" || instance.ejected_for_ms.is_some() && !view.panic {
+        let is_open = instance.breaker == "open" && !is_overruled(&view, instance);
+        if is_open || instance.ejected_for_ms.is_some() && !view.panic {
             prop_assert!(!instance.usable, "{instance:?}");
+        }
+        if is_overruled(&view, instance) {
+            prop_assert!(instance.usable, "{instance:?}");
         }
         if instance.breaker == "closed" && (instance.ejected_for_ms.is_none() || view.panic) {
             prop_assert!(instance.usable, "{instance:?}");
         }
     }
+    // Of several, no fewer than half are kept away but by an operator.
+    let is_by_rule = |it: &&InstanceView| !it.usable && it.control != "forced_open";
+    let by_rule = view.instances.iter().filter(is_by_rule).count();
+    prop_assert!(total < 2 || by_rule * 2 <= total, "{view:?}");
     let usable = view.instances.iter().any(|instance| instance.usable);
     let another = fleet.cluster.has_another(fleet.now, &Tried::default(), &Hints::default());
     prop_assert_eq!(another, usable);

@@ -7,5 +7,6 @@ mod health;
 mod invariants;
 mod membership;
 mod outliers;
+mod shared_faults;
 mod support;
 mod zones;

@@ -119,7 +119,7 @@ fn without_a_panic_threshold_the_caller_is_told_how_long_it_takes() {
 }
 
 #[test]
-fn an_ejected_instance_whose_breaker_is_open_stays_out_in_a_panic() {
+fn one_alone_whose_breaker_is_open_stays_out_in_a_panic() {
     let mut fleet = Fleet::new(Policies::default(), instances(1));
     fleet.fail(0, 5);
     assert_eq!(fleet.pick().unwrap_err(), PickError::AllOpen { retry_after: 60 * SECOND });

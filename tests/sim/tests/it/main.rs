@@ -7,4 +7,5 @@ mod grpc;
 mod ill_instances;
 mod registry_outage;
 mod rolling_restart;
+mod shared_fault;
 mod world;
