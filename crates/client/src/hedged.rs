@@ -28,8 +28,11 @@ pub(crate) async fn attempt(
         Some(delay) => race(call, first, delay, body, course).await,
         None => first.await,
     };
-    let now = now();
-    hedge.observe(now, now.saturating_duration_since(began));
+    // How soon a call fails says nothing about how long an answer takes.
+    if ended.failure.is_none() {
+        let now = now();
+        hedge.observe(now, now.saturating_duration_since(began));
+    }
     ended
 }
 

@@ -114,6 +114,29 @@ async fn a_second_read_is_taken_out_of_the_budget_and_not_made_by_who_serves_a_r
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_fails_at_once_does_not_teach_that_answers_come_at_once() {
+    let hits = Arc::<AtomicU32>::default();
+    let count = Arc::clone(&hits);
+    let handler = move || async move {
+        if count.fetch_add(1, Ordering::SeqCst) == 20 {
+            std::future::pending::<()>().await;
+        }
+        http::StatusCode::INTERNAL_SERVER_ERROR
+    };
+    let server = Memory::new(Router::new().route("/", get(handler)));
+    let mut options = options();
+    options.hedge = Some(after_20_ms());
+    options.retry.tries = 1;
+    let cluster = &mut options.cluster;
+    (cluster.breaker, cluster.service_breaker, cluster.outlier) = (None, None, None);
+    let (client, _registry) = server.client(2, options).await;
+    let users = client.service("user-service").unwrap();
+    warm_up(&users).await;
+    assert!(users.get("/").send().await.is_err());
+    assert_eq!(hits.load(Ordering::SeqCst), 21, "nothing is known of answers");
+}
+
 async fn work() -> &'static str {
     tokio::time::sleep(Duration::from_millis(50)).await;
     "done"

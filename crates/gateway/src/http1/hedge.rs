@@ -61,8 +61,11 @@ pub(super) async fn answer(
     if found == Err(NoHead::TooLate) && early < deadline {
         (won, found) = race(won, deadline, &mut asking, alarm).await;
     }
-    let now = Instant::now();
-    hedge.observe(now.into_std(), now.duration_since(began));
+    // How soon a try fails says nothing about how long an answer takes.
+    if stands(&found) {
+        let now = Instant::now();
+        hedge.observe(now.into_std(), now.duration_since(began));
+    }
     (won, found)
 }
 

@@ -59,8 +59,11 @@ pub(super) async fn answer(
             Err(_) => asking.race(first, picked).await,
         },
     };
-    let now = Instant::now();
-    hedge.observe(now.into_std(), now.duration_since(began));
+    // How soon a try fails says nothing about how long an answer takes.
+    if stands(&ended.0) {
+        let now = Instant::now();
+        hedge.observe(now.into_std(), now.duration_since(began));
+    }
     ended
 }
 

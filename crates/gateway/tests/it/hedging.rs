@@ -130,6 +130,47 @@ async fn a_connection_whose_answer_stood_is_kept_for_its_own_instance() {
     assert_eq!((own, service.unseen(), service.connections()), (1, 1, 1));
 }
 
+#[tokio::test]
+async fn what_fails_at_once_does_not_teach_that_answers_come_at_once() {
+    for is_http2 in [false, true] {
+        let is_hanging = Arc::new(AtomicBool::new(false));
+        let hangs = Arc::clone(&is_hanging);
+        let script = move |_, _: &Message| match hangs.load(Ordering::SeqCst) {
+            true => (Vec::new(), false),
+            false => {
+                let failed = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
+                (failed.as_bytes().to_vec(), false)
+            }
+        };
+        let script: Arc<crate::support::Script> = Arc::new(script);
+        let (one, other) = (upstream(Arc::clone(&script)).await, upstream(script).await);
+        let mut settings = hedging();
+        settings.timeouts.request = Duration::from_millis(200);
+        let cluster = &mut settings.traffic.cluster;
+        (cluster.breaker, cluster.service_breaker, cluster.outlier) = (None, None, None);
+        let gateway = start(settings, &[one.addr, other.addr]).await;
+        let mut client = client(gateway.addr).await;
+        let mut status = async || {
+            if !is_http2 {
+                return get(gateway.addr, "/a/x").await.status;
+            }
+            let request = Request::get("http://shop/a/x").body(Full::<Bytes>::default()).unwrap();
+            send(&mut client, request).await.status().as_u16()
+        };
+        for _ in 0..20 {
+            assert_eq!(status().await, 500);
+        }
+        is_hanging.store(true, Ordering::SeqCst);
+        assert_eq!(status().await, 504);
+        assert_eq!(hedges(&gateway, "first").await + hedges(&gateway, "denied").await, 0);
+        let metrics = get(gateway.admin, "/metrics").await.text();
+        assert!(
+            !metrics.contains("regatta_gateway_hedges_total{answer=\"second\"} 1"),
+            "{metrics}"
+        );
+    }
+}
+
 /// Settings that hedge after what is usual, 20 ms at most, learnt from twenty requests.
 fn hedging() -> Settings {
     let (least, most) = (Duration::from_millis(1), Duration::from_millis(20));
