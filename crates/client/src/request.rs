@@ -156,9 +156,8 @@ impl RequestBuilder {
         };
         let options = self.target.options();
         let timeout = self.timeout.unwrap_or(options.timeout);
-        let share = options.try_timeout.as_secs_f64() / options.timeout.as_secs_f64();
         let in_proportion = match self.timeout {
-            Some(timeout) => timeout.mul_f64(share.min(1.0)),
+            Some(timeout) => in_proportion(timeout, options.try_timeout, options.timeout),
             None => options.try_timeout,
         };
         let max_body_bytes = options.max_body_bytes;
@@ -183,6 +182,14 @@ impl RequestBuilder {
     }
 }
 
+/// The time for one try of a call that may take this long, where `part` of `whole` is usual.
+fn in_proportion(timeout: Duration, part: Duration, whole: Duration) -> Duration {
+    let share = part.as_secs_f64() / whole.as_secs_f64();
+    // The longest time there is rounds to more than that.
+    let time = Duration::try_from_secs_f64(timeout.as_secs_f64() * share.min(1.0));
+    time.map_or(timeout, |time| time.min(timeout))
+}
+
 /// Percent-encodes what is not unreserved (RFC 3986, section 2.3).
 fn encode(out: &mut String, text: &str) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -200,6 +207,19 @@ fn encode(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_try_gets_its_part_of_any_time_there_is() {
+        let second = Duration::from_secs(1);
+        assert_eq!(in_proportion(second, second, second * 2), second / 2);
+        assert_eq!(in_proportion(second, second * 2, second), second);
+        for timeout in [Duration::MAX, Duration::MAX - Duration::from_nanos(1), Duration::ZERO] {
+            for part in [second / 3, second, Duration::MAX] {
+                assert!(in_proportion(timeout, part, second) <= timeout);
+            }
+        }
+        assert_eq!(in_proportion(Duration::MAX, second, second), Duration::MAX);
+    }
 
     #[test]
     fn a_query_cannot_be_broken_out_of() {

@@ -56,6 +56,16 @@ async fn a_callers_own_short_time_does_not_count_against_an_instance() {
 }
 
 #[tokio::test]
+async fn a_call_may_take_all_the_time_there_is() {
+    let fleet = Fleet::new();
+    fleet.serve(Does::Answer(200)).await;
+    let mut options = options();
+    options.try_timeout = options.timeout;
+    let call = fleet.client(options).get("/").timeout(Duration::MAX);
+    assert_eq!(call.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn nothing_is_sent_when_no_time_is_left() {
     let fleet = Fleet::new();
     let server = fleet.serve(Does::Answer(200)).await;
