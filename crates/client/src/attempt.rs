@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, Response, Uri, Version};
 use regatta_core::{Deadline, Endpoint};
 use regatta_resilience::retry::Failure;
 use regatta_telemetry::client::{ClientSpan, Outgoing, span};
-use regatta_traffic::cluster::{Outcome, Picked};
+use regatta_traffic::cluster::{Outcome, Picked, State};
 use regatta_traffic::verdict::{Silence, Verdict, silence};
 
 use crate::Error;
@@ -40,8 +40,8 @@ pub(crate) struct Ended {
     pub(crate) endpoint: Endpoint,
     /// None once it has ended.
     pub(crate) span: Option<ClientSpan>,
-    /// What the answer's first frame has to say about the instance, where its head does not.
-    pub(crate) unjudged: Option<Unjudged>,
+    /// The instance as long as its answer lasts, unless its head says that the call failed.
+    pub(crate) answering: Option<Answering>,
     /// The body of a request of which nothing left.
     pub(crate) unsent: Option<Box<RequestBody>>,
 }
@@ -61,23 +61,40 @@ impl Ended {
     }
 }
 
-/// An instance whose answer has begun without saying how the call went.
+/// An instance whose answer is on its way: the call is in flight until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Unjudged {
+pub(crate) struct Answering {
     picked: Picked<Pool>,
     latency: Duration,
+    /// Whether it was said that the answer is a good one. Dropped before, the call counts as
+    /// abandoned.
+    has_begun: bool,
 }
 
-impl Unjudged {
-    /// Reports how the call went after all. Dropped, the call counts as abandoned.
-    pub(crate) fn judge(self, outcome: Outcome, span: Option<&ClientSpan>) {
+impl Answering {
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Reports that the answer is a good one, as far as it has come.
+    pub(crate) fn begin(&mut self, span: Option<&ClientSpan>) {
+        self.has_begun = true;
+        annotate(span, self.picked.begin(now(), self.latency));
+    }
+
+    /// Reports how the call went after all, also if it had begun well.
+    pub(crate) fn finish(self, outcome: Outcome, span: Option<&ClientSpan>) {
         finish(self.picked, outcome, self.latency, span);
     }
 }
 
-/// Reports how the call went, and notes on the span what that did to the instance's breaker.
+/// Reports how the call went.
 fn finish(picked: Picked<Pool>, outcome: Outcome, latency: Duration, span: Option<&ClientSpan>) {
-    let changed = picked.finish(now(), outcome, latency);
+    annotate(span, picked.finish(now(), outcome, latency));
+}
+
+/// Notes on the span what the call did to the instance's breaker.
+fn annotate(span: Option<&ClientSpan>, changed: Option<State>) {
     if let (Some(state), Some(span)) = (changed, span) {
         span.annotate("regatta.breaker.changed_to", state.name());
     }
@@ -122,11 +139,14 @@ pub(crate) async fn make(
                 Protocol::Grpc => classify::grpc(response.status(), response.headers()),
             };
             span.respond(response.status().as_u16(), response.headers());
-            let unjudged = Unjudged { picked, latency };
-            let unjudged = if is_grpc && classify::is_open(&response) {
-                Some(unjudged)
+            let mut answering = Answering { picked, latency, has_begun: false };
+            let answering = if is_grpc && classify::is_open(&response) {
+                Some(answering)
+            } else if outcome == Outcome::Success {
+                answering.begin(Some(&span));
+                Some(answering)
             } else {
-                unjudged.judge(outcome, Some(&span));
+                answering.finish(outcome, Some(&span));
                 None
             };
             let (span, is_impatient, answer, unsent) = (Some(span), false, Ok(response), None);
@@ -137,7 +157,7 @@ pub(crate) async fn make(
                 answer,
                 endpoint,
                 span,
-                unjudged,
+                answering,
                 unsent,
             };
         }
@@ -166,8 +186,8 @@ pub(crate) async fn make(
     } else {
         finish(picked, outcome, latency, Some(&span));
     }
-    let (span, answer, unjudged) = (Some(span), Err(error), None);
-    Ended { failure, is_turned_away, is_impatient, answer, endpoint, span, unjudged, unsent }
+    let (span, answer, answering) = (Some(span), Err(error), None);
+    Ended { failure, is_turned_away, is_impatient, answer, endpoint, span, answering, unsent }
 }
 
 /// Says where the request goes: in HTTP/1.1 by a path and `Host`, in HTTP/2 by a whole URI.

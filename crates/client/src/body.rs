@@ -14,7 +14,7 @@ use regatta_traffic::cluster::Outcome;
 use tokio::time::Sleep;
 
 use crate::Error;
-use crate::attempt::Unjudged;
+use crate::attempt::Answering;
 use crate::classify;
 use crate::error::Cause;
 use crate::transport::PooledBody;
@@ -67,7 +67,8 @@ pub(crate) struct ResponseBody {
     /// Ends when the body does; dropped early it ends with what the head said.
     span: Option<ClientSpan>,
     limit: Limit,
-    unjudged: Option<Unjudged>,
+    /// Held as long as the body lasts.
+    answering: Option<Answering>,
     /// One of the calls that may be in flight at a time, and how it ended as far as its head says.
     permit: Option<(Permit, Ending)>,
 }
@@ -90,23 +91,38 @@ impl ResponseBody {
         incoming: PooledBody,
         span: Option<ClientSpan>,
         limit: Limit,
-        unjudged: Option<Unjudged>,
+        answering: Option<Answering>,
         permit: Option<(Permit, Ending)>,
     ) -> Self {
-        Self { incoming, span, limit, unjudged, permit }
+        Self { incoming, span, limit, answering, permit }
     }
 
     pub(crate) fn limit(&self) -> &Limit {
         &self.limit
     }
 
+    /// Whether nothing that has come says how the call went.
+    fn is_unjudged(&self) -> bool {
+        self.answering.as_ref().is_some_and(|answering| !answering.has_begun())
+    }
+
+    /// Takes what the first frame says, where the head said nothing.
     fn judge(&mut self, outcome: Outcome) {
-        if let Some(unjudged) = self.unjudged.take() {
-            unjudged.judge(outcome, self.span.as_ref());
+        match &mut self.answering {
+            Some(answering) if outcome == Outcome::Success => answering.begin(self.span.as_ref()),
+            _ => self.fail(outcome),
+        }
+    }
+
+    /// The call went so after all; a success needs no word.
+    fn fail(&mut self, outcome: Outcome) {
+        if let Some(answering) = self.answering.take() {
+            answering.finish(outcome, self.span.as_ref());
         }
     }
 
     fn end(&mut self, failure: Option<&'static str>) {
+        self.answering = None;
         if let Some((permit, ending)) = self.permit.take() {
             let broken = if self.limit.is_callers { Ending::Ignored } else { Ending::Overloaded };
             permit.finish(crate::call::now(), failure.map_or(ending, |_| broken));
@@ -129,28 +145,34 @@ impl Body for ResponseBody {
         let this = &mut *self;
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.judge(classify::first_frame(frame.trailers_ref()));
+                if this.is_unjudged() {
+                    this.judge(classify::first_frame(frame.trailers_ref()));
+                }
                 if let (Some(trailers), Some(span)) = (frame.trailers_ref(), &mut this.span) {
                     span.trailers(trailers);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                this.judge(Outcome::Failure);
+                this.fail(Outcome::Failure);
                 this.end(Some("broken"));
                 Poll::Ready(Some(Err(this.limit.broken(error))))
             }
             Poll::Ready(None) => {
                 // A gRPC answer that ends without a status is none.
-                this.judge(Outcome::Failure);
+                if this.is_unjudged() {
+                    this.fail(Outcome::Failure);
+                }
                 this.end(None);
                 Poll::Ready(None)
             }
             Poll::Pending => {
                 ready!(this.limit.poll(cx));
-                // A caller with no patience must not open the breaker for all others.
-                let is_callers = this.limit.is_callers;
-                this.judge(if is_callers { Outcome::Abandoned } else { Outcome::Failure });
+                // A caller with no patience must not open the breaker for all others; and what has
+                // begun may be a stream that is not meant to end.
+                if this.is_unjudged() && !this.limit.is_callers {
+                    this.fail(Outcome::Failure);
+                }
                 this.end(Some("timeout"));
                 Poll::Ready(Some(Err(this.limit.timeout())))
             }

@@ -34,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) is_idempotent: bool,
     /// Calls of the same key go to the same instance, where the strategy hashes.
     pub(crate) key: Option<u64>,
+    /// Only instances of this version will do.
+    pub(crate) version: Option<Arc<str>>,
     /// Whether it only reads, so that it may be sent twice at the same time.
     pub(crate) is_read: bool,
     /// For all tries together.
@@ -177,14 +179,14 @@ impl Call {
             Some(Failure::Unsent) => Ending::Ignored,
             Some(Failure::Final) | None => Ending::Done,
         };
-        let Ended { span, answer, unjudged, endpoint, .. } = ended;
+        let Ended { span, answer, answering, endpoint, .. } = ended;
         let Course { started, deadline, is_callers, .. } = *course;
         match answer {
             Ok(response) => {
                 let service = self.target.name().clone();
                 let limit = Limit { service, endpoint, started, deadline, is_callers, sleep: None };
                 let permit = permit.map(|held| (held, ending));
-                Ok(response.map(|body| ResponseBody::new(body, span, limit, unjudged, permit)))
+                Ok(response.map(|body| ResponseBody::new(body, span, limit, answering, permit)))
             }
             Err(error) => {
                 permit.into_iter().for_each(|permit| permit.finish(now(), ending));
@@ -197,11 +199,10 @@ impl Call {
         }
     }
 
-    pub(crate) fn hints(&self) -> Hints<'static> {
-        match self.key {
-            Some(key) => Hints::default().with_key(key),
-            None => Hints::default(),
-        }
+    pub(crate) fn hints(&self) -> Hints<'_> {
+        let mut hints = Hints::default();
+        (hints.subset, hints.key) = (self.version.as_deref(), self.key);
+        hints
     }
 }
 

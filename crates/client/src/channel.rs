@@ -39,11 +39,12 @@ pub struct Channel {
     timeout: Option<Duration>,
     is_idempotent: bool,
     key: Option<u64>,
+    version: Option<Arc<str>>,
 }
 
 impl Channel {
     pub(crate) fn new(target: Arc<Target>) -> Self {
-        Self { target, timeout: None, is_idempotent: false, key: None }
+        Self { target, timeout: None, is_idempotent: false, key: None, version: None }
     }
 
     /// The service it calls.
@@ -73,6 +74,14 @@ impl Channel {
         self
     }
 
+    /// The same channel whose calls go to instances of this version, whatever the weights say. Where
+    /// there is none they fail with [`Error::NoInstance`].
+    #[must_use]
+    pub fn with_version(mut self, version: &str) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
     /// The same channel for methods that may be done twice, such as those that only read. Default:
     /// none may.
     ///
@@ -99,6 +108,7 @@ impl Service<Request<Body>> for Channel {
     fn call(&mut self, request: Request<Body>) -> ResponseFuture {
         let target = Arc::clone(&self.target);
         let (timeout, is_idempotent, key) = (self.timeout, self.is_idempotent, self.key);
+        let version = self.version.clone();
         // One allocation beside a network call; the future of an async block has no name.
         ResponseFuture(Box::pin(async move {
             let (head, body) = request.into_parts();
@@ -120,6 +130,7 @@ impl Service<Request<Body>> for Channel {
                 timeout: asked.map_or(timeout, |asked| asked.min(timeout)),
                 try_timeout,
                 key,
+                version,
                 options,
                 target,
             };

@@ -28,6 +28,7 @@ pub struct RequestBuilder {
     timeout: Option<Duration>,
     try_timeout: Option<Duration>,
     key: Option<u64>,
+    version: Option<Arc<str>>,
     /// The first mistake.
     problem: Option<String>,
 }
@@ -43,6 +44,7 @@ impl RequestBuilder {
             timeout: None,
             try_timeout: None,
             key: None,
+            version: None,
             problem: None,
         }
     }
@@ -121,6 +123,13 @@ impl RequestBuilder {
         self
     }
 
+    /// Sends the call to an instance of this version, whatever the weights say; none of it is
+    /// [`Error::NoInstance`]. For a test of a release that has no weight yet, say.
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
     /// Sends calls of the same key, such as a user's id, to the same instance as long as it is
     /// there, if the service's strategy is
     /// [`ConsistentHash`](regatta_traffic::balance::Strategy::ConsistentHash); others ignore it.
@@ -164,6 +173,7 @@ impl RequestBuilder {
         let call = Call {
             target: self.target,
             key: self.key,
+            version: self.version,
             protocol: Protocol::Http,
             is_read: self.method.is_safe(),
             is_idempotent: classify::is_idempotent(&self.method, &self.headers),

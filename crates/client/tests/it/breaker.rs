@@ -108,6 +108,35 @@ async fn an_instance_that_comes_back_is_used_again() {
     assert_eq!(users.get("/").send().await.unwrap().status(), 200);
 }
 
+#[tokio::test]
+async fn answers_that_begin_well_and_break_off_open_it() {
+    let fleet = Fleet::new();
+    let half = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
+    let server = fleet.serve_bytes(half).await;
+    let users = fleet.client(options());
+    for _ in 0..5 {
+        let answer = users.get("/").send().await.unwrap();
+        assert!(matches!(answer.text().await, Err(Error::Broken { .. })));
+    }
+    assert!(matches!(users.get("/").send().await, Err(Error::BreakerOpen { .. })));
+    assert_eq!(server.hits(), 5);
+}
+
+#[tokio::test]
+async fn a_body_that_its_reader_leaves_is_no_failure_nor_one_that_lasts_longer_than_the_call_may() {
+    let fleet = Fleet::new();
+    fleet.serve(Does::HangInBody).await;
+    let mut options = options();
+    options.timeout = MILLISECOND * 50;
+    let users = fleet.client(options);
+    for _ in 0..5 {
+        drop(users.get("/").send().await.unwrap());
+        let answer = users.get("/").send().await.unwrap();
+        assert!(matches!(answer.text().await, Err(Error::Timeout { .. })));
+    }
+    users.get("/").send().await.unwrap();
+}
+
 fn one_failure_opens(open_for: Duration) -> Settings {
     Settings::default().with_failure_threshold(1).with_open_for(open_for)
 }

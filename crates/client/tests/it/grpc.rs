@@ -26,6 +26,34 @@ async fn a_generated_client_calls_through_the_channel() {
 }
 
 #[tokio::test]
+async fn a_channel_may_ask_for_a_version() {
+    let fleet = Fleet::new();
+    let (old, new) = (healthy(&fleet).await, healthy(&fleet).await);
+    fleet.register(&old.instance.clone().with_version("v1")).await;
+    fleet.register(&new.instance.clone().with_version("v2")).await;
+    let mut health = HealthClient::new(fleet.channel(options()).with_version("v2"));
+    for _ in 0..4 {
+        health.check(HealthCheckRequest::default()).await.unwrap();
+    }
+    assert_eq!((old.hits(), new.hits()), (0, 4));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_after_a_message_is_a_failure_of_its_instance() {
+    // HEADERS with status 200, then DATA with an empty message, and no end.
+    let head = [0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
+    let message = [0, 0, 5, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0];
+    let fleet = Fleet::new();
+    let server = fleet.serve_frames([&head[..], &message[..]].concat()).await;
+    let channel = fleet.channel(options());
+    for _ in 0..5 {
+        stream(channel.clone()).await.unwrap_err();
+    }
+    stream(channel).await.unwrap_err();
+    assert_eq!(server.hits(), 5, "its breaker is open");
+}
+
+#[tokio::test]
 async fn one_of_three_instances_dead_costs_no_call() {
     let fleet = Fleet::new();
     let (one, two, _dead) = (healthy(&fleet).await, healthy(&fleet).await, fleet.dead().await);
@@ -198,7 +226,9 @@ async fn stream(channel: regatta_client::Channel) -> Result<(), Status> {
     let codec = tonic_prost::ProstCodec::<_, tonic_health::pb::HealthCheckResponse>::default();
     let path = http::uri::PathAndQuery::from_static("/grpc.health.v1.Health/Stream");
     let answer = grpc.streaming(tonic::Request::new(requests), path, codec).await?;
-    answer.into_inner().message().await.map(drop)
+    let mut messages = answer.into_inner();
+    while messages.message().await?.is_some() {}
+    Ok(())
 }
 
 async fn watch(

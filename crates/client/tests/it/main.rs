@@ -10,6 +10,7 @@ mod discovery;
 mod fleet;
 mod grpc;
 mod grpc_retry;
+mod in_flight;
 mod live;
 mod memory;
 mod overload;

@@ -30,6 +30,21 @@ pub(super) struct Reached {
 }
 
 impl Reached {
+    /// The attempt's answer has begun so: the instance as long as it lasts, if it is a good one.
+    pub(super) fn begin(
+        mut picked: Picked<SocketAddr>,
+        began: Instant,
+        outcome: Outcome,
+    ) -> Option<Picked<SocketAddr>> {
+        if outcome != Outcome::Success {
+            Self::finish(picked, began, outcome);
+            return None;
+        }
+        let now = Instant::now();
+        _ = picked.begin(now.into_std(), now.duration_since(began));
+        Some(picked)
+    }
+
     /// The attempt has ended so.
     pub(super) fn finish(picked: Picked<SocketAddr>, began: Instant, outcome: Outcome) {
         let now = Instant::now();

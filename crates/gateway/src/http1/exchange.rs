@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_resilience::concurrency::Ending;
-use regatta_traffic::cluster::Outcome;
+use regatta_traffic::cluster::{Outcome, Picked};
 use regatta_traffic::verdict::{Failure, Silence, Verdict, silence};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -75,7 +75,7 @@ pub(super) async fn run(
                 attempts.address = address;
                 return answer(
                     client, upstream, buffer, response, body, forward, shared, rules, alarm, out,
-                    &attempts, side,
+                    &attempts, side, None,
                 )
                 .await;
             }
@@ -161,7 +161,7 @@ pub(super) async fn run(
                 let refused = failure.filter(|it| matches!(it, Failure::Refused { .. }));
                 let is_overloaded = refused.is_some();
                 forward.slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
-                Reached::finish(picked, began, outcome);
+                let picked = Reached::begin(picked, began, outcome);
                 if outcome == Outcome::Success {
                     forward.target.budget.deposit(Instant::now().into_std());
                 }
@@ -174,7 +174,7 @@ pub(super) async fn run(
                 }
                 return answer(
                     client, upstream, buffer, response, body, forward, shared, rules, alarm, out,
-                    &attempts, side,
+                    &attempts, side, picked,
                 )
                 .await;
             }
@@ -274,7 +274,8 @@ async fn head_while_sending(
     }
 }
 
-/// Passes the response on, with the rest of the upload beside it if there is one.
+/// Passes the response on, with the rest of the upload beside it if there is one. The call is in
+/// flight to the picked instance until that is done.
 #[expect(clippy::too_many_arguments, reason = "the parts of an exchange, borrowed apart")]
 async fn answer(
     client: &mut TcpStream,
@@ -289,6 +290,7 @@ async fn answer(
     out: &mut Vec<u8>,
     attempts: &Attempts,
     side: Side,
+    picked: Option<Picked<SocketAddr>>,
 ) -> After {
     out.clear();
     let sending = !body.is_done() && side.result.is_none();
@@ -297,6 +299,7 @@ async fn answer(
     let start = relay::begin(&mut response, &mut forward, out);
     let relayed = match start {
         Err(what) => {
+            broke_off(picked);
             out.clear();
             let denial = Denial::bad_upstream(forward.target.name(), what);
             deny(&denial, forward.is_grpc, &forward.trace, forward.is_head, &forward.common(), out);
@@ -348,14 +351,27 @@ async fn answer(
         pool::put(address, upstream, now, rules.limits.idle_upstream);
     }
     let keep_alive = forward.keep_alive && done && matches!(relayed, Relayed::Whole { .. });
-    if relayed == Relayed::Broken {
+    match relayed {
+        Relayed::Whole { .. } => drop(picked),
+        Relayed::CutOff => broke_off(picked),
+        Relayed::Broken => (),
+    }
+    if matches!(relayed, Relayed::Broken | Relayed::CutOff) {
         forward.record.broke();
     }
     forward.record.finish(shared, now);
     match relayed {
         Relayed::Whole { .. } if keep_alive => After::Again,
         Relayed::Whole { .. } => After::Linger,
-        Relayed::Broken => After::Close,
+        Relayed::Broken | Relayed::CutOff => After::Close,
+    }
+}
+
+/// An answer that had begun well was cut off, or cannot be passed on.
+fn broke_off(picked: Option<Picked<SocketAddr>>) {
+    if let Some(picked) = picked {
+        let now = Instant::now().into_std();
+        _ = picked.finish(now, silence(Silence::Broken).outcome, Duration::ZERO);
     }
 }
 

@@ -23,8 +23,11 @@ const LONG: u64 = 64 * 1024;
 pub(crate) enum Relayed {
     /// The client has all of it; `reusable` says whether the upstream connection is.
     Whole { reusable: bool },
-    /// One side broke off; the client must see that the body is cut off.
+    /// The client broke off, or one side was silent for too long; the client must see that the body
+    /// is cut off.
     Broken,
+    /// The upstream cut it off, or broke its framing; the client must see it, too.
+    CutOff,
 }
 
 /// What a response's head asks for.
@@ -116,7 +119,7 @@ where
             Err(_) => {
                 // The head is gone to the client or about to: it gets what was good.
                 _ = alarm.within(Instant::now() + idle, write_all(client, out)).await;
-                return Relayed::Broken;
+                return Relayed::CutOff;
             }
         };
         if !out.is_empty() {
@@ -153,7 +156,8 @@ where
                 return if matches!(written, Ok(Ok(()))) { whole } else { Relayed::Broken };
             }
             Ok(Ok(count)) if count > 0 => (),
-            _ => return Relayed::Broken,
+            Ok(_) => return Relayed::CutOff,
+            Err(_) => return Relayed::Broken,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Bodies of HTTP/2 exchanges, with what must be known when they end.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,6 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use regatta_traffic::cluster::Picked;
+use regatta_traffic::verdict::{Silence, silence};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -149,6 +152,8 @@ pub(crate) struct Download {
     /// The stream is open as long as this is.
     open: Option<Open>,
     slot: Option<Slot>,
+    /// The instance whose answer it is: the call is in flight as long as this is.
+    answering: Option<Picked<SocketAddr>>,
     /// Whether the last frame was seen; not every body knows before it is asked for one more.
     is_over: bool,
 }
@@ -176,6 +181,7 @@ impl Download {
             reader: None,
             open: None,
             slot: None,
+            answering: None,
             is_over: true,
         }
     }
@@ -183,6 +189,11 @@ impl Download {
     /// Keeps the request's place among those in flight.
     pub(super) fn keeps(&mut self, slot: Slot) {
         self.slot = Some(slot);
+    }
+
+    /// Keeps the call in flight to the instance that answers.
+    pub(super) fn answers(&mut self, picked: Option<Picked<SocketAddr>>) {
+        self.answering = picked;
     }
 
     /// Keeps the stream counted as open.
@@ -208,6 +219,7 @@ impl Download {
             reader,
             open: None,
             slot: None,
+            answering: None,
             is_over: false,
         }
     }
@@ -231,6 +243,13 @@ impl Body for Download {
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
             Inner::Upstream(body, idle) => match Pin::new(body).poll_frame(cx) {
                 Poll::Pending => idle.poll(cx).map(|()| Some(Err(DownloadError::Idle))),
+                Poll::Ready(Some(Err(error))) => {
+                    if let Some(picked) = this.answering.take() {
+                        let (now, outcome) = (Instant::now(), silence(Silence::Broken).outcome);
+                        _ = picked.finish(now.into_std(), outcome, Duration::ZERO);
+                    }
+                    Poll::Ready(Some(Err(DownloadError::Upstream(error))))
+                }
                 Poll::Ready(frame) => {
                     idle.moved();
                     this.is_over = frame.is_none();

@@ -72,7 +72,8 @@ impl Outgoing {
     }
 }
 
-/// Sends the request until an instance answers or nothing more may be tried.
+/// Sends the request until an instance answers or nothing more may be tried. With the answer comes
+/// the instance, if it is a good one: the call is in flight as long as that is held.
 ///
 /// # Errors
 ///
@@ -88,7 +89,7 @@ pub(super) async fn exchange(
     rules: &Rules,
     shared: &Shared,
     record: &mut Record,
-) -> Result<Response<Incoming>, Denial> {
+) -> Result<(Response<Incoming>, Option<Picked<SocketAddr>>), Denial> {
     let mut tries = Tries::new();
     let mut stale = 0;
     // Attempts of which an instance may have seen something.
@@ -102,7 +103,9 @@ pub(super) async fn exchange(
             Err(error) => {
                 shared.metrics.unpicked(&error);
                 record.note("regatta.unpicked", error.name());
-                return kept.ok_or_else(|| Denial::no_instance(target.name(), &error));
+                return kept
+                    .map(|response| (response, None))
+                    .ok_or_else(|| Denial::no_instance(target.name(), &error));
             }
         };
         let address = *picked.data();
@@ -169,11 +172,21 @@ pub(super) async fn exchange(
         let member = Arc::clone(picked.member());
         let now = Instant::now();
         let (at, took) = (now.into_std(), now.duration_since(began));
-        match outcome {
-            Outcome::Abandoned if matches!(ended, Err(Lost::TooLate)) => picked.give_up(at, took),
-            // What it does to a breaker, the cluster's observer tells.
-            _ => _ = picked.finish(at, outcome, took),
-        }
+        // What it does to a breaker, the cluster's observer tells.
+        let answering = match outcome {
+            Outcome::Success => {
+                _ = picked.begin(at, took);
+                Some(picked)
+            }
+            Outcome::Abandoned if matches!(ended, Err(Lost::TooLate)) => {
+                picked.give_up(at, took);
+                None
+            }
+            _ => {
+                _ = picked.finish(at, outcome, took);
+                None
+            }
+        };
         let (failure, next, answer) = match ended {
             Ok(response) => {
                 if outcome == Outcome::Success {
@@ -183,7 +196,7 @@ pub(super) async fn exchange(
                 // gRPC's word for "ask somebody else", said before any message.
                 repeatable |= is_turned_away;
                 match failure {
-                    None | Some(Failure::Final) => return Ok(response),
+                    None | Some(Failure::Final) => return Ok((response, answering)),
                     Some(failure) => (failure, spare, Ok(response)),
                 }
             }
@@ -246,10 +259,10 @@ pub(super) async fn exchange(
             (Decision::Stop(why), _) => {
                 shared.metrics.stopped(why);
                 record.note("regatta.retry.stopped", why.name());
-                return answer;
+                return answer.map(|response| (response, None));
             }
             // The policy repeats nothing that cannot be replayed.
-            (Decision::Retry { .. }, None) => return answer,
+            (Decision::Retry { .. }, None) => return answer.map(|response| (response, None)),
         }
     }
 }

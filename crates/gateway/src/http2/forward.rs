@@ -184,7 +184,7 @@ async fn answer(
             slot.learn(if is_late { Ending::Overloaded } else { Ending::Ignored });
             deny(&denial, &stamp, record, shared)
         }
-        Ok(response) => {
+        Ok((response, answering)) => {
             let is_overloaded = is_overloaded(response.status().as_u16());
             slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
             let (mut head, body) = response.into_parts();
@@ -194,6 +194,7 @@ async fn answer(
             record.status = head.status.as_u16();
             let mut body = Download::upstream(body, Idle::new(answers, idle), idle, record, shared);
             body.keeps(slot);
+            body.answers(answering);
             Response::from_parts(head, body)
         }
     }

@@ -8,6 +8,7 @@ mod forwarding;
 mod framing;
 mod hedging;
 mod http2;
+mod in_flight;
 mod keys;
 mod lifecycle;
 mod live;

@@ -134,7 +134,10 @@ impl Breaker {
     ///
     /// [`BreakerOpen`] when an operator has forced it open.
     pub fn admit_despite(&self, now: Instant) -> Result<Permit, BreakerOpen> {
-        Ok(self.permit(self.shared.change(|rules| rules.admit_despite(now))?, now))
+        let (ticket, is_despite) = self.shared.change(|rules| rules.admit_despite(now))?;
+        let mut permit = self.permit(ticket, now);
+        permit.is_despite = is_despite;
+        Ok(permit)
     }
 
     /// Lets an open breaker admit its probe after this time, if not before. One that is not open
@@ -144,7 +147,8 @@ impl Breaker {
     }
 
     fn permit(&self, ticket: Ticket, admitted: Instant) -> Permit {
-        Permit { shared: Arc::clone(&self.shared), ticket, admitted, recorded: false }
+        let (shared, stage) = (Arc::clone(&self.shared), Stage::Admitted);
+        Permit { shared, ticket, admitted, stage, is_despite: false }
     }
 
     /// The state at `now`; half-open from the instant a probe would be admitted.
@@ -225,10 +229,43 @@ pub struct Permit {
     shared: Arc<Shared>,
     ticket: Ticket,
     admitted: Instant,
-    recorded: bool,
+    stage: Stage,
+    is_despite: bool,
+}
+
+/// What was said about a call.
+#[derive(Clone, Copy)]
+enum Stage {
+    Admitted,
+    /// A good answer began at this instant, and ended so many failures in a row.
+    Begun {
+        at: Instant,
+        in_a_row: u32,
+    },
+    Recorded,
 }
 
 impl Permit {
+    /// Whether the breaker was open when it gave this, in spite of that. Then it learns from a
+    /// success only.
+    pub fn is_despite(&self) -> bool {
+        self.is_despite
+    }
+
+    /// Reports that a good answer has begun, whose rest is still to come: a success from now on,
+    /// unless [`Permit::record`] says later that it was a failure after all. Only the first report
+    /// counts.
+    pub fn begin(&mut self, now: Instant) {
+        if let Stage::Admitted = self.stage {
+            let took = now.saturating_duration_since(self.admitted);
+            let in_a_row = match self.succeeds_at_rest(now, took) {
+                true => 0,
+                false => self.shared.change(|rules| rules.begin(now, self.ticket, took)),
+            };
+            self.stage = Stage::Begun { at: now, in_a_row };
+        }
+    }
+
     /// Reports how the call ended; `now` is when it did. It took what has passed since it was
     /// admitted.
     pub fn record(mut self, now: Instant, outcome: Outcome) {
@@ -238,23 +275,34 @@ impl Permit {
             // Dropping it says so.
             Outcome::Abandoned => return,
         };
-        self.recorded = true;
-        let shared = &*self.shared;
+        let before = std::mem::replace(&mut self.stage, Stage::Recorded);
+        let (shared, ticket) = (&*self.shared, self.ticket);
         let took = now.saturating_duration_since(self.admitted);
-        if !failed
-            && shared.at_rest.load(Ordering::Acquire) == self.ticket.0
+        match before {
+            Stage::Admitted if !failed && self.succeeds_at_rest(now, took) => (),
+            Stage::Admitted => {
+                shared.change(|rules| ((), rules.record(now, ticket, failed, took)));
+            }
+            Stage::Begun { at, in_a_row } if failed => {
+                shared.change(|rules| ((), rules.break_off(now, ticket, at, in_a_row)));
+            }
+            Stage::Begun { .. } | Stage::Recorded => (),
+        }
+    }
+
+    /// Counts a success without the lock, if the breaker is at rest and it changes nothing else.
+    fn succeeds_at_rest(&self, now: Instant, took: Duration) -> bool {
+        let shared = &*self.shared;
+        shared.at_rest.load(Ordering::Acquire) == self.ticket.0
             && shared.slow_from.load(Ordering::Relaxed) > nanos(took)
             && (!shared.counts.load(Ordering::Relaxed) || shared.successes.count(now))
-        {
-            return;
-        }
-        shared.change(|rules| ((), rules.record(now, self.ticket, failed, took)));
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.recorded || self.shared.at_rest.load(Ordering::Acquire) == self.ticket.0 {
+        let is_reported = !matches!(self.stage, Stage::Admitted);
+        if is_reported || self.shared.at_rest.load(Ordering::Acquire) == self.ticket.0 {
             return;
         }
         self.shared.change(|rules| (rules.abandon(self.ticket), None));

@@ -165,18 +165,24 @@ impl Rules {
     }
 
     /// Admits a call also while open: nobody else could take it. Only an operator's word holds.
+    /// Says whether it is open.
     pub(crate) fn admit_despite(
         &mut self,
         now: Instant,
-    ) -> (Result<Ticket, BreakerOpen>, Option<Change>) {
+    ) -> (Result<(Ticket, bool), BreakerOpen>, Option<Change>) {
         match &mut self.phase {
-            Phase::Open { until } if now < *until => (Ok(Ticket(self.phases_entered)), None),
+            Phase::Open { until } if now < *until => {
+                (Ok((Ticket(self.phases_entered), true)), None)
+            }
             // The newest probe stays the one that is waited for.
             Phase::HalfOpen { in_flight, .. } => {
                 *in_flight = in_flight.saturating_add(1);
-                (Ok(Ticket(self.phases_entered)), None)
+                (Ok((Ticket(self.phases_entered), false)), None)
             }
-            Phase::Open { .. } | Phase::Closed { .. } | Phase::Forced(_) => self.admit(now),
+            Phase::Open { .. } | Phase::Closed { .. } | Phase::Forced(_) => {
+                let (admitted, change) = self.admit(now);
+                (admitted.map(|ticket| (ticket, false)), change)
+            }
         }
     }
 
@@ -223,6 +229,51 @@ impl Rules {
             }
             Phase::Open { .. } | Phase::Forced(_) => None,
         }
+    }
+
+    /// Takes that a good answer has begun, after so long: a success, unless it breaks off. Says how
+    /// many failures in a row that ended.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        took: Duration,
+    ) -> (u32, Option<Change>) {
+        let in_a_row = match self.phase {
+            Phase::Closed { failures } if ticket == Ticket(self.phases_entered) => failures,
+            _ => 0,
+        };
+        (in_a_row, self.record(now, ticket, false, took))
+    }
+
+    /// Takes that an answer broke off that had begun well at `began`: a failure after all, in a row
+    /// with those before it.
+    pub(crate) fn break_off(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        began: Instant,
+        in_a_row: u32,
+    ) -> Option<Change> {
+        let Phase::Closed { failures } = &mut self.phase else { return None };
+        if ticket != Ticket(self.phases_entered) {
+            return None;
+        }
+        *failures = in_a_row.max(*failures).saturating_add(1);
+        let in_a_row = *failures;
+        if self.settings.counts_calls() {
+            self.window.turn_to(now);
+            // The window has the call already, unless that was long ago.
+            let is_old = now.saturating_duration_since(began) > self.settings.window;
+            self.window.add(CALLS, is_old.into());
+            self.window.add(FAILURES, 1);
+        }
+        let cause = if in_a_row >= self.settings.failure_threshold {
+            Cause::FailuresInARow
+        } else {
+            self.share_reached()?
+        };
+        Some(self.open(now, cause))
     }
 
     /// Takes note that a call ended without saying anything about the dependency.

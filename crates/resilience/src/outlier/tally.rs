@@ -23,12 +23,30 @@ impl Tally {
             self.failures.fetch_add(1, Ordering::Relaxed);
             return self.in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         }
+        self.begin();
+        0
+    }
+
+    /// Counts a good answer that has begun; says how many failures in a row it ended, for
+    /// [`Self::break_off`].
+    pub fn begin(&self) -> u32 {
         self.successes.fetch_add(1, Ordering::Relaxed);
         // Most often it is zero already, and a load leaves the cache line where it is.
-        if self.in_a_row.load(Ordering::Relaxed) != 0 {
-            self.in_a_row.store(0, Ordering::Relaxed);
+        match self.in_a_row.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.in_a_row.swap(0, Ordering::Relaxed),
         }
-        0
+    }
+
+    /// Takes back an answer that broke off, as a failure in a row with those before it; says how
+    /// many there are now.
+    pub fn break_off(&self, in_a_row: u32) -> u32 {
+        // A look may have taken it meanwhile; then it stays a success of that time.
+        let (read, write) = (Ordering::Relaxed, Ordering::Relaxed);
+        let _taken = self.successes.fetch_update(write, read, |held| held.checked_sub(1));
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.in_a_row.fetch_max(in_a_row, Ordering::Relaxed);
+        self.in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
     /// Failures in a row by now.
@@ -65,6 +83,23 @@ mod tests {
         assert_eq!(tally.in_a_row(), 1);
         tally.clear();
         assert_eq!((tally.in_a_row(), tally.take()), (0, (0, 0)));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod broken_answers {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_breaks_off_is_in_a_row_with_the_failures_before_it() {
+        let tally = Tally::default();
+        let broken: Vec<u32> = (0..3).map(|_| tally.break_off(tally.begin())).collect();
+        assert_eq!(broken, [1, 2, 3]);
+        assert_eq!(tally.take(), (0, 3));
+        let begun = tally.begin();
+        assert_eq!((begun, tally.in_a_row()), (3, 0));
+        let _looked = tally.take();
+        assert_eq!((tally.break_off(begun), tally.take()), (4, (0, 1)));
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use regatta_resilience::breaker::Override;
+use regatta_resilience::breaker::{Override, Permit};
 
 use super::choose::Search;
 use super::dice::Dice;
@@ -54,14 +54,13 @@ impl<T> Cluster<T> {
                 None => search.choose(&mut dice).map_err(|_| shared.why_not(&search, now))?,
             };
             let member = &snapshot.members[place];
-            let (admitted, is_despite) = match member.life.breaker.admit(now) {
-                Err(_) if shared.overrules_breakers() => {
-                    (member.life.breaker.admit_despite(now), true)
-                }
-                admitted => (admitted, false),
+            let admitted = match member.life.breaker.admit(now) {
+                Err(_) if shared.overrules_breakers() => member.life.breaker.admit_despite(now),
+                admitted => admitted,
             };
+            let is_despite = admitted.as_ref().is_ok_and(Permit::is_despite);
             // What is let through in spite of the breaker leaves it as it is.
-            if member.life.is_watched() && !(is_despite && admitted.is_ok()) {
+            if member.life.is_watched() && !is_despite {
                 // The probe may have been the last one allowed.
                 shared.locked(|control| {
                     let snapshot = shared.snapshot.load();
@@ -70,8 +69,7 @@ impl<T> Cluster<T> {
             }
             if let Ok(permit) = admitted {
                 let member = Arc::clone(member);
-                let picked = Picked::new(shared, member, (permit, service), now, is_hashed);
-                return Ok(picked.despite_its_breaker(is_despite));
+                return Ok(Picked::new(shared, member, (permit, service), now, is_hashed));
             }
         }
         Err(shared.why_not(&search, now))

@@ -26,6 +26,10 @@ pub struct Picked<T> {
     is_counted: bool,
     /// Its breaker is open, but too few others are left.
     is_despite: bool,
+    /// Failures in a row that a good answer ended when it began; none before.
+    begun: Option<u32>,
+    /// The cluster has taken in all that was reported.
+    is_settled: bool,
 }
 
 impl<T> Picked<T> {
@@ -40,13 +44,10 @@ impl<T> Picked<T> {
         if is_counted {
             shared.in_flight.fetch_add(1, Ordering::Relaxed);
         }
+        let is_despite = permits.0.is_despite();
         let (permits, origin) = (Some(permits), shared.origin);
-        Self { member, permits, origin, began, is_counted, is_despite: false }
-    }
-
-    pub(super) fn despite_its_breaker(mut self, is_despite: bool) -> Self {
-        self.is_despite = is_despite;
-        self
+        let (begun, is_settled) = (None, false);
+        Self { member, permits, origin, began, is_counted, is_despite, begun, is_settled }
     }
 
     /// The instance to call.
@@ -64,10 +65,32 @@ impl<T> Picked<T> {
         &self.member
     }
 
+    /// Reports that a good answer has begun, after so long. It is a success from now on, unless
+    /// [`Picked::finish`] says later that it broke off; the call is in flight as long as this is
+    /// held. Says which state the instance's breaker went into by it, if it did.
+    pub fn begin(&mut self, now: Instant, latency: Duration) -> Option<State> {
+        if self.begun.is_some() {
+            return None;
+        }
+        let life = &self.member.life;
+        life.load.observe(self.millis(now), latency, false);
+        self.begun = Some(life.tally.begin());
+        let before = life.is_watched().then(|| life.breaker.state(now));
+        if let Some((instance, service)) = &mut self.permits {
+            instance.begin(now);
+            service.begin(now);
+        }
+        self.began = now;
+        let after = before.map(|_| life.breaker.state(now));
+        self.settle();
+        after.filter(|after| Some(*after) != before)
+    }
+
     /// Reports how the call ended: when, how, and how long the answer took to begin.
     ///
-    /// [`Outcome::Abandoned`] counts for nothing, and so does its latency. Says which state the
-    /// instance's breaker went into by it, if it did.
+    /// [`Outcome::Abandoned`] counts for nothing, and so does its latency. After [`Picked::begin`]
+    /// only a failure counts, that of an answer which broke off, and the latency no more. Says which
+    /// state the instance's breaker went into by it, if it did.
     pub fn finish(mut self, now: Instant, outcome: Outcome, latency: Duration) -> Option<State> {
         let failed = match outcome {
             Outcome::Success => false,
@@ -76,8 +99,13 @@ impl<T> Picked<T> {
             Outcome::Abandoned => return None,
         };
         let life = &self.member.life;
+        let (latency, in_a_row) = match self.begun {
+            None => (latency, life.tally.count(failed)),
+            Some(in_a_row) if failed => (Duration::ZERO, life.tally.break_off(in_a_row)),
+            Some(_) => return None,
+        };
+        self.is_settled = false;
         life.load.observe(self.millis(now), latency, failed);
-        let in_a_row = life.tally.count(failed);
         // At rest a success changes nothing, so what is asked for seldom costs no call anything.
         let before = (failed || life.is_watched()).then(|| life.breaker.state(now));
         if let Some((instance, service)) = self.permits.take() {
@@ -108,9 +136,20 @@ impl<T> Picked<T> {
         now.saturating_duration_since(self.origin).as_millis() as u32
     }
 
+    /// Takes in what was reported, once, where it may have changed something.
+    fn settle(&mut self) {
+        let life = &self.member.life;
+        // Not for each of many calls that an open breaker lets through and learns nothing from.
+        let has_changed = || !self.is_despite || life.breaker.state(self.began) == State::Closed;
+        if !self.is_settled && life.is_watched() && has_changed() {
+            self.settle_watched();
+        }
+        self.is_settled = true;
+    }
+
     /// Takes in what the use of a breaker that is not plainly closed has changed.
     #[cold]
-    fn settle(&self) {
+    fn settle_watched(&self) {
         let Some(shared) = self.member.life.cluster.upgrade() else { return };
         shared.locked(|control| {
             let snapshot = shared.snapshot.load();
@@ -130,11 +169,7 @@ impl<T> Drop for Picked<T> {
         }
         // Abandons them, if they are still here.
         drop(self.permits.take());
-        // Not for each of many calls that an open breaker lets through and learns nothing from.
-        let has_changed = || !self.is_despite || life.breaker.state(self.began) == State::Closed;
-        if life.is_watched() && has_changed() {
-            self.settle();
-        }
+        self.settle();
     }
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 //! The cluster, seen from its callers.
 
+mod answers;
 mod balance;
 mod hashing;
 mod health;

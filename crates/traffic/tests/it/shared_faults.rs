@@ -2,7 +2,7 @@
 
 use regatta_core::InstanceId;
 use regatta_traffic::balance::Strategy;
-use regatta_traffic::cluster::{Outcome, Override, Policies, What};
+use regatta_traffic::cluster::{Hints, Outcome, Override, Policies, What};
 
 use crate::support::{Fleet, MILLI, SECOND, instances, with_breakers};
 
@@ -63,6 +63,24 @@ fn two_that_fail_are_both_used_until_one_is_well() {
     fleet.call(Outcome::Success).unwrap();
     let told = fleet.told();
     assert!(matches!(&told[..], [(Some(_), What::Breaker(_)), (None, What::Panic(false))]));
+}
+
+#[test]
+fn a_failed_probe_in_a_panic_is_known_when_the_panic_ends() {
+    let mut fleet = Fleet::new(with_breakers(), instances(3));
+    (0..3).for_each(|number| fleet.fail(number, 5));
+    fleet.wait(5 * SECOND);
+    // The time of two is over: one call probes, and others go there as well.
+    let others = fleet.others(1);
+    let [_probe, other] = [(); 2].map(|()| fleet.pick_for(&others, &Hints::default()).unwrap());
+    other.finish(fleet.now, Outcome::Failure, MILLI);
+    for number in [0, 2] {
+        let others = fleet.others(number);
+        let picked = fleet.pick_for(&others, &Hints::default()).unwrap();
+        picked.finish(fleet.now, Outcome::Success, MILLI);
+    }
+    assert!(!fleet.cluster.view(fleet.now).panic);
+    assert_eq!((fleet.view(1).breaker, fleet.view(1).usable), ("open", false));
 }
 
 #[test]
