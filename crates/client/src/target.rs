@@ -1,7 +1,7 @@
 //! One service that is called: its cluster, and what all calls to it share.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub(crate) struct Target {
     hedge: Hedge,
     /// Of the set that the cluster holds; 0 before the first.
     generation: AtomicU64,
+    /// Newer sets are left to [`attend`], since one takes long. Relaxed: who misses it looks itself.
+    left: AtomicBool,
     /// Held while the cluster takes over a set, so that an older one never comes last.
     replacing: Mutex<()>,
     _attended: DropGuard,
@@ -64,6 +66,7 @@ impl Target {
             cluster,
             options: ArcSwap::new(options),
             generation: AtomicU64::new(0),
+            left: AtomicBool::new(false),
             replacing: Mutex::default(),
             _attended: stop.clone().drop_guard(),
         });
@@ -185,12 +188,42 @@ impl Target {
     }
 
     /// Takes over what discovery last reported, so that whoever picks after an instance was removed
-    /// does not get it.
+    /// does not get it. A set that takes long is left to [`attend`], and no call waits for it.
     fn follow(&self) {
+        let set = self.watch.current();
         // Acquire, as the store below releases: who sees the generation sees its set.
-        if self.watch.current().generation != self.generation.load(Ordering::Acquire) {
-            self.take_over();
+        let held = self.generation.load(Ordering::Acquire);
+        if set.generation == held {
+            return;
         }
+        // Before the first set there is nobody to call.
+        if held != 0 {
+            if self.left.load(Ordering::Relaxed) {
+                return;
+            }
+            if self.cluster.takes_long(set.instances.iter()) {
+                self.left.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+        self.take_over();
+    }
+
+    /// Takes over what discovery last reported, also what was left; beside all calls, if that takes
+    /// long.
+    async fn catch_up(self: &Arc<Self>) {
+        let set = self.watch.current();
+        if set.generation != self.generation.load(Ordering::Acquire) {
+            if self.cluster.takes_long(set.instances.iter()) {
+                self.left.store(true, Ordering::Relaxed);
+                let target = Arc::clone(self);
+                // It does not panic; did it, calls would go on by the set before.
+                drop(self.wire.tasks.spawn_blocking(move || target.take_over()).await);
+            } else {
+                self.take_over();
+            }
+        }
+        self.left.store(false, Ordering::Relaxed);
     }
 
     #[cold]
@@ -221,7 +254,7 @@ async fn attend(target: Weak<Target>, mut watch: Watch, stop: CancellationToken)
     loop {
         let pause = {
             let Some(target) = target.upgrade() else { return };
-            target.follow();
+            target.catch_up().await;
             target.reap();
             target.options.load().idle_timeout.max(LEAST_PAUSE)
         };

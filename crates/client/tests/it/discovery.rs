@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use regatta_client::Error;
-use regatta_discovery::{Discover, Publisher, Watch};
+use regatta_core::InstanceId;
+use regatta_discovery::{Discover, Publisher, Register, Watch};
 use regatta_traffic::balance::Strategy;
 
 use crate::fleet::{Does, Fleet, MILLISECOND, client, options};
@@ -80,6 +81,52 @@ async fn version_weights_are_met() {
         users.get("/").send().await.unwrap();
     }
     assert_eq!((old.hits(), new.hits()), (18, 2));
+}
+
+#[tokio::test]
+async fn a_call_may_ask_for_a_version_whatever_the_weights() {
+    let fleet = Fleet::new();
+    let (old, new) = (fleet.serve(Does::Answer(200)).await, fleet.serve(Does::Answer(200)).await);
+    fleet.register(&old.instance.clone().with_version("v1")).await;
+    fleet.register(&new.instance.clone().with_version("v2")).await;
+    let mut options = options();
+    options.cluster.subsets = std::sync::Arc::new([("v1".to_owned(), 100)].into());
+    let users = fleet.client(options);
+    for _ in 0..4 {
+        users.get("/").send().await.unwrap();
+        users.get("/").version("v2").send().await.unwrap();
+    }
+    assert_eq!((old.hits(), new.hits()), (4, 4));
+    let error = users.get("/").version("v3").send().await.unwrap_err();
+    let Error::NoInstance { source, .. } = error else { panic!("{error}") };
+    assert!(source.to_string().contains("no instance of version `v3`"), "{source}");
+}
+
+#[tokio::test]
+async fn calls_go_on_while_a_large_set_is_taken_over() {
+    let fleet = Fleet::new();
+    let server = fleet.serve(Does::Answer(200)).await;
+    let client = crate::fleet::client(&fleet.registry, options());
+    let users = client.service("user-service").unwrap();
+    users.get("/").send().await.unwrap();
+    for number in 0..300 {
+        let other = server.instance.clone().with_id(InstanceId::new(&format!("copy-{number}")));
+        fleet.register(&other).await;
+        users.get("/").send().await.unwrap();
+    }
+    let all = async {
+        while client.clusters()[0].instances.len() < 301 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), all).await.unwrap();
+    fleet.registry.deregister(&InstanceId::new("copy-299")).await.unwrap();
+    let fewer = async {
+        while client.clusters()[0].instances.len() > 300 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), fewer).await.unwrap();
 }
 
 #[tokio::test]

@@ -44,6 +44,11 @@ impl Upstream {
         Ok(Self { name, cluster, watch, changes, names: Mutex::default() })
     }
 
+    /// Whether to take over such a set takes more than about a millisecond.
+    pub(crate) fn takes_long(&self, found: &[(Instance, SocketAddr)]) -> bool {
+        self.cluster.takes_long(found.iter().map(|(instance, _)| instance))
+    }
+
     /// Takes over a new set of instances with their addresses.
     pub(crate) fn replace(&self, found: Vec<(Instance, SocketAddr)>, now: Instant) {
         // The address stands for the endpoint: a name that moves is another place.

@@ -46,7 +46,7 @@ pub(crate) async fn follow(upstream: Arc<Upstream>, stop: CancellationToken) {
         }
         // A list of names of which none was ever resolved says that the resolver is away.
         if seen > 0 || listed == 0 {
-            upstream.replace(found, Instant::now().into_std());
+            replace(&upstream, found).await;
         }
         let again = async {
             if has_names {
@@ -61,6 +61,17 @@ pub(crate) async fn follow(upstream: Arc<Upstream>, stop: CancellationToken) {
             () = again => (),
         }
     }
+}
+
+/// Takes over a new set, beside the other tasks if that takes long.
+async fn replace(upstream: &Arc<Upstream>, found: Vec<(Instance, SocketAddr)>) {
+    let now = Instant::now().into_std();
+    if !upstream.takes_long(&found) {
+        return upstream.replace(found, now);
+    }
+    let shared = Arc::clone(upstream);
+    // It does not panic; did it, the set before would stay.
+    drop(tokio::task::spawn_blocking(move || shared.replace(found, now)).await);
 }
 
 /// The instances with their addresses: what the resolver says, else what it last said.

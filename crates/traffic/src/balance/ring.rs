@@ -30,8 +30,7 @@ impl Ring {
     /// A ring of members by name (hashed) and weight. Their places in the list are what it hands
     /// out; the order of the list does not count.
     pub(crate) fn new(members: &[(u64, u32)]) -> Self {
-        let divisor = members.iter().fold(0, |a, (_, weight)| gcd(a, u64::from(*weight))).max(1);
-        let total: u64 = members.iter().map(|(_, weight)| u64::from(*weight) / divisor).sum();
+        let (divisor, total) = units(members.iter().map(|(_, weight)| *weight));
         let mut points = Vec::new();
         for (place, (name, weight)) in members.iter().enumerate() {
             let units = u64::from(*weight) / divisor;
@@ -47,6 +46,12 @@ impl Ring {
         Self { points: points.into(), starts, shift }
     }
 
+    /// About how many points a ring of these weights has.
+    pub(crate) fn size(weights: impl Iterator<Item = u32> + Clone) -> u64 {
+        let (_, total) = units(weights);
+        total.saturating_mul(POINTS).min(MOST_POINTS)
+    }
+
     /// The members in the order in which they own this key, from its owner on, with repetitions;
     /// each point once.
     pub(crate) fn walk(&self, key: u64) -> impl Iterator<Item = usize> {
@@ -60,6 +65,12 @@ impl Ring {
 
 fn point(name: u64, copy: u64) -> u64 {
     mix(name ^ mix(copy.wrapping_add(0x9e37_79b9_7f4a_7c15)))
+}
+
+/// The largest weight of which all are multiples, and how often it is in all of them together.
+fn units(weights: impl Iterator<Item = u32> + Clone) -> (u64, u64) {
+    let divisor = weights.clone().fold(0, |a, weight| gcd(a, u64::from(weight))).max(1);
+    (divisor, weights.map(|weight| u64::from(weight) / divisor).sum())
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

@@ -12,7 +12,6 @@ use super::out::{Census, Out, Panic};
 /// What changes seldom, and never at a pick of a healthy instance.
 #[derive(Debug)]
 pub(super) struct Control {
-    pub(super) next_number: u64,
     /// Who decides about the breakers of instances that come.
     pub(super) force: Override,
     /// Where each member is in the snapshot, by number.
@@ -34,7 +33,6 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn new() -> Self {
         Self {
-            next_number: 1,
             force: Override::Automatic,
             places: HashMap::new(),
             out: Vec::new(),

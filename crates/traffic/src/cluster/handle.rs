@@ -11,13 +11,19 @@ use regatta_resilience::breaker::Override;
 use regatta_resilience::outlier;
 
 use super::announce::Announcer;
-use super::control::Control;
 use super::load::Load;
 use super::member::{Life, breaker};
 use super::policies::breaker_settings;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::{InvalidPolicies, Member, Observer, Policies, View, view};
+use crate::balance::{Ring, Strategy};
+
+/// Instances that take about a millisecond to take over; each is a few microseconds.
+const MANY: usize = 200;
+
+/// Points of a ring that take about a millisecond to sort, twice: versions have rings, too.
+const MANY_POINTS: u64 = 8_192;
 
 /// The state of one called service. Cheap to clone; all clones are one cluster.
 pub struct Cluster<T> {
@@ -108,10 +114,9 @@ impl<T> Cluster<T> {
     /// [`InvalidPolicies`] names the first policy out of range; the old ones stay in force.
     pub fn configure(&self, now: Instant, policies: Policies) -> Result<(), InvalidPolicies> {
         policies.validate()?;
-        self.shared.locked(|control| {
-            let old = self.shared.snapshot.load();
+        let build = |old: &Snapshot<T>, _: &mut u64| {
             if *old.policies == policies {
-                return;
+                return (None, ());
             }
             let settings = breaker_settings(policies.breaker.as_ref());
             for member in &old.members {
@@ -121,9 +126,9 @@ impl<T> Cluster<T> {
             let settings = breaker_settings(policies.service_breaker.as_ref());
             _ = self.shared.breaker.reconfigure(settings);
             let members = old.members.clone();
-            let snapshot = Snapshot::new(Arc::new(policies), members, Some(&old), 0);
-            self.put(control, snapshot, now);
-        });
+            (Some(Snapshot::new(Arc::new(policies), members, Some(old), 0)), ())
+        };
+        self.shared.rebuild(now, build, |_, ()| ());
         Ok(())
     }
 
@@ -134,15 +139,15 @@ impl<T> Cluster<T> {
     /// and so does the service's own breaker when anyone is new. A call that is in flight to an
     /// instance that has left goes on; once this has returned nobody picks one that has left.
     ///
-    /// `make` runs under the cluster's lock: it must not use the cluster.
+    /// Calls go on by the set before while this one is built. `make` runs meanwhile: it may use the
+    /// cluster, but neither replace nor configure.
     pub fn replace(
         &self,
         now: Instant,
         instances: impl IntoIterator<Item = Instance>,
         mut make: impl FnMut(&Instance) -> T,
     ) -> Replaced<T> {
-        let replaced = self.shared.locked(|control| {
-            let old = self.shared.snapshot.load();
+        let build = |old: &Snapshot<T>, next_number: &mut u64| {
             let mut held: HashMap<_, _> =
                 old.members.iter().map(|member| (&member.instance.id, member)).collect();
             let mut added = Vec::new();
@@ -154,7 +159,8 @@ impl<T> Cluster<T> {
                 });
                 let Some(member) = same_life else {
                     let data = make(&instance);
-                    let member = self.member(control, &old, instance, data, now);
+                    let member = self.member(*next_number, old, instance, data, now);
+                    *next_number += 1;
                     added.push(Arc::clone(&member));
                     members.push(member);
                     continue;
@@ -168,9 +174,14 @@ impl<T> Cluster<T> {
             }
             let removed = held.into_values().map(Arc::clone).collect();
             let policies = Arc::clone(&old.policies);
-            let snapshot = Snapshot::new(policies, members.into(), Some(&old), 0);
-            self.put(control, snapshot, now);
-            Replaced { added, removed }
+            let snapshot = Snapshot::new(policies, members.into(), Some(old), 0);
+            (Some(snapshot), Replaced { added, removed })
+        };
+        let replaced = self.shared.rebuild(now, build, |control, replaced| {
+            if control.force != Override::Automatic {
+                let force = |member: &Arc<Member<T>>| member.life.breaker.control_by(control.force);
+                self.shared.announcer.hold(|| replaced.added.iter().for_each(force));
+            }
         });
         if !replaced.added.is_empty() {
             // What the instances before them did says nothing about these.
@@ -179,9 +190,17 @@ impl<T> Cluster<T> {
         replaced
     }
 
+    /// Whether to replace the set by this one takes more than about a millisecond, so that it is
+    /// better done on a thread that nobody waits for.
+    pub fn takes_long<'a>(&self, instances: impl Iterator<Item = &'a Instance> + Clone) -> bool {
+        let is_hashed = self.shared.snapshot.load().policies.balance == Strategy::ConsistentHash;
+        let points = || Ring::size(instances.clone().map(|instance| instance.weight));
+        instances.clone().count() > MANY || is_hashed && points() > MANY_POINTS
+    }
+
     fn member(
         &self,
-        control: &mut Control,
+        number: u64,
         old: &Snapshot<T>,
         instance: Instance,
         data: T,
@@ -191,11 +210,6 @@ impl<T> Cluster<T> {
         let settings = breaker_settings(old.policies.breaker.as_ref());
         let about = Some(Arc::clone(&instance));
         let breaker = breaker(settings, about, &watched, &self.shared.announcer);
-        if control.force != Override::Automatic {
-            self.shared.announcer.hold(|| breaker.control_by(control.force));
-        }
-        let number = control.next_number;
-        control.next_number += 1;
         let life = Life {
             number,
             data,
@@ -207,11 +221,6 @@ impl<T> Cluster<T> {
             cluster: Arc::downgrade(&self.shared),
         };
         Arc::new(Member { instance, life: Arc::new(life) })
-    }
-
-    fn put(&self, control: &mut Control, snapshot: Snapshot<T>, now: Instant) {
-        self.shared.rebase(control, &snapshot, now);
-        self.shared.snapshot.store(Arc::new(snapshot));
     }
 
     /// Hands the decision about a breaker to an operator, or back: of one instance; or of all, also

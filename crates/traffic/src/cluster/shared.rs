@@ -33,6 +33,9 @@ pub(super) struct Shared<T> {
     /// that there is none.
     overrules_breakers: AtomicBool,
     control: Mutex<Control>,
+    /// Held by who builds a snapshot, which may take long, so that each is built upon the last.
+    /// Taken before the control. The number of the next member.
+    building: Mutex<u64>,
 }
 
 /// A member whose breaker awaits a probe, and where it is in the snapshot of this moment.
@@ -60,6 +63,7 @@ impl<T> Shared<T> {
             wakes_at: AtomicU64::new(u64::MAX),
             overrules_breakers: AtomicBool::new(false),
             control: Mutex::new(Control::new()),
+            building: Mutex::new(1),
         }
     }
 
@@ -80,11 +84,40 @@ impl<T> Shared<T> {
 
     /// Does something under the lock and announces what came of it.
     pub(super) fn locked<R>(&self, work: impl FnOnce(&mut Control) -> R) -> R {
+        let done = self.quietly(work);
+        self.announcer.deliver();
+        done
+    }
+
+    /// Does something under the lock; what came of it is yet to be announced.
+    fn quietly<R>(&self, work: impl FnOnce(&mut Control) -> R) -> R {
         // What a panic leaves is put right by the next replace or configure.
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         let done = work(&mut control);
         self.wakes_at.store(control.wakes_at(), Ordering::Relaxed);
-        drop(control);
+        done
+    }
+
+    /// Builds upon the present snapshot, beside all calls, what then is put in its place under the
+    /// lock; none leaves it. One at a time. `build` may number members.
+    pub(super) fn rebuild<R>(
+        &self,
+        now: Instant,
+        build: impl FnOnce(&Snapshot<T>, &mut u64) -> (Option<Snapshot<T>>, R),
+        at_put: impl FnOnce(&Control, &R),
+    ) -> R {
+        let mut building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.snapshot.load_full();
+        let (snapshot, done) = build(&old, &mut building);
+        if let Some(snapshot) = snapshot {
+            self.quietly(|control| {
+                at_put(control, &done);
+                self.rebase(control, &snapshot, now);
+                self.snapshot.store(Arc::new(snapshot));
+            });
+        }
+        // An observer may use the cluster, so not while it waits.
+        drop(building);
         self.announcer.deliver();
         done
     }

@@ -1,13 +1,15 @@
 //! Sets that change while calls are made.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use proptest::prelude::{prop, prop_assert, proptest};
 use regatta_core::Instance;
 use regatta_traffic::balance::Strategy;
-use regatta_traffic::cluster::{Cluster, Hints, Outcome, PickError, Policies, Tried};
+use regatta_traffic::cluster::{
+    Cluster, Event, Hints, Outcome, Override, PickError, Policies, Tried,
+};
 
 use crate::support::{Fleet, MILLI, bare, instance, instances, start};
 
@@ -45,6 +47,69 @@ fn an_instance_at_another_address_or_in_another_life_is_another() {
     assert_eq!(second.removed[0].number(), first.added[0].number());
     let third = cluster.replace(now, [moved.with_incarnation(3)], |_| ());
     assert_eq!((third.added.len(), third.removed.len()), (1, 1));
+}
+
+#[test]
+fn calls_go_on_by_the_set_before_while_a_new_one_is_prepared() {
+    let (cluster, now) = (cluster::<()>(Policies::default()), start());
+    cluster.replace(now, [instance(0)], |_| ());
+    let replaced = cluster.replace(now, instances(2), |_| {
+        // Elsewhere, so that a call that waits fails this test and does not hang it.
+        let (cluster, (done, is_done)) = (cluster.clone(), mpsc::channel());
+        std::thread::spawn(move || {
+            for outcome in [Outcome::Failure; 5] {
+                let picked = cluster.pick(now, 1, &Tried::default(), &Hints::default()).unwrap();
+                assert_eq!(picked.instance().id.as_str(), "i0");
+                picked.finish(now, outcome, MILLI);
+            }
+            assert_eq!(cluster.view(now).instances[0].breaker, "open");
+            cluster.override_breaker(now, None, Override::ForcedOpen).unwrap();
+            done.send(()).unwrap();
+        });
+        is_done.recv_timeout(Duration::from_secs(60)).unwrap();
+    });
+    assert_eq!(replaced.added.len(), 1);
+    let view = cluster.view(now);
+    assert!(view.instances.iter().all(|it| it.control == "forced_open" && !it.usable), "{view:?}");
+    cluster.override_breaker(now, None, Override::Automatic).unwrap();
+    assert!(cluster.pick(now, 1, &Tried::default(), &Hints::default()).is_ok());
+}
+
+#[test]
+fn many_instances_take_long_and_fewer_with_the_points_of_many() {
+    let weighted = |count, weight: fn(u16) -> u32| -> Vec<Instance> {
+        (0..count).map(|number| instance(number).with_weight(weight(number))).collect()
+    };
+    for (strategy, set, takes_long) in [
+        (Strategy::P2c, weighted(200, |_| 1), false),
+        (Strategy::P2c, weighted(201, |_| 1), true),
+        (Strategy::P2c, weighted(9, |number| 100 + u32::from(number)), false),
+        (Strategy::ConsistentHash, weighted(64, |_| 100), false),
+        (Strategy::ConsistentHash, weighted(65, |_| 100), true),
+        (Strategy::ConsistentHash, weighted(9, |number| 100 + u32::from(number)), true),
+    ] {
+        let cluster = cluster::<()>(bare(strategy));
+        assert_eq!(cluster.takes_long(set.iter()), takes_long, "{strategy:?}, {}", set.len());
+    }
+}
+
+#[test]
+fn an_observer_of_a_new_set_may_bring_the_next() {
+    let (seen, now) = (Arc::new(OnceLock::<Cluster<()>>::new()), start());
+    let inner = Arc::clone(&seen);
+    let observer = move |_: &Event<'_>| {
+        let cluster = inner.get().unwrap();
+        if cluster.members().len() == 2 {
+            cluster.replace(now, instances(3), |_| ());
+        }
+    };
+    let name = "users".parse().unwrap();
+    let cluster =
+        Cluster::try_observed(name, Policies::default(), now, 3, Arc::new(observer)).unwrap();
+    assert!(seen.set(cluster.clone()).is_ok());
+    cluster.override_breaker(now, None, Override::ForcedOpen).unwrap();
+    cluster.replace(now, instances(2), |_| ());
+    assert_eq!(cluster.members().len(), 3);
 }
 
 #[test]
