@@ -13,8 +13,9 @@ use crate::{Origin, Problem, Problems};
 
 /// The settings that a config center has for one instance; see [`crate::Config::with_center`].
 ///
-/// Four layers, each above the last: those of all services, those of the service, those of the
-/// instance, and the changes of a release if it has reached the instance. A value is written as in
+/// Four layers, each above the last: those of all services, those of the service, the changes of a
+/// release if it has reached the instance, and those of the instance alone. So what a release shows
+/// on its way is what stands at its end, when its changes become the service's. A value is written as in
 /// an environment variable: `a,b` or `[a, b]` for a list.
 #[derive(Clone, Default)]
 pub struct CenterLayer {
@@ -85,17 +86,14 @@ impl CenterLayer {
                             let changed = Item::new(&item.key, &value, item.revision);
                             of_release.insert(key, changed);
                         }
-                        None => {
-                            of_service.remove(&key);
-                            of_instance.remove(&key);
-                        }
+                        None => drop(of_service.remove(&key)),
                     }
                 }
             }
         }
         let mut problems = Vec::new();
         for (is_shared, settings) in
-            [(true, of_all), (false, of_service), (false, of_instance), (false, of_release)]
+            [(true, of_all), (false, of_service), (false, of_release), (false, of_instance)]
         {
             for (key, item) in &settings {
                 if is_withheld(key, withheld) {
@@ -283,6 +281,25 @@ mod tests {
         let settings: PaymentSettings = with(beside).load().unwrap();
         assert_eq!((settings.limit, settings.timeout), (4, Duration::from_secs(9)));
         assert!(layer("pay-1", &[("pay/_rollout", "?")]).is_err());
+    }
+
+    #[test]
+    fn what_is_for_an_instance_alone_stays_during_a_release_as_it_does_after_it() {
+        let rollout = r#"{"release": "r1", "changes": {"payment.limit": "7", "payment.timeout": null},
+            "instances": null}"#;
+        let own = [
+            ("pay/payment.timeout", "9s"),
+            ("pay/_instances/pay-1/payment.limit", "5"),
+            ("pay/_instances/pay-1/payment.timeout", "8s"),
+        ];
+        let settings = |more: &[(&str, &str)]| {
+            let layer = layer("pay-1", &[&own, more].concat()).unwrap();
+            let settings: PaymentSettings = with(layer).load().unwrap();
+            (settings.limit, settings.timeout)
+        };
+        let during = settings(&[("pay/_rollout", rollout)]);
+        assert_eq!(during, (5, Duration::from_secs(8)));
+        assert_eq!(during, settings(&[("pay/payment.limit", "7")]));
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub struct Report {
     pub refused: Option<RefusedRevision>,
     /// The release that its configuration has the changes of.
     pub release: Option<String>,
+    /// The release under way that it knows of, whether it has the changes or not. From then on its
+    /// counts are written as they grow; before, they are those of an earlier time.
+    pub rollout: Option<String>,
     /// Whether it is ready for requests.
     pub ready: bool,
     /// Requests it has answered since its start, to HTTP and gRPC.

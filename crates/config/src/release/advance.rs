@@ -42,8 +42,6 @@ impl Release {
                 ));
             }
         }
-        let totals = reports.iter().map(totals).fold(Totals::default(), add);
-        self.baseline_percent = totals.percent();
         Ok(self.enter(0, now_ms, reports))
     }
 
@@ -60,7 +58,6 @@ impl Release {
     pub fn advance(&mut self, now_ms: u64, reports: &[Report]) -> Action {
         let limits = self.thresholds;
         let id = self.id.clone();
-        let baseline = self.baseline_percent;
         let Phase::Staging(staging) = &mut self.phase else { return Action::Wait };
         if let Some(reason) = staging.harm(now_ms, reports, limits.unready_for_ms) {
             return self.worse(now_ms, &reason);
@@ -78,15 +75,25 @@ impl Release {
             let reason = format!("`{name}` has not taken the changes over within {within} s");
             return self.worse(now_ms, &reason);
         }
+        // An instance that does not know of the release yet has said what it had counted long ago.
+        let heard: Vec<_> =
+            reports.iter().filter(|report| report.rollout.as_deref() == Some(&*id)).collect();
+        for report in &heard {
+            staging.start.entry(report.instance.clone()).or_insert_with(|| totals(report));
+        }
         let Some(accepted) = staging.accepted_ms else {
             staging.accepted_ms = Some(now_ms);
             staging.start =
-                reports.iter().map(|report| (report.instance.clone(), totals(report))).collect();
+                heard.iter().map(|report| (report.instance.clone(), totals(report))).collect();
+            let before = staging.start.values().copied().fold(Totals::default(), add);
+            self.baseline_percent.get_or_insert_with(|| before.percent());
             let count = staging.instances.len();
             self.note(now_ms, format!("{count} instances run the changes"));
             return Action::Wait;
         };
-        if let Some(reason) = staging.errors(reports, &limits, baseline) {
+        if let Some(reason) =
+            staging.errors(&heard, &limits, self.baseline_percent.unwrap_or_default())
+        {
             return self.worse(now_ms, &reason);
         }
         if now_ms.saturating_sub(accepted) < limits.window_ms {
@@ -166,17 +173,17 @@ impl Staging {
     /// More errors than at the instances beside, or than before where there is nobody beside.
     fn errors(
         &self,
-        reports: &[Report],
+        heard: &[&Report],
         limits: &super::Thresholds,
         baseline_percent: f64,
     ) -> Option<String> {
         let counted = |is_reached: bool| {
-            let meant = |report: &&Report| self.instances.contains(&report.instance) == is_reached;
-            let since = |report: &Report| {
+            let meant = |report: &&&Report| self.instances.contains(&report.instance) == is_reached;
+            let since = |report: &&Report| {
                 let start = self.start.get(&report.instance).copied().unwrap_or_default();
                 totals(report).since(start)
             };
-            reports.iter().filter(meant).map(since).fold(Totals::default(), add)
+            heard.iter().filter(meant).map(since).fold(Totals::default(), add)
         };
         let (reached, beside) = (counted(true), counted(false));
         if reached.requests < limits.min_requests.max(1) {

@@ -27,8 +27,10 @@ pub struct Release {
     pub by: String,
     /// What for; empty when nobody said.
     pub why: String,
-    /// Errors of 100 requests before it, at all instances, since each one's start.
-    pub baseline_percent: f64,
+    /// Errors of 100 requests before it, at all instances that were heard of by then, since each
+    /// one's start; none until the first stage is taken over.
+    #[serde(default)]
+    pub baseline_percent: Option<f64>,
     /// Where it stands.
     pub phase: Phase,
     /// What has happened; the last [`Release::MOST_NOTES`].
@@ -82,7 +84,7 @@ pub struct Staging {
     pub since_ms: u64,
     /// When the last of them had taken the changes over.
     pub accepted_ms: Option<u64>,
-    /// What each instance of the service had counted then.
+    /// What each instance of the service had counted then, or when it was first heard of.
     pub start: BTreeMap<String, Totals>,
     /// Since when instances are not ready.
     pub unready_since: BTreeMap<String, u64>,

@@ -160,7 +160,7 @@ mod tests {
             on_worse: OnWorse::Halt,
             by: "ada".to_owned(),
             why: String::new(),
-            baseline_percent: 0.0,
+            baseline_percent: None,
             phase: Phase::Done,
             notes: Vec::new(),
         }

@@ -169,6 +169,7 @@ impl Reporter {
             revision: standing.revision,
             refused: refused.map(|(revision, reason)| RefusedRevision { revision, reason }),
             release: standing.release.clone(),
+            rollout: standing.rollout.clone(),
             ready: self.health.is_ready().await,
             requests: totals.requests,
             errors: totals.errors,

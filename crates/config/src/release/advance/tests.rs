@@ -17,7 +17,7 @@ fn release() -> Release {
         on_worse: OnWorse::Halt,
         by: "ada".to_owned(),
         why: String::new(),
-        baseline_percent: 0.0,
+        baseline_percent: None,
         phase: Phase::Done,
         notes: Vec::new(),
     }
@@ -28,6 +28,7 @@ fn report(instance: &str, has_it: bool) -> Report {
         service: "pay".to_owned(),
         instance: instance.to_owned(),
         release: has_it.then(|| "r1".to_owned()),
+        rollout: Some("r1".to_owned()),
         ready: true,
         ..Report::default()
     }
@@ -175,13 +176,26 @@ fn errors_from_before_do_not_count_and_a_restart_begins_at_zero() {
 }
 
 #[test]
-fn the_share_before_is_measured_when_it_begins() {
+fn the_share_before_is_what_was_counted_when_the_first_stage_was_taken_over() {
     let mut release = release();
-    release.begin(0, &counted((100, 30), (0, 0))).unwrap();
-    assert!((release.baseline_percent - 30.0).abs() < 1e-9);
+    // Nobody knows of the release yet: these are counts of an earlier time.
+    release.begin(0, &counted((0, 0), (0, 0))).unwrap();
     release.advance(SECOND, &counted((100, 30), (0, 0)));
+    assert_eq!(release.baseline_percent, Some(30.0));
     assert_eq!(release.advance(2 * SECOND, &counted((200, 65), (0, 0))), Action::Wait);
     assert_eq!(release.advance(3 * SECOND, &counted((200, 66), (0, 0))), Action::Halt);
+}
+
+#[test]
+fn what_an_instance_said_before_it_knew_of_the_release_is_not_compared() {
+    let mut release = begun();
+    let mut reports = counted((0, 0), (0, 0));
+    (reports[1].rollout, reports[2].rollout) = (None, None);
+    assert_eq!(release.advance(SECOND, &reports), Action::Wait);
+    // Its 900 errors are of long before; they are no excuse for those of the first.
+    assert_eq!(release.advance(2 * SECOND, &counted((10, 0), (1000, 900))), Action::Wait);
+    assert_eq!(release.advance(3 * SECOND, &counted((110, 50), (1100, 900))), Action::Halt);
+    assert!(reason(&release).contains("0.0 % at the other instances"), "{}", reason(&release));
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl Start {
             on_worse: if self.auto_rollback { OnWorse::RollBack } else { OnWorse::Halt },
             by: by.to_owned(),
             why: self.reason.why.clone(),
-            baseline_percent: 0.0,
+            baseline_percent: None,
             phase: Phase::Done,
             notes: Vec::new(),
         })
