@@ -263,7 +263,7 @@ impl Reload {
     ) -> Result<(), String> {
         let config = base.with_center(layer.clone());
         let groups = (self.source.load)(&config).map_err(|problems| problems.to_string())?;
-        let publish = self.live.check(&config).map_err(|problems| problems.to_string())?;
+        self.live.check(&config).map_err(|problems| problems.to_string())?;
         let found = config.entries_of(&self.source.schemas);
         let mut state = self.handle.lock();
         let is_live = |key: &str| is_live(key) || self.live.is_watched(key);
@@ -288,7 +288,7 @@ impl Reload {
             state.center = center;
         }
         drop(state);
-        self.live.replace(config, publish);
+        self.live.replace(config);
         Ok(())
     }
 

@@ -25,6 +25,25 @@ async fn redis_cli_reads_what_was_written() {
 }
 
 #[tokio::test]
+async fn a_tag_forgets_values_that_have_ended() {
+    let server = Redis::start().await.unwrap();
+    let cache = cache(&server, "");
+    let entry = |number: u32| cache.entry(format!("user:{number}")).tag("users");
+    for number in 0..50 {
+        entry(number).ttl(Duration::from_millis(50)).put(&number).await;
+    }
+    let is_gone = async || cli(&server, &["EXISTS", "user:49"]) == "0";
+    wait_until("they have ended", Duration::from_secs(20), is_gone).await;
+    entry(50).put(&50).await;
+    let load = async || Ok::<u32, &str>(51);
+    entry(51).get_or_load(load).await.unwrap();
+    let tag = cli(&server, &["KEYS", "*tag*"]);
+    assert_eq!(cli(&server, &["ZRANGE", &tag, "0", "-1"]), "user:50\nuser:51");
+    assert!(cache.invalidate_tag("users").await);
+    assert_eq!(cli(&server, &["EXISTS", "user:50", "user:51", &tag]), "0");
+}
+
+#[tokio::test]
 async fn what_redis_cli_writes_is_read_and_what_it_deletes_is_gone() {
     let server = Redis::start().await.unwrap();
     // Without copies: no message tells of what redis-cli does.

@@ -18,13 +18,13 @@ struct State {
 }
 
 /// Makes a change visible, once all of it was found right.
-pub(crate) type Publish = Box<dyn FnOnce() + Send>;
+type Publish = Box<dyn FnOnce() + Send>;
 
 /// A watched value, whatever its type.
 trait Watching: Send {
     fn key(&self) -> &str;
     fn is_over(&self) -> bool;
-    fn check(&self, config: &Config) -> Result<Publish, Problems>;
+    fn read(&self, config: &Config) -> Result<Publish, Problems>;
 }
 
 /// One setting that is watched: its value now, and each one after. Dropping it, or
@@ -74,7 +74,7 @@ impl<T: Setting + Clone + PartialEq + Send + Sync + 'static> Watching for Watche
         self.value.is_closed()
     }
 
-    fn check(&self, config: &Config) -> Result<Publish, Problems> {
+    fn read(&self, config: &Config) -> Result<Publish, Problems> {
         let found = config.get::<T>(&self.key)?;
         let value = self.value.clone();
         Ok(Box::new(move || {
@@ -117,19 +117,27 @@ impl Live {
         self.lock().watches.iter().any(|watch| !watch.is_over() && is_at(watch.key()))
     }
 
-    /// Reads every watched value of a configuration that is to run.
-    pub(crate) fn check(&self, config: &Config) -> Result<Vec<Publish>, Problems> {
+    /// Whether every watched value of a configuration that is to run is what is asked for.
+    pub(crate) fn check(&self, config: &Config) -> Result<(), Problems> {
         let state = self.lock();
-        let watches = state.watches.iter().filter(|watch| !watch.is_over());
-        watches.map(|watch| watch.check(config)).collect()
+        let mut watches = state.watches.iter().filter(|watch| !watch.is_over());
+        watches.try_for_each(|watch| watch.read(config).map(drop))
     }
 
-    /// Takes the configuration over and tells those who watch.
-    pub(crate) fn replace(&self, config: Config, publish: Vec<Publish>) {
-        self.lock().config = config;
-        for publish in publish {
-            publish();
+    /// Takes a configuration over that was checked, and tells those who watch.
+    pub(crate) fn replace(&self, config: Config) {
+        let mut state = self.lock();
+        for watch in state.watches.iter().filter(|watch| !watch.is_over()) {
+            // Also to one that has come since the check; what is not of its type it does not get.
+            match watch.read(&config) {
+                Ok(publish) => publish(),
+                Err(problems) => {
+                    let (key, reason) = (watch.key(), problems.to_string());
+                    tracing::warn!(key, reason, "a watched setting keeps its last value");
+                }
+            }
         }
+        state.config = config;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -154,8 +162,8 @@ mod tests {
 
     fn apply(live: &Live, yaml: &str) -> Result<(), Problems> {
         let config = config(yaml);
-        let publish = live.check(&config)?;
-        live.replace(config, publish);
+        live.check(&config)?;
+        live.replace(config);
         Ok(())
     }
 
@@ -188,6 +196,16 @@ mod tests {
         assert!(problems.contains("c.yaml:2:4: b: "), "{problems}");
         assert_eq!((a.current(), b.current()), (Some(1), Some(1)));
         assert!(live.watch::<bool>("a").is_err(), "not of this type");
+    }
+
+    #[tokio::test]
+    async fn who_begins_to_watch_while_a_change_is_under_way_gets_it() {
+        let live = Live::new(config("a: 1\nb: yes"));
+        let next = config("a: 2\nb: no");
+        live.check(&next).unwrap();
+        let (a, b) = (live.watch::<u32>("a").unwrap(), live.watch::<String>("b").unwrap());
+        live.replace(next);
+        assert_eq!((a.current(), b.current().as_deref()), (Some(2), Some("no")));
     }
 
     #[tokio::test]
