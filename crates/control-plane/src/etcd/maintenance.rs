@@ -83,7 +83,8 @@ impl Maintenance for MaintenanceService {
             .map(|(alarm, of)| format!("memberID:{of} alarm:{} ", wire_alarm(alarm).as_str_name()))
             .collect();
         if !self.0.store.is_writable() {
-            errors.push("the disk did not take the last write".to_owned());
+            let text = "the disk takes no writes; make room or see the log, it goes on by itself";
+            errors.push(text.to_owned());
         }
         Ok(Response::new(pb::StatusResponse {
             header: self.0.header(revision),

@@ -29,6 +29,8 @@ pub(crate) fn rejected(rejection: Rejection) -> Status {
 pub(crate) fn failed(error: StoreError) -> Status {
     match error {
         StoreError::Rejected(rejection) => rejected(rejection),
+        // The words that etcd's clients know for it; the log says that it is the disk.
+        StoreError::Log(error) if error.is_full() => rejected(Rejection::NoSpace),
         // The log has the reason; a client can do nothing but come back.
         StoreError::Log(_) | StoreError::Stopping => Status::unavailable(error.to_string()),
     }

@@ -60,6 +60,15 @@ impl Leases {
         Some(lease.ttl)
     }
 
+    /// Begins the time of each anew.
+    pub(crate) fn begin_anew(&mut self, now: Instant) {
+        self.due.clear();
+        for (id, lease) in &mut self.all {
+            lease.deadline = after(now, lease.ttl);
+            self.due.insert((lease.deadline, *id));
+        }
+    }
+
     /// Takes it away with the list of its keys.
     pub(crate) fn remove(&mut self, id: i64) -> Option<Lease> {
         let lease = self.all.remove(&id)?;
@@ -114,5 +123,19 @@ mod tests {
         assert!(leases.remove(2).is_some());
         assert_eq!(leases.overdue(at(14)), None);
         assert_eq!(leases.overdue(at(15)), Some(1));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a first instant to count from")]
+    fn each_has_its_whole_time_when_all_begin_anew() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut leases = Leases::default();
+        leases.grant(start, 1, 10);
+        leases.grant(start, 2, 4);
+        leases.begin_anew(at(30));
+        assert_eq!(leases.next_deadline(), Some(at(34)));
+        assert!(leases.remove(2).is_some());
+        assert_eq!(leases.next_deadline(), Some(at(40)));
     }
 }

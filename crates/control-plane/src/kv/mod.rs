@@ -51,8 +51,15 @@ pub(crate) use store::{At, Store, StoreError};
 
 mod registrations;
 
+mod pauses;
+
+mod disk;
+
+mod snapshots;
+pub(crate) use snapshots::Defragmenter;
+
 mod writer;
-pub(crate) use writer::{Defragmenter, Options, Writer, open};
+pub(crate) use writer::{Options, Writer, open};
 
 #[cfg(test)]
 mod tests;

@@ -93,6 +93,12 @@ impl Registrations {
         }
     }
 
+    /// The disk takes writes again. Meanwhile no session could be renewed.
+    pub(super) fn go_on(&mut self, now: Instant) {
+        self.published.set_writable(true);
+        self.timers.begin_anew(now, self.ahead.sessions());
+    }
+
     /// What is committed, for a snapshot.
     pub(super) fn committed(&self) -> &State {
         debug_assert!(self.steps.is_empty());

@@ -43,12 +43,15 @@ pub(super) struct Shared {
     pub(super) hub: Hub,
 }
 
-/// A change that waits for its turn. It runs on the state, and what it answers is called once that
-/// is on the disk, or is not.
+/// A change that waits for its turn. It runs on the state, and what it returns is called once that
+/// is on the disk, or is not. Without a turn it answers at once why there is none.
 pub(super) enum Submitted {
-    Keys(Box<dyn FnOnce(&mut Transition<'_>) -> Answered + Send>),
-    Registry(Box<dyn FnOnce(&mut Turn<'_>) -> Answered + Send>),
+    Keys(OfKeys),
+    Registry(OfRegistry),
 }
+type OfKeys = Box<dyn FnOnce(Offered<&mut Transition<'_>>) -> Option<Answered> + Send>;
+type OfRegistry = Box<dyn FnOnce(Offered<&mut Turn<'_>>) -> Option<Answered> + Send>;
+pub(super) type Offered<T> = Result<T, Arc<LogError>>;
 pub(super) type Answered = Box<dyn FnOnce(Result<(), Arc<LogError>>) + Send>;
 
 /// A request was not carried out.
@@ -84,10 +87,17 @@ impl Store {
         change: impl FnOnce(&mut Transition<'_>) -> Result<T, Rejection> + Send + 'static,
     ) -> Result<At<T>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let change = move |transition: &mut Transition<'_>| -> Answered {
+        let change = move |offered: Offered<&mut Transition<'_>>| -> Option<Answered> {
+            let transition = match offered {
+                Ok(transition) => transition,
+                Err(error) => {
+                    let _gone = reply.send(Err(StoreError::Log(error)));
+                    return None;
+                }
+            };
             let result = change(transition);
             let revision = transition.revision();
-            Box::new(move |written| {
+            Some(Box::new(move |written| {
                 let result = match (written, result) {
                     (Err(error), _) => Err(StoreError::Log(error)),
                     (Ok(()), result) => {
@@ -97,7 +107,7 @@ impl Store {
                 };
                 // A caller that went away does not want the answer.
                 let _gone = reply.send(result);
-            })
+            }))
         };
         let submitted = Submitted::Keys(Box::new(change));
         self.changes.send(submitted).await.map_err(|_| StoreError::Stopping)?;
@@ -112,12 +122,19 @@ impl Store {
         change: impl FnOnce(&mut Turn<'_>) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let change = move |turn: &mut Turn<'_>| -> Answered {
+        let change = move |offered: Offered<&mut Turn<'_>>| -> Option<Answered> {
+            let turn = match offered {
+                Ok(turn) => turn,
+                Err(error) => {
+                    let _gone = reply.send(Err(StoreError::Log(error)));
+                    return None;
+                }
+            };
             let result = change(turn);
-            Box::new(move |written| {
+            Some(Box::new(move |written| {
                 // A caller that went away does not want the answer.
                 let _gone = reply.send(written.map(|()| result).map_err(StoreError::Log));
-            })
+            }))
         };
         let submitted = Submitted::Registry(Box::new(change));
         self.changes.send(submitted).await.map_err(|_| StoreError::Stopping)?;
@@ -259,6 +276,16 @@ impl Shared {
 
     pub(super) fn commit(&self, revision: i64) {
         self.committed.store(revision, Ordering::Release);
+    }
+}
+
+impl Submitted {
+    /// Answers that nothing is written.
+    pub(super) fn refuse(self, error: &Arc<LogError>) {
+        let _answered = match self {
+            Self::Keys(change) => change(Err(Arc::clone(error))),
+            Self::Registry(change) => change(Err(Arc::clone(error))),
+        };
     }
 }
 

@@ -1,19 +1,19 @@
 //! The one task that changes the store: groups, their log, leases that end, compaction.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use super::disk::Disk;
 use super::entry::{Entry, Identity};
-use super::log::{Journal, LogError, Recovered, Written};
+use super::log::{Journal, JournalThread, LogError, Recovered, SnapshotJob};
 use super::registrations::Registrations;
 use super::retention::{self, Retention};
+use super::snapshots::{self, Defragmenter, Ended, Snapshots, Waiting};
 use super::store::{Answered, Shared, Store, Submitted};
 use super::transition::{Limits, Transition};
 use crate::registry;
@@ -40,35 +40,13 @@ pub(crate) struct Options {
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     changes: mpsc::Receiver<Submitted>,
-    defragment: mpsc::Receiver<Waiting>,
+    snapshots: Snapshots,
     disk: Disk,
     registrations: Registrations,
     options: Options,
     retention: Retention,
-    snapshot: Option<Snapshot>,
     /// Since when there is something compacted that somebody has to read.
     unread_since: Option<Instant>,
-}
-
-/// Whoever waits for a snapshot gets its file.
-type Waiting = oneshot::Sender<Result<File, Arc<LogError>>>;
-
-/// Asks the writer to give back the disk space of what was compacted.
-#[derive(Clone, Debug)]
-pub(crate) struct Defragmenter(mpsc::Sender<Waiting>);
-
-#[derive(Debug)]
-enum Disk {
-    Ready(Box<Journal>),
-    /// It failed in a way that only a new start can repair.
-    Failed(Arc<LogError>),
-}
-
-/// A snapshot that is being written.
-#[derive(Debug)]
-struct Snapshot {
-    task: JoinHandle<Result<Written, LogError>>,
-    waiting: Option<Waiting>,
 }
 
 /// Opens the store in a folder.
@@ -85,40 +63,23 @@ pub(crate) fn open(
             "took back a write of the key-value store that was cut and never acknowledged"
         );
     }
-    let shared = Arc::new(Shared::new(state, journal.disk_bytes()));
+    let size = journal.size();
+    let journal = JournalThread::start(journal)
+        .map_err(|source| LogError::Io { folder: folder.to_owned(), source })?;
+    let shared = Arc::new(Shared::new(state, size.bytes));
     let (store, changes) = Store::new(Arc::clone(&shared));
-    let (ask, defragment) = mpsc::channel(1);
-    let retention = Retention::new(options.history);
-    let disk = Disk::Ready(Box::new(journal));
+    let (defragmenter, snapshots) = Snapshots::new();
     let writer = Writer {
         shared,
         changes,
-        defragment,
-        disk,
+        snapshots,
+        disk: Disk::new(journal, size),
         registrations: Registrations::new(now, registry),
         options,
-        retention,
-        snapshot: None,
+        retention: Retention::new(options.history),
         unread_since: None,
     };
-    Ok((store, writer, Defragmenter(ask)))
-}
-
-impl Defragmenter {
-    /// Writes a snapshot and removes the logs before it. Answers when that is done; one that runs
-    /// already is waited for first.
-    pub(crate) async fn run(&self) -> Result<(), Arc<LogError>> {
-        // A writer that ends has nothing left to defragment.
-        self.snapshot().await.map_or(Ok(()), |written| written.map(|_| ()))
-    }
-
-    /// The same, and the snapshot's file: all that was acknowledged before this was asked for.
-    /// None from a writer that ends.
-    pub(crate) async fn snapshot(&self) -> Option<Result<File, Arc<LogError>>> {
-        let (reply, answer) = oneshot::channel();
-        self.0.send(reply).await.ok()?;
-        answer.await.ok()
-    }
+    Ok((store, writer, defragmenter))
 }
 
 impl Writer {
@@ -133,8 +94,8 @@ impl Writer {
         first: impl FnOnce(&registry::State, u64) -> Vec<registry::Delta>,
     ) -> Result<registry::Published, LogError> {
         let entries = self.registrations.change(first_index, first);
-        if let (Disk::Ready(journal), false) = (&mut self.disk, entries.is_empty()) {
-            journal.append(&entries)?;
+        if !entries.is_empty() {
+            self.disk.append_blocking(entries)?;
             self.registrations.publish();
         }
         Ok(self.registrations.serve(limits, observer))
@@ -146,28 +107,37 @@ impl Writer {
         let mut sampling = tokio::time::interval(self.retention.interval());
         loop {
             let lease = self.shared.read().leases().next_deadline();
-            let deadline = lease.into_iter().chain(self.registrations.next_deadline()).min();
+            let deadline = match self.disk.failure() {
+                Some(_) => self.disk.retry_at(),
+                None => lease.into_iter().chain(self.registrations.next_deadline()).min(),
+            };
             let expiry = sleep_until(deadline.unwrap_or_else(|| now() + UNREAD).into());
             let mut sampled = false;
-            let can_snapshot = self.snapshot.is_none();
             tokio::select! {
                 count = self.changes.recv_many(&mut group, GROUP) => if count == 0 { break },
                 () = expiry, if deadline.is_some() => (),
                 _ = sampling.tick() => sampled = true,
                 () = tokio::time::sleep(LOOK), if self.unread_since.is_some() => (),
-                ended = Snapshot::ended(&mut self.snapshot) => self.end_snapshot(ended),
-                Some(reply) = self.defragment.recv(), if can_snapshot => self.begin_snapshot(Some(reply)),
+                turn = self.snapshots.next() => match turn {
+                    snapshots::Turn::Asked(waiting) => self.begin_snapshot(Some(waiting)).await,
+                    snapshots::Turn::Ended(ended) => self.end_snapshot(ended).await,
+                },
             }
-            self.commit(&mut group, sampled).await;
-            let is_due = matches!(&self.disk, Disk::Ready(journal) if journal.wants_snapshot());
-            if is_due && self.snapshot.is_none() {
-                self.begin_snapshot(None);
+            if self.disk.retry_at().is_some_and(|at| at <= now()) {
+                self.retry().await;
+            }
+            match self.disk.failure() {
+                Some(error) => group.drain(..).for_each(|submitted| submitted.refuse(error)),
+                None => self.commit(&mut group, sampled).await,
+            }
+            let wants_snapshot = self.disk.failure().is_none() && self.disk.size().wants_snapshot;
+            if wants_snapshot && self.snapshots.may_begin(now()) {
+                self.begin_snapshot(None).await;
             }
         }
-        if let Some(snapshot) = self.snapshot.take() {
-            // Whole or absent on the disk either way; what it would have replaced is still there.
-            let _finished = snapshot.task.await;
-        }
+        // Whole or absent on the disk either way; what it would have replaced is still there.
+        let _finished = self.snapshots.ended().await;
+        self.disk.end().await;
     }
 
     async fn commit(&mut self, group: &mut Vec<Submitted>, sampled: bool) {
@@ -182,9 +152,9 @@ impl Writer {
                 Transition::new(&mut state, &mut entries, self.options.limits, now);
             transition.expire();
             self.registrations.turn(now).expire();
-            answers.extend(group.drain(..).map(|submitted| match submitted {
-                Submitted::Keys(change) => change(&mut transition),
-                Submitted::Registry(change) => change(&mut self.registrations.turn(now)),
+            answers.extend(group.drain(..).filter_map(|submitted| match submitted {
+                Submitted::Keys(change) => change(Ok(&mut transition)),
+                Submitted::Registry(change) => change(Ok(&mut self.registrations.turn(now))),
             }));
             if sampled && let Some(old) = self.retention.sample(now, transition.revision()) {
                 // Refused when a client has compacted further already.
@@ -200,72 +170,67 @@ impl Writer {
             }
         }
         entries.extend(self.registrations.entries());
-        let (begun, is_written) = (now(), !entries.is_empty());
         let grouped = answers.len() as u64;
-        let written = self.write(entries).await;
-        if is_written {
-            self.shared.syncs.observe(now().duration_since(begun));
-            self.shared.grouped.fetch_add(grouped, Ordering::Relaxed);
-        }
-        self.shared.is_writable.store(written.is_ok(), Ordering::Relaxed);
-        match written {
+        match self.write(entries, grouped).await {
             Ok(()) => {
                 self.publish(before);
                 self.registrations.publish();
                 answer_all(answers, &Ok(()));
             }
             Err(error) => {
-                tracing::error!(error = %regatta_core::Chain(&*error), "cannot write the store");
+                tracing::error!(error = %regatta_core::Chain(&*error), "cannot write the store; nothing is written until the disk takes it again");
+                self.shared.is_writable.store(false, Ordering::Relaxed);
                 self.registrations.take_back(now());
                 answer_all(answers, &Err(error));
+                self.take_back().await;
             }
         }
     }
 
-    /// Puts the entries on the disk. After a failure the state is again what was acknowledged.
-    async fn write(&mut self, entries: Vec<Entry>) -> Result<(), Arc<LogError>> {
-        if let Disk::Failed(error) = &self.disk {
-            // The state may be ahead of what was acknowledged, so nothing is read from it either.
-            return Err(Arc::clone(error));
-        }
+    /// Puts the entries on the disk.
+    async fn write(&mut self, entries: Vec<Entry>, grouped: u64) -> Result<(), Arc<LogError>> {
         if entries.is_empty() {
             return Ok(());
         }
-        let journal = match std::mem::replace(&mut self.disk, Disk::Failed(lost())) {
-            Disk::Ready(journal) => journal,
-            Disk::Failed(error) => {
-                self.disk = Disk::Failed(Arc::clone(&error));
-                return Err(error);
-            }
-        };
-        let at = now();
-        let append = move || {
-            let mut journal = journal;
-            match journal.append(&entries) {
-                Ok(()) => (Ok(()), Ok((journal, None))),
-                Err(error) => {
-                    let recovered = journal.recover_after_failure(at);
-                    let recovered = recovered
-                        .map(|Recovered { journal, state, .. }| (Box::new(journal), Some(state)));
-                    (Err(error), recovered)
-                }
-            }
-        };
-        let (written, journal) = match tokio::task::spawn_blocking(append).await {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        };
-        match journal {
-            Ok((journal, state)) => {
-                self.shared.disk_bytes.store(journal.disk_bytes(), Ordering::Relaxed);
-                self.disk = Disk::Ready(journal);
-                if let Some(state) = state {
-                    *self.shared.write() = state;
-                }
-            }
-            Err(error) => self.disk = Disk::Failed(Arc::new(error)),
+        let begun = now();
+        let written = self.disk.append(entries, begun).await;
+        self.shared.syncs.observe(now().duration_since(begun));
+        self.shared.grouped.fetch_add(grouped, Ordering::Relaxed);
+        self.shared.disk_bytes.store(self.disk.size().bytes, Ordering::Relaxed);
+        written
+    }
+
+    /// After a failed write: makes the state what was acknowledged.
+    async fn take_back(&mut self) {
+        // It takes the room that the log needs; and it replaces files, which are read here.
+        self.snapshots.give_way();
+        if let Some(ended) = self.snapshots.ended().await {
+            self.end_snapshot(ended).await;
         }
-        written.map_err(Arc::new)
+        match self.disk.reload(now()).await {
+            Ok(state) => {
+                *self.shared.write() = state;
+                self.unread_since = None;
+            }
+            Err(error) => {
+                tracing::error!(error = %regatta_core::Chain(&*error), "cannot read the store again; it is tried until it can be read");
+            }
+        }
+    }
+
+    /// Tries whether a disk that failed takes writes again.
+    async fn retry(&mut self) {
+        if self.disk.is_ahead() {
+            self.take_back().await;
+        }
+        if self.disk.is_ahead() || self.disk.heal(now()).await.is_err() {
+            return;
+        }
+        // Nobody could keep a lease alive meanwhile.
+        self.shared.write().leases_mut().begin_anew(now());
+        self.registrations.go_on(now());
+        self.shared.is_writable.store(true, Ordering::Relaxed);
+        tracing::info!("the store is written again");
     }
 
     fn publish(&mut self, before: i64) {
@@ -293,54 +258,24 @@ impl Writer {
         }
     }
 
-    fn begin_snapshot(&mut self, waiting: Option<Waiting>) {
-        let begun = match &mut self.disk {
-            Disk::Ready(journal) => {
-                let registry = self.registrations.committed();
-                journal.begin_snapshot(&self.shared.read(), registry).map_err(Arc::new)
+    async fn begin_snapshot(&mut self, waiting: Option<Waiting>) {
+        match self.disk.begin_snapshot().await {
+            Ok(place) => {
+                let state = self.shared.read().clone();
+                let registry = self.registrations.committed().clone();
+                let gives_way = Arc::default();
+                self.snapshots.begin(SnapshotJob { place, state, registry, gives_way }, waiting);
             }
-            Disk::Failed(error) => Err(Arc::clone(error)),
-        };
-        match begun {
-            Ok(job) => {
-                let task = tokio::task::spawn_blocking(move || job.run());
-                self.snapshot = Some(Snapshot { task, waiting });
-            }
-            Err(error) => answer(waiting, Err(error)),
+            Err(error) => self.snapshots.end(Ended { result: Err(error), waiting }, now()),
         }
     }
 
-    fn end_snapshot(&mut self, result: Result<Written, LogError>) {
-        let waiting = self.snapshot.take().and_then(|snapshot| snapshot.waiting);
-        let result = result.map_err(Arc::new);
-        if let (Ok(written), Disk::Ready(journal)) = (&result, &mut self.disk) {
-            journal.end_snapshot(written.bytes);
-            self.shared.disk_bytes.store(journal.disk_bytes(), Ordering::Relaxed);
+    async fn end_snapshot(&mut self, ended: Ended) {
+        if let Ok(written) = &ended.result {
+            self.disk.end_snapshot(written.bytes).await;
+            self.shared.disk_bytes.store(self.disk.size().bytes, Ordering::Relaxed);
         }
-        answer(waiting, result.map(|written| written.file));
-    }
-}
-
-impl Snapshot {
-    /// Waits for the one that is being written; for ever when there is none.
-    async fn ended(snapshot: &mut Option<Self>) -> Result<Written, LogError> {
-        match snapshot {
-            None => std::future::pending().await,
-            Some(snapshot) => match (&mut snapshot.task).await {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-            },
-        }
-    }
-}
-
-fn answer(waiting: Option<Waiting>, result: Result<File, Arc<LogError>>) {
-    match (waiting, result) {
-        (Some(waiting), result) => _ = waiting.send(result),
-        (None, Err(error)) => {
-            tracing::error!(error = %regatta_core::Chain(&*error), "cannot write a snapshot of the key-value store; its log goes on growing");
-        }
-        (None, Ok(_)) => (),
+        self.snapshots.end(ended, now());
     }
 }
 
@@ -348,11 +283,6 @@ fn answer_all(answers: Vec<Answered>, result: &Result<(), Arc<LogError>>) {
     for answered in answers {
         answered(result.clone());
     }
-}
-
-/// Stands in while the journal is lent to the blocking thread.
-fn lost() -> Arc<LogError> {
-    Arc::new(LogError::Lost)
 }
 
 fn now() -> Instant {

@@ -11,6 +11,7 @@ mod consul;
 mod consul_kv;
 mod crash;
 mod etcd;
+mod full_disk;
 mod lifecycle;
 mod own;
 mod scale;

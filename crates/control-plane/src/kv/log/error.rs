@@ -14,9 +14,7 @@ pub(crate) enum LogError {
         #[source]
         source: std::io::Error,
     },
-    #[error(
-        "the key-value store's writer ended in the middle of a write; restart the control plane"
-    )]
+    #[error("the thread that writes the key-value store has ended; restart the control plane")]
     Lost,
     #[error("another process uses the key-value store in `{}`; stop it first", folder.display())]
     InUse { folder: PathBuf },
@@ -28,4 +26,13 @@ pub(crate) enum LogError {
     Format { file: PathBuf },
     #[error("`{}` is missing, but files after it exist; restore a copy of the folder", file.display())]
     Missing { file: PathBuf },
+}
+
+impl LogError {
+    /// Whether room on the disk is all that is missing.
+    pub(crate) fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    }
 }

@@ -76,18 +76,46 @@ impl Folder {
         Ok(Listing { snapshot, logs, old })
     }
 
+    /// Makes a file; after an error there is none.
+    pub(crate) fn begin(
+        &self,
+        path: &Path,
+        make: impl FnOnce(&Path) -> io::Result<File>,
+    ) -> io::Result<File> {
+        let made = make(path).and_then(|file| self.sync().map(|()| file));
+        if made.is_err() {
+            // What is not there takes no room, and is taken for nothing by the next start.
+            let _left = std::fs::remove_file(path);
+        }
+        made
+    }
+
     /// Writes a snapshot; it counts once it has its name, which it gets when all is on the disk.
+    /// After an error nothing of it is left: on a full disk, its room is needed.
     pub(crate) fn write_snapshot(
         &self,
         number: u64,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<u64> {
         let part = self.path.join(format!("{number:016}.part"));
-        let mut file = io::BufWriter::with_capacity(1 << 20, File::create(&part)?);
+        let written = self.write_part(&part, number, write);
+        if written.is_err() {
+            let _left = std::fs::remove_file(&part);
+        }
+        written
+    }
+
+    fn write_part(
+        &self,
+        part: &Path,
+        number: u64,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<u64> {
+        let mut file = io::BufWriter::with_capacity(1 << 20, File::create(part)?);
         write(&mut file)?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
-        std::fs::rename(&part, self.snapshot(number))?;
+        std::fs::rename(part, self.snapshot(number))?;
         self.sync()?;
         Ok(file.metadata()?.len())
     }

@@ -11,8 +11,16 @@ pub(crate) use folder::RESTORED;
 mod error;
 pub(crate) use error::LogError;
 
+mod loading;
+
+mod snapshot;
+pub(crate) use snapshot::{Place, SnapshotJob, Written};
+
 mod journal;
-pub(crate) use journal::{Journal, Recovered, Written};
+pub(crate) use journal::{Journal, Recovered, Size};
+
+mod thread;
+pub(crate) use thread::JournalThread;
 
 #[cfg(test)]
 mod tests;

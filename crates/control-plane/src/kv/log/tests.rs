@@ -1,11 +1,13 @@
 //! The files on a real disk: restarts, torn and damaged files, snapshots.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use tempfile::TempDir;
 
+use super::folder::Folder;
 use super::*;
 use crate::kv::entry::{Change, Entry, Identity};
 use crate::kv::range::KeyRange;
@@ -25,6 +27,12 @@ fn put(recovered: &mut Recovered, value: &'static str) {
     let entry = Entry::Written { revision, changes };
     recovered.journal.append(std::slice::from_ref(&entry)).unwrap();
     recovered.state.apply(Instant::now(), &entry);
+}
+
+fn snapshot(of: &mut Recovered) -> SnapshotJob {
+    let place = of.journal.begin_snapshot().unwrap();
+    let (state, registry) = (of.state.clone(), of.registry.clone());
+    SnapshotJob { place, state, registry, gives_way: Arc::default() }
 }
 
 fn value(state: &State) -> Option<Bytes> {
@@ -90,7 +98,7 @@ fn a_snapshot_replaces_the_logs_before_it() {
     let folder = TempDir::new().unwrap();
     let mut first = open(folder.path()).unwrap();
     put(&mut first, "one");
-    let job = first.journal.begin_snapshot(&first.state, &first.registry).unwrap();
+    let job = snapshot(&mut first);
     // The log goes on while the snapshot is written.
     put(&mut first, "two");
     let written = job.run().unwrap();
@@ -109,7 +117,7 @@ fn a_crash_between_the_new_log_and_its_snapshot_loses_nothing() {
     let folder = TempDir::new().unwrap();
     let mut first = open(folder.path()).unwrap();
     put(&mut first, "one");
-    let _never_run = first.journal.begin_snapshot(&first.state, &first.registry).unwrap();
+    let _never_run = first.journal.begin_snapshot().unwrap();
     put(&mut first, "two");
     drop(first);
     std::fs::write(folder.path().join("0000000000000002.part"), "half").unwrap();
@@ -122,7 +130,7 @@ fn a_crash_between_the_new_log_and_its_snapshot_loses_nothing() {
 fn a_missing_log_is_an_error_with_its_name() {
     let folder = TempDir::new().unwrap();
     let mut first = open(folder.path()).unwrap();
-    let _never_run = first.journal.begin_snapshot(&first.state, &first.registry).unwrap();
+    let _never_run = first.journal.begin_snapshot().unwrap();
     drop(first);
     std::fs::remove_file(folder.path().join("0000000000000001.log")).unwrap();
     let error = open(folder.path()).unwrap_err();
@@ -147,9 +155,42 @@ fn what_a_failed_write_left_in_the_file_is_taken_back() {
     let mut bytes = std::fs::read(&log).unwrap();
     bytes.extend(b"RGkvhalf");
     std::fs::write(&log, bytes).unwrap();
-    let mut second = first.journal.recover_after_failure(Instant::now()).unwrap();
-    assert_eq!(value(&second.state), Some("one".into()));
-    put(&mut second, "two");
-    drop(second);
+    let state = first.journal.reload(Instant::now()).unwrap();
+    assert_eq!((value(&state), state.identity().term), (Some("one".into()), 1));
+    first.journal.heal().unwrap();
+    put(&mut first, "two");
+    drop(first);
     assert_eq!(value(&open(folder.path()).unwrap().state), Some("two".into()));
+}
+
+#[test]
+fn a_snapshot_that_fails_leaves_no_file_and_takes_nothing_away() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    put(&mut first, "one");
+    let job = snapshot(&mut first);
+    // A log that has no room makes the snapshot end.
+    job.gives_way.store(true, std::sync::atomic::Ordering::Relaxed);
+    job.run().unwrap_err();
+    let logs = ["0000000000000001.log", "0000000000000002.log"];
+    assert_eq!(files(folder.path()), logs);
+    let full = |_: &mut dyn std::io::Write| Err(std::io::ErrorKind::StorageFull.into());
+    let place = Folder::open(folder.path()).unwrap();
+    place.write_snapshot(2, full).unwrap_err();
+    assert_eq!(files(folder.path()), logs);
+    drop(first);
+    assert_eq!(value(&open(folder.path()).unwrap().state), Some("one".into()));
+}
+
+#[test]
+fn a_log_that_cannot_be_begun_leaves_the_one_before_it_in_use() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    let in_the_way = folder.path().join("0000000000000002.log");
+    std::fs::create_dir(&in_the_way).unwrap();
+    first.journal.begin_snapshot().unwrap_err();
+    std::fs::remove_dir(&in_the_way).unwrap();
+    put(&mut first, "one");
+    drop(first);
+    assert_eq!(value(&open(folder.path()).unwrap().state), Some("one".into()));
 }

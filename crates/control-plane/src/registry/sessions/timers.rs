@@ -51,6 +51,13 @@ impl Timers {
         new.iter().for_each(|session| self.start(now, session));
     }
 
+    /// Begins the time of each session anew.
+    pub(crate) fn begin_anew(&mut self, now: Instant, sessions: &Sessions) {
+        self.deadlines.clear();
+        self.due.clear();
+        self.align(now, sessions);
+    }
+
     /// A lock was lost with its session and may not be taken for so long.
     pub(crate) fn delay(&mut self, now: Instant, key: &Arc<str>, delay: Duration) {
         if delay.is_zero() {
@@ -145,6 +152,8 @@ mod tests {
         assert_eq!(timers.overdue(at(15)).as_deref(), Some("a"));
         timers.stop(&"a".into());
         assert_eq!(timers.next_deadline(), Some(at(19)));
+        timers.begin_anew(at(100), &sessions);
+        assert_eq!(timers.next_deadline(), Some(at(115)));
     }
 
     #[test]

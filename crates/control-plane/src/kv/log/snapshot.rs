@@ -1,0 +1,72 @@
+//! Writes a snapshot while the log goes on.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::LogError;
+use super::folder::Folder;
+use super::frame;
+use crate::kv::entry::Entry;
+use crate::kv::state::State;
+use crate::registry::State as Registry;
+
+/// Entries of one frame; keeps what is held in memory for it small.
+const GROUP: usize = 1024;
+
+/// Where a snapshot belongs: before the log of the same number.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(super) folder: Folder,
+    pub(super) path: PathBuf,
+    pub(super) number: u64,
+}
+
+/// A snapshot that is to be written.
+#[derive(Debug)]
+pub(crate) struct SnapshotJob {
+    pub(crate) place: Place,
+    /// What the logs before it hold, and what they hold for the registry.
+    pub(crate) state: State,
+    pub(crate) registry: Registry,
+    /// Set when the log needs the room that this takes. Relaxed: nothing is read by it.
+    pub(crate) gives_way: Arc<AtomicBool>,
+}
+
+/// A snapshot that was written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) bytes: u64,
+    /// Readable as long as it is held, whatever becomes of its name.
+    pub(crate) file: File,
+}
+
+impl SnapshotJob {
+    /// Writes it and removes what it replaces. After an error nothing of it is left.
+    pub(crate) fn run(self) -> Result<Written, LogError> {
+        let Self { place: Place { folder, path, number }, state, registry, gives_way } = self;
+        let failed = |source| LogError::Io { folder: path.clone(), source };
+        let bytes = folder.write_snapshot(number, |file| {
+            let (mut buffer, mut group) = (Vec::new(), Vec::with_capacity(GROUP));
+            let registry = registry.image().map(Entry::Registry);
+            let mut image = state.image().chain(registry).peekable();
+            while image.peek().is_some() {
+                if gives_way.load(Ordering::Relaxed) {
+                    return Err(io::Error::other("the log needs the disk"));
+                }
+                group.extend(image.by_ref().take(GROUP));
+                buffer.clear();
+                frame::write(&group, &mut buffer);
+                file.write_all(&buffer)?;
+                group.clear();
+            }
+            Ok(())
+        });
+        let bytes = bytes.map_err(failed)?;
+        let file = File::open(folder.snapshot(number)).map_err(failed)?;
+        folder.clean().map_err(failed)?;
+        Ok(Written { bytes, file })
+    }
+}
