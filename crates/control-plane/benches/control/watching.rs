@@ -16,6 +16,8 @@ use crate::report::{Better, Report};
 use crate::server::Server;
 
 const WATCHERS: [usize; 3] = [1, 100, 1000];
+/// Watches of other prefixes, beside the one whose time is taken.
+const PREFIXES: [usize; 2] = [1000, 10_000];
 /// Watchers of one connection, as those of one process.
 const PER_CONNECTION: usize = 50;
 const PUTS: usize = 100;
@@ -32,6 +34,35 @@ pub(crate) async fn measure(server: &Server, report: &mut Report) {
         let what = format!("put to event, p99, {watchers} watchers");
         report.add(server.kind, what, "ms", Better::Less, p99);
     }
+    for prefixes in PREFIXES {
+        let _watches = watch_prefixes(server, prefixes).await;
+        let mut times = latencies(server, 1).await;
+        times.sort_unstable();
+        let median = times[times.len() / 2].as_secs_f64() * 1e3;
+        let what = format!("put to event, median, beside {prefixes} watched prefixes");
+        report.add(server.kind, what, "ms", Better::Less, median);
+    }
+}
+
+/// Watches prefixes that nothing is put under, all on one stream; they last as long as it is held.
+async fn watch_prefixes(
+    server: &Server,
+    count: usize,
+) -> (mpsc::Sender<pb::WatchRequest>, tonic::Streaming<pb::WatchResponse>) {
+    let mut client = WatchClient::new(connect(&server.endpoint).await);
+    let (requests, stream) = mpsc::channel(count);
+    for number in 0..count {
+        let (key, range_end) = (format!("/other/{number:05}/"), format!("/other/{number:05}0"));
+        let (key, range_end) = (key.into(), range_end.into());
+        let create = pb::WatchCreateRequest { key, range_end, ..<_>::default() };
+        let request_union = Some(RequestUnion::CreateRequest(create));
+        requests.send(pb::WatchRequest { request_union }).await.unwrap();
+    }
+    let mut answers = client.watch(ReceiverStream::new(stream)).await.unwrap().into_inner();
+    for _ in 0..count {
+        assert!(answers.message().await.unwrap().unwrap().created);
+    }
+    (requests, answers)
 }
 
 async fn latencies(server: &Server, watchers: usize) -> Vec<Duration> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::range::KeyRange;
+use super::ranges::Ranges;
 
 /// Who watches which keys. Nothing is queued here: a watcher is told from which revision on to
 /// read, and reads when it can.
@@ -29,8 +30,8 @@ struct Watchers {
     told: i64,
     /// Those of one key.
     single: HashMap<Bytes, BTreeMap<u64, Arc<Cursor>>>,
-    /// Those of a range, in no order of use to a search.
-    ranges: BTreeMap<u64, (KeyRange, Arc<Cursor>)>,
+    /// Those of a range.
+    ranges: Ranges<Arc<Cursor>>,
 }
 
 /// How far behind one watcher is.
@@ -67,18 +68,19 @@ impl Hub {
 
     /// The oldest revision that somebody has still to read.
     pub(crate) fn oldest_unread(&self) -> Option<i64> {
-        let watchers = self.lock();
-        let ranges = watchers.ranges.values().map(|(_, cursor)| cursor);
-        let all = watchers.single.values().flat_map(BTreeMap::values).chain(ranges);
-        all.filter_map(|cursor| cursor.oldest_unread()).min()
+        let mut oldest: Option<i64> = None;
+        self.lock().for_each(|cursor| {
+            let unread = cursor.oldest_unread();
+            oldest = oldest.into_iter().chain(unread).min();
+        });
+        oldest
     }
 
     /// How many have something to read.
     pub(crate) fn behind(&self) -> usize {
-        let watchers = self.lock();
-        let ranges = watchers.ranges.values().map(|(_, cursor)| cursor);
-        let all = watchers.single.values().flat_map(BTreeMap::values).chain(ranges);
-        all.filter(|cursor| cursor.oldest_unread().is_some()).count()
+        let mut behind = 0;
+        self.lock().for_each(|cursor| behind += usize::from(cursor.oldest_unread().is_some()));
+        behind
     }
 
     /// How many watch.
@@ -110,7 +112,7 @@ impl Hub {
         let own = Arc::clone(&cursor);
         match range.single() {
             Some(key) => _ = watchers.single.entry(key.clone()).or_default().insert(id, own),
-            None => _ = watchers.ranges.insert(id, (range.clone(), own)),
+            None => watchers.ranges.insert(id, range.clone(), own),
         }
         self.shared.count.fetch_add(1, Ordering::Relaxed);
         let told = watchers.told;
@@ -125,15 +127,20 @@ impl Hub {
             if let Some(single) = watchers.single.get(key) {
                 single.values().for_each(|cursor| cursor.tell(revision));
             }
-            let ranges = watchers.ranges.values();
-            let concerned = ranges.filter(|(range, _)| range.contains(key));
-            concerned.for_each(|(_, cursor)| cursor.tell(revision));
+            watchers.ranges.holding(key, |cursor| cursor.tell(revision));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Watchers> {
         // Each call leaves the maps whole even if a panic cuts it.
         self.shared.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watchers {
+    fn for_each(&self, mut each: impl FnMut(&Arc<Cursor>)) {
+        self.single.values().flat_map(BTreeMap::values).for_each(&mut each);
+        self.ranges.for_each(each);
     }
 }
 
@@ -199,7 +206,7 @@ impl Drop for Place {
                     }
                 }
             }
-            None => _ = watchers.ranges.remove(&self.id),
+            None => watchers.ranges.remove(self.id, &self.range),
         }
         self.hub.shared.count.fetch_sub(1, Ordering::Relaxed);
     }

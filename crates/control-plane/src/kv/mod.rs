@@ -34,6 +34,8 @@ pub(crate) use state::State;
 mod transition;
 pub(crate) use transition::{Limits, Transition};
 
+mod ranges;
+
 mod hub;
 
 mod feed;
