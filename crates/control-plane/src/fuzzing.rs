@@ -63,7 +63,7 @@ pub fn etcd_requests(bytes: &[u8], now: Instant) {
 
 /// A file of the log: read or refused.
 pub fn log_file(bytes: &[u8]) {
-    let _refused = crate::kv::scan(bytes);
+    let _is_read = crate::kv::read_log(bytes);
 }
 
 /// An access file: read, or refused with a place for each problem.

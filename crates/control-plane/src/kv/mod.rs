@@ -45,7 +45,7 @@ mod retention;
 
 mod log;
 #[cfg(any(feature = "fuzzing", test))]
-pub(crate) use log::scan;
+pub(crate) use log::read_log;
 pub(crate) use log::{LogError, RESTORED};
 
 mod store;

@@ -180,7 +180,7 @@ impl<'a> Transition<'a> {
         operations: impl Iterator<Item = &'t Operation>,
     ) -> Result<(), Rejection> {
         self.check_not_corrupt()?;
-        let wanted = cost(operations);
+        let wanted = self.cost(operations);
         if wanted == 0 {
             return Ok(());
         }
@@ -193,6 +193,21 @@ impl<'a> Transition<'a> {
             return Err(Rejection::NoSpace);
         }
         Ok(())
+    }
+
+    /// What the puts among these would add, about: also those that keep the value that is there.
+    fn cost<'t>(&self, operations: impl Iterator<Item = &'t Operation>) -> usize {
+        let costs = operations.map(|operation| match operation {
+            Operation::Range(_) | Operation::Delete(_) => 0,
+            Operation::Put(put) => {
+                let newest = || self.state.history(&put.key)?.at(i64::MAX);
+                let kept = || newest().map(|newest| newest.value.clone());
+                let value = put.value.clone().or_else(kept).unwrap_or_default();
+                State::cost(&put.key, &value)
+            }
+            Operation::Txn(txn) => self.cost(txn.success.iter().chain(&txn.failure)),
+        });
+        costs.sum()
     }
 
     /// Which list each transaction of the tree takes, in the order in which they are met.
@@ -333,14 +348,4 @@ impl Draft {
 
 fn chosen(txn: &Txn, succeeded: bool) -> &[Operation] {
     if succeeded { &txn.success } else { &txn.failure }
-}
-
-/// What the puts among these would add, about.
-fn cost<'t>(operations: impl Iterator<Item = &'t Operation>) -> usize {
-    let costs = operations.map(|operation| match operation {
-        Operation::Range(_) | Operation::Delete(_) => 0,
-        Operation::Put(put) => State::cost(&put.key, put.value.as_deref().unwrap_or_default()),
-        Operation::Txn(txn) => cost(txn.success.iter().chain(&txn.failure)),
-    });
-    costs.sum()
 }

@@ -49,14 +49,17 @@ pub(crate) struct Writer {
     unread_since: Option<Instant>,
 }
 
-/// Opens the store in a folder.
+/// Opens the store in a folder. `fresh` is who it is if it is made; `drawn` a random number, kept
+/// secret.
 pub(crate) fn open(
     folder: &Path,
     options: Options,
     now: Instant,
     fresh: Identity,
+    drawn: u64,
 ) -> Result<(Store, Writer, Defragmenter), LogError> {
-    let Recovered { journal, state, registry, torn_bytes } = Journal::open(folder, now, fresh)?;
+    let Recovered { journal, state, registry, torn_bytes } =
+        Journal::open(folder, now, fresh, drawn)?;
     if torn_bytes > 0 {
         tracing::warn!(
             torn_bytes,

@@ -42,7 +42,7 @@ pub(crate) fn open_store(
         member: rand::random_range(1..=u64::MAX),
         term: 0,
     };
-    let (store, mut writer, defragmenter) = open(folder, options, now, fresh)?;
+    let (store, mut writer, defragmenter) = open(folder, options, now, fresh, rand::random())?;
     let id = uuid::Uuid::new_v4().to_string();
     let first = |state: &State, index: u64| bootstrap(state, &own.node, &own.address, &id, index);
     let published = writer.serve_registry(limits, observer, FIRST_INDEX, first)?;

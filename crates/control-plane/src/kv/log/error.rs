@@ -21,8 +21,11 @@ pub(crate) enum LogError {
     #[error(
         "`{}` is damaged {offset} bytes from its start; restore a copy of the folder", file.display()
     )]
-    Damaged { file: PathBuf, offset: usize },
-    #[error("`{}` is of a newer format; use the build that wrote it", file.display())]
+    Damaged { file: PathBuf, offset: u64 },
+    #[error(
+        "`{}` is of another version's format; use the version that wrote it, or a new folder",
+        file.display()
+    )]
     Format { file: PathBuf },
     #[error("`{}` is missing, but files after it exist; restore a copy of the folder", file.display())]
     Missing { file: PathBuf },

@@ -77,11 +77,11 @@ impl Folder {
     }
 
     /// Makes a file; after an error there is none.
-    pub(crate) fn begin(
+    pub(crate) fn begin<T>(
         &self,
         path: &Path,
-        make: impl FnOnce(&Path) -> io::Result<File>,
-    ) -> io::Result<File> {
+        make: impl FnOnce(&Path) -> io::Result<T>,
+    ) -> io::Result<T> {
         let made = make(path).and_then(|file| self.sync().map(|()| file));
         if made.is_err() {
             // What is not there takes no room, and is taken for nothing by the next start.

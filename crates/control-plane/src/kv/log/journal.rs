@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::LogError;
 use super::folder::Folder;
-use super::frame;
-use super::loading::load;
+use super::frame::{self, FILE_HEAD};
+use super::loading::{Log, load};
 use super::snapshot::Place;
 use crate::kv::entry::{Entry, Identity};
 use crate::kv::state::State;
@@ -16,6 +16,9 @@ use crate::registry::State as Registry;
 
 /// A snapshot is due when the logs since the last one are larger than that, and than this.
 const LEAST_BYTES_FOR_SNAPSHOT: u64 = 16 << 20;
+/// A frame of this many bytes takes no further entry, so that neither writing one nor reading it
+/// takes much memory.
+const MOST_FRAME_BYTES: usize = 64 << 20;
 /// A disk that failed is written to again when it takes this many bytes: room for some ordinary
 /// groups, so that it does not fail at once again.
 const ROOM: usize = 64 << 10;
@@ -27,6 +30,11 @@ pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     number: u64,
+    /// The number in the file's head.
+    salt: u64,
+    /// What the numbers of further files are made from. Nobody who writes knows it.
+    drawn: u64,
+    pub(super) most_frame_bytes: usize,
     /// Up to here the file is on the disk.
     synced_bytes: u64,
     /// In logs since the last snapshot began, without the file in use.
@@ -57,14 +65,23 @@ pub(crate) struct Size {
 
 impl Journal {
     /// Opens or makes the store in this folder, and notes that it was opened. `fresh` is the
-    /// identity of a store that is made.
-    pub(crate) fn open(path: &Path, now: Instant, fresh: Identity) -> Result<Recovered, LogError> {
+    /// identity of a store that is made; `drawn` a random number that is told to nobody.
+    pub(crate) fn open(
+        path: &Path,
+        now: Instant,
+        fresh: Identity,
+        drawn: u64,
+    ) -> Result<Recovered, LogError> {
         let failed = |source| LogError::Io { folder: path.to_owned(), source };
         let folder = Folder::open(path).map_err(failed)?;
         let lock = folder.lock().map_err(failed)?;
         let lock = lock.ok_or_else(|| LogError::InUse { folder: path.to_owned() })?;
         let loaded = load(&folder, path, now, u64::MAX)?;
-        let file = open_log(&folder.log(loaded.number), loaded.whole_bytes).map_err(failed)?;
+        let name = folder.log(loaded.number);
+        let (file, Log { salt, bytes }) = match loaded.log {
+            Some(log) => (go_on(&name, log).map_err(failed)?, log),
+            None => begin(&name, salt(drawn, loaded.number)).map_err(failed)?,
+        };
         folder.sync().map_err(failed)?;
         folder.clean().map_err(failed)?;
         let mut journal = Self {
@@ -72,7 +89,10 @@ impl Journal {
             path: path.to_owned(),
             file,
             number: loaded.number,
-            synced_bytes: loaded.whole_bytes,
+            salt,
+            drawn,
+            most_frame_bytes: MOST_FRAME_BYTES,
+            synced_bytes: bytes,
             earlier_bytes: loaded.earlier_bytes,
             snapshot_bytes: loaded.snapshot_bytes,
             buffer: Vec::new(),
@@ -95,11 +115,19 @@ impl Journal {
     /// Writes these entries as one group. When it returns, they are on the disk. After an error
     /// nothing can be appended before [`Journal::heal`].
     pub(crate) fn append(&mut self, entries: &[Entry]) -> Result<(), LogError> {
-        self.buffer.clear();
-        frame::write(entries, &mut self.buffer);
-        let written = self.file.write_all(&self.buffer).and_then(|()| self.file.sync_data());
-        written.map_err(|source| self.failed(source))?;
-        self.synced_bytes += self.buffer.len() as u64;
+        let mut left = entries.iter().peekable();
+        let mut end = self.synced_bytes;
+        while left.peek().is_some() {
+            let most = self.most_frame_bytes;
+            // Each on the disk before the next, as every frame is.
+            let written = frame::write(&mut left, self.salt, end, most, &mut self.buffer)
+                .and_then(|()| self.file.write_all(&self.buffer))
+                .and_then(|()| self.file.sync_data());
+            written.map_err(|source| self.failed(source))?;
+            end += self.buffer.len() as u64;
+        }
+        // Nothing of a group counts before all of it does.
+        self.synced_bytes = end;
         // One large group does not keep its size for ever.
         self.buffer.shrink_to(1 << 20);
         Ok(())
@@ -140,12 +168,13 @@ impl Journal {
     /// Begins a new log; answers where the snapshot of all before it belongs.
     pub(crate) fn begin_snapshot(&mut self) -> Result<Place, LogError> {
         let number = self.number + 1;
-        let file = self.folder.begin(&self.folder.log(number), |path| open_log(path, 0));
-        self.file = file.map_err(|error| self.failed(error))?;
-        self.number = number;
+        let salt = salt(self.drawn, number);
+        let begun = self.folder.begin(&self.folder.log(number), |path| begin(path, salt));
+        let (file, log) = begun.map_err(|error| self.failed(error))?;
+        (self.file, self.number, self.salt) = (file, number, log.salt);
         self.earlier_bytes += self.synced_bytes;
-        self.synced_bytes = 0;
-        Ok(Place { folder: self.folder.clone(), path: self.path.clone(), number })
+        self.synced_bytes = log.bytes;
+        Ok(Place { folder: self.folder.clone(), path: self.path.clone(), number, salt })
     }
 
     /// Takes note that a snapshot of this size has replaced the logs before it.
@@ -159,11 +188,25 @@ impl Journal {
     }
 }
 
+/// The number of one file: no two have the same.
+fn salt(drawn: u64, number: u64) -> u64 {
+    drawn.wrapping_add(number)
+}
+
+/// Begins a log; its head is on the disk before anything is written behind it.
+fn begin(path: &Path, salt: u64) -> io::Result<(File, Log)> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.set_len(0)?;
+    file.write_all(&frame::file_head(salt))?;
+    file.sync_all()?;
+    Ok((file, Log { salt, bytes: FILE_HEAD as u64 }))
+}
+
 /// Opens a log for appending, cut to what is whole.
-fn open_log(path: &Path, whole: u64) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
-    if file.metadata()?.len() != whole {
-        file.set_len(whole)?;
+fn go_on(path: &Path, log: Log) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).open(path)?;
+    if file.metadata()?.len() != log.bytes {
+        file.set_len(log.bytes)?;
         file.sync_all()?;
     }
     Ok(file)

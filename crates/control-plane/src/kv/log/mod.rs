@@ -2,8 +2,6 @@
 
 mod codec;
 mod frame;
-#[cfg(any(feature = "fuzzing", test))]
-pub(crate) use frame::scan;
 
 mod folder;
 pub(crate) use folder::RESTORED;
@@ -21,6 +19,13 @@ pub(crate) use journal::{Journal, Recovered, Size};
 
 mod thread;
 pub(crate) use thread::JournalThread;
+
+/// Reads what may be a log.
+#[cfg(any(feature = "fuzzing", test))]
+pub(crate) fn read_log(bytes: &[u8]) -> bool {
+    let length = bytes.len() as u64;
+    frame::scan(&mut std::io::Cursor::new(bytes), length, drop).is_ok()
+}
 
 #[cfg(test)]
 mod tests;

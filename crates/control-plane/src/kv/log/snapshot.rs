@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::LogError;
 use super::folder::Folder;
-use super::frame;
+use super::frame::{self, FILE_HEAD};
 use crate::kv::entry::Entry;
 use crate::kv::state::State;
 use crate::registry::State as Registry;
 
-/// Entries of one frame; keeps what is held in memory for it small.
-const GROUP: usize = 1024;
+/// A frame of this many bytes takes no further entry: little memory, here and when it is read.
+const MOST_FRAME_BYTES: usize = 1 << 20;
 
 /// Where a snapshot belongs: before the log of the same number.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Place {
     pub(super) folder: Folder,
     pub(super) path: PathBuf,
     pub(super) number: u64,
+    /// The number in the file's head.
+    pub(super) salt: u64,
 }
 
 /// A snapshot that is to be written.
@@ -46,21 +48,20 @@ pub(crate) struct Written {
 impl SnapshotJob {
     /// Writes it and removes what it replaces. After an error nothing of it is left.
     pub(crate) fn run(self) -> Result<Written, LogError> {
-        let Self { place: Place { folder, path, number }, state, registry, gives_way } = self;
+        let Self { place: Place { folder, path, number, salt }, state, registry, gives_way } = self;
         let failed = |source| LogError::Io { folder: path.clone(), source };
         let bytes = folder.write_snapshot(number, |file| {
-            let (mut buffer, mut group) = (Vec::new(), Vec::with_capacity(GROUP));
+            file.write_all(&frame::file_head(salt))?;
+            let (mut at, mut buffer) = (FILE_HEAD as u64, Vec::new());
             let registry = registry.image().map(Entry::Registry);
             let mut image = state.image().chain(registry).peekable();
             while image.peek().is_some() {
                 if gives_way.load(Ordering::Relaxed) {
                     return Err(io::Error::other("the log needs the disk"));
                 }
-                group.extend(image.by_ref().take(GROUP));
-                buffer.clear();
-                frame::write(&group, &mut buffer);
+                frame::write(&mut image, salt, at, MOST_FRAME_BYTES, &mut buffer)?;
                 file.write_all(&buffer)?;
-                group.clear();
+                at += buffer.len() as u64;
             }
             Ok(())
         });

@@ -17,11 +17,11 @@ const FRESH: Identity = Identity { cluster: 7, member: 8, term: 0 };
 
 #[expect(clippy::disallowed_methods, reason = "leases begin somewhere")]
 fn open(folder: &Path) -> Result<Recovered, LogError> {
-    Journal::open(folder, Instant::now(), FRESH)
+    Journal::open(folder, Instant::now(), FRESH, 9)
 }
 
 #[expect(clippy::disallowed_methods, reason = "leases begin somewhere")]
-fn put(recovered: &mut Recovered, value: &'static str) {
+fn put(recovered: &mut Recovered, value: impl Into<Bytes>) {
     let revision = recovered.state.revision() + 1;
     let changes = vec![Change::Put { key: "k".into(), value: value.into(), lease: 0 }];
     let entry = Entry::Written { revision, changes };
@@ -88,9 +88,78 @@ fn damage_before_the_end_is_an_error_with_its_place() {
     drop(first);
     let log = folder.path().join(&files(folder.path())[0]);
     let mut bytes = std::fs::read(&log).unwrap();
-    bytes[20] ^= 1;
+    bytes[50] ^= 1;
     std::fs::write(&log, bytes).unwrap();
-    assert!(matches!(open(folder.path()), Err(LogError::Damaged { offset: 0, .. })));
+    // Behind the file's head.
+    assert!(matches!(open(folder.path()), Err(LogError::Damaged { offset: 20, .. })));
+}
+
+#[test]
+fn a_value_that_holds_a_log_does_not_make_a_torn_write_a_damaged_one() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    put(&mut first, "one");
+    let log = folder.path().join(&files(folder.path())[0]);
+    let copy = std::fs::read(&log).unwrap();
+    put(&mut first, copy);
+    drop(first);
+    let bytes = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!(value(&open(folder.path()).unwrap().state), Some("one".into()));
+}
+
+#[test]
+fn a_group_too_large_for_a_frame_is_in_several_and_a_failure_takes_all_back() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    first.journal.most_frame_bytes = 100;
+    let group: Vec<_> = (2..12)
+        .map(|revision| Entry::Written {
+            revision,
+            changes: vec![Change::Put { key: "k".into(), value: "v".repeat(60).into(), lease: 0 }],
+        })
+        .collect();
+    let before = first.journal.size().bytes;
+    first.journal.append(&group).unwrap();
+    let log = folder.path().join(&files(folder.path())[0]);
+    let bytes = std::fs::read(&log).unwrap();
+    drop(first);
+    assert_eq!(open(folder.path()).unwrap().state.revision(), 11);
+    // Cut in its last frame, the group's first ones are whole: none of it was acknowledged.
+    std::fs::write(&log, &bytes[..bytes.len() - 1]).unwrap();
+    let state = open(folder.path()).unwrap().state;
+    assert_eq!(state.revision(), 9, "a frame held two entries, and {before} bytes were before");
+}
+
+#[test]
+fn a_log_whose_beginning_was_cut_is_begun_again() {
+    let folder = TempDir::new().unwrap();
+    let mut first = open(folder.path()).unwrap();
+    put(&mut first, "one");
+    drop(first);
+    let numbers = ["0000000000000001.log", "0000000000000002.log"];
+    for cut in [0, 7, 20] {
+        std::fs::write(folder.path().join(numbers[1]), vec![0; cut]).unwrap();
+        let mut again = open(folder.path()).unwrap();
+        assert_eq!(value(&again.state), Some("one".into()), "cut after {cut} bytes");
+        put(&mut again, "one");
+        drop(again);
+    }
+    let mut again = open(folder.path()).unwrap();
+    again.journal.begin_snapshot().unwrap();
+    put(&mut again, "two");
+    drop(again);
+    assert_eq!(value(&open(folder.path()).unwrap().state), Some("two".into()));
+    assert_eq!(files(folder.path()), numbers);
+}
+
+#[test]
+fn a_file_of_the_first_format_is_refused_with_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("0000000000000001.log");
+    std::fs::write(&log, b"RGkv\x19\0\0\0and a body of twenty-five").unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, LogError::Format { .. }), "{error}");
 }
 
 #[test]
