@@ -64,6 +64,7 @@ mod dns;
 #[doc(hidden)]
 pub use dns::answer_idle;
 
+mod copies;
 mod duration;
 mod etcd;
 mod kv;

@@ -237,6 +237,7 @@ impl ControlPlane {
             events: Events::default(),
             store,
             defragmenter,
+            copies: shared.copies,
             tasks: tasks.clone(),
             drain: drain.clone(),
         };

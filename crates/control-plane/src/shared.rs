@@ -1,4 +1,4 @@
-//! What both interfaces share: access control, certificates, figures, telemetry.
+//! What both interfaces share: access control, certificates, figures, copies, telemetry.
 
 use axum::Router;
 use regatta_telemetry::{ServerLayer, Telemetry};
@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, follow};
+use crate::copies::Copies;
 use crate::metrics::Metrics;
 use crate::tls::Tls;
 use crate::{BindError, Settings};
@@ -16,6 +17,7 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     pub(crate) tls: Option<Tls>,
     pub(crate) metrics: Metrics,
+    pub(crate) copies: Copies,
     /// Makes spans and measures requests, when the program has it.
     pub(crate) telemetry: Option<Telemetry>,
 }
@@ -28,7 +30,8 @@ impl Shared {
             let access = access.map_or_else(|| Ok(Access::open()), Access::by_file);
             let access = access.map_err(BindError::Access)?;
             let tls = tls.map(Tls::load).transpose().map_err(BindError::Tls)?;
-            Ok(Self { access, tls, metrics: Metrics::default(), telemetry: None })
+            let (metrics, copies) = (Metrics::default(), Copies::default());
+            Ok(Self { access, tls, metrics, copies, telemetry: None })
         };
         match tokio::task::spawn_blocking(read).await {
             Ok(shared) => shared,

@@ -5,48 +5,41 @@ use std::io::{self, BufReader, Read};
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::io::AsyncReadExt;
+
+use crate::copies::Outlet;
 
 /// Begins each file; the number is the format's.
-pub(super) const HEAD: &[u8] = b"regatta backup 1\n";
+pub(super) const HEAD: &[u8] = b"regatta backup 2\n";
 /// SHA-256 of all before it.
 pub(super) const SUM: usize = SHA256_OUTPUT_LEN;
 /// What is sent at a time, in bytes.
 const CHUNK: usize = 64 << 10;
-/// Chunks that wait for a slow client.
-pub(crate) const CHUNKS: usize = 16;
 
-/// Sends the file whose middle is this snapshot; ends early when nobody takes it. Reads a file, so
-/// it is not for the runtime's threads.
-pub(crate) fn stream(snapshot: File, out: &mpsc::Sender<io::Result<Bytes>>) {
-    let mut sum = Context::new(&SHA256);
-    let send = |chunk: Bytes, sum: &mut Context| {
-        sum.update(&chunk);
-        out.blocking_send(Ok(chunk)).is_ok()
-    };
-    if !send(Bytes::from_static(HEAD), &mut sum) {
-        return;
+/// Sends the file whose middle is this snapshot; ends early when nobody takes it.
+pub(crate) async fn stream(snapshot: File, out: Outlet<io::Result<Bytes>>) {
+    if let Err(error) = send(snapshot, &out).await {
+        // Cut rather than ended: the client sees that it is not whole.
+        out.cut(Err(error));
     }
-    let mut snapshot = BufReader::with_capacity(CHUNK, snapshot);
+}
+
+async fn send(snapshot: File, out: &Outlet<io::Result<Bytes>>) -> io::Result<()> {
+    let mut sum = Context::new(&SHA256);
+    sum.update(HEAD);
+    out.send(Ok(Bytes::from_static(HEAD))).await?;
+    let mut snapshot = tokio::fs::File::from_std(snapshot);
     loop {
         let mut chunk = vec![0; CHUNK];
-        match snapshot.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => {
-                chunk.truncate(length);
-                if !send(chunk.into(), &mut sum) {
-                    return;
-                }
-            }
-            Err(error) => {
-                // Cut rather than ended: the client sees that it is not whole.
-                let _gone = out.blocking_send(Err(error));
-                return;
-            }
+        let length = snapshot.read(&mut chunk).await?;
+        if length == 0 {
+            break;
         }
+        chunk.truncate(length);
+        sum.update(&chunk);
+        out.send(Ok(chunk.into())).await?;
     }
-    let sum = Bytes::copy_from_slice(sum.finish().as_ref());
-    let _gone = out.blocking_send(Ok(sum));
+    out.send(Ok(Bytes::copy_from_slice(sum.finish().as_ref()))).await
 }
 
 /// What is wrong with a file.
@@ -93,6 +86,8 @@ pub(super) fn read(
 mod tests {
     use std::io::{Seek, Write};
 
+    use futures::StreamExt;
+
     use super::*;
 
     fn file(content: &[u8]) -> File {
@@ -102,15 +97,10 @@ mod tests {
         file
     }
 
-    fn backup(snapshot: &[u8]) -> Vec<u8> {
-        let (out, mut chunks) = mpsc::channel(CHUNKS);
-        stream(file(snapshot), &out);
-        drop(out);
-        let mut whole = Vec::new();
-        while let Some(chunk) = chunks.blocking_recv() {
-            whole.extend(chunk.unwrap());
-        }
-        whole
+    async fn backup(snapshot: &[u8]) -> Vec<u8> {
+        let (out, chunks) = Outlet::new();
+        let (chunks, ()) = tokio::join!(chunks.collect::<Vec<_>>(), stream(file(snapshot), out));
+        chunks.into_iter().flat_map(Result::unwrap).collect()
     }
 
     fn content(file: File) -> Result<Vec<u8>, Wrong> {
@@ -122,16 +112,16 @@ mod tests {
         read.unwrap().map(|_| content)
     }
 
-    #[test]
-    fn what_was_streamed_is_read() {
+    #[tokio::test]
+    async fn what_was_streamed_is_read() {
         let snapshot: Vec<u8> = (0..100_000_u32).map(|number| number as u8).collect();
-        assert_eq!(content(file(&backup(&snapshot))), Ok(snapshot));
-        assert_eq!(content(file(&backup(&[]))), Ok(Vec::new()));
+        assert_eq!(content(file(&backup(&snapshot).await)), Ok(snapshot));
+        assert_eq!(content(file(&backup(&[]).await)), Ok(Vec::new()));
     }
 
-    #[test]
-    fn a_flipped_bit_or_a_cut_anywhere_is_seen() {
-        let whole = backup(b"snapshot");
+    #[tokio::test]
+    async fn a_flipped_bit_or_a_cut_anywhere_is_seen() {
+        let whole = backup(b"snapshot").await;
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1;

@@ -1,7 +1,7 @@
 //! Backups: one file that holds everything, made while the control plane runs.
 
 mod file;
-pub(crate) use file::{CHUNKS, stream};
+pub(crate) use file::stream;
 
 mod restore;
 pub use restore::restore;

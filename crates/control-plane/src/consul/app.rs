@@ -16,6 +16,7 @@ use super::events::Events;
 use super::query::Query;
 use crate::access::Access;
 use crate::checks::SharedSchedule;
+use crate::copies::Copies;
 use crate::kv::{Defragmenter, Store};
 use crate::metrics::Metrics;
 use crate::store::Engine;
@@ -37,6 +38,7 @@ pub(crate) struct App {
     pub(crate) store: Store,
     /// Makes backups.
     pub(crate) defragmenter: Defragmenter,
+    pub(crate) copies: Copies,
     /// What goes on behind an answer; shutdown waits for it.
     pub(crate) tasks: TaskTracker,
     /// Ends blocking queries early.

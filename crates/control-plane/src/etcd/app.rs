@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_proto::etcdserverpb::ResponseHeader;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::copies::Copies;
 use crate::kv::{Defragmenter, Identity, Store};
 use crate::metrics::Metrics;
 
@@ -25,8 +25,7 @@ pub(crate) struct App {
     pub(crate) bounds: Bounds,
     pub(crate) access: Access,
     pub(crate) metrics: Metrics,
-    /// One turn: who makes a snapshot.
-    pub(crate) snapshots: Arc<Semaphore>,
+    pub(crate) copies: Copies,
     /// Streams and what is cleaned up behind callers that left.
     pub(crate) tasks: TaskTracker,
     pub(crate) drain: CancellationToken,

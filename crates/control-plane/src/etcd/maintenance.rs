@@ -1,5 +1,7 @@
 //! etcd's service Maintenance.
 
+use std::io;
+
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -12,12 +14,14 @@ use tonic::{Request, Response, Status};
 use super::app::{App, VERSION};
 use super::snapshot;
 use super::status::{failed, rejected};
+use crate::copies::{Busy, Outlet};
 use crate::kv::{Alarm, State, StoreError};
 
 /// What a snapshot's stream carries at a time, in bytes: etcd's.
 const CHUNK: usize = 32 * 1024;
-/// Chunks that wait for a slow client.
-const CHUNKS: usize = 16;
+
+/// A part of a snapshot, or why there are no more.
+type Sent = Result<pb::SnapshotResponse, Status>;
 
 /// For operators.
 #[derive(Clone, Debug)]
@@ -25,7 +29,7 @@ pub(crate) struct MaintenanceService(pub(crate) App);
 
 #[tonic::async_trait]
 impl Maintenance for MaintenanceService {
-    type SnapshotStream = BoxStream<'static, Result<pb::SnapshotResponse, Status>>;
+    type SnapshotStream = BoxStream<'static, Sent>;
 
     async fn alarm(
         &self,
@@ -140,36 +144,21 @@ impl Maintenance for MaintenanceService {
         request: Request<pb::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
         self.0.check_management(&self.0.caller(&request)?)?;
-        // It takes memory like the store itself, so one is made at a time and others wait.
-        let turn = self.0.snapshots.clone().acquire_owned().await;
-        let turn = turn.map_err(|_| failed(StoreError::Stopping))?;
-        let (out, chunks) = tokio::sync::mpsc::channel(CHUNKS);
+        let busy = |busy: Busy| Status::resource_exhausted(busy.to_string());
+        let turn = self.0.copies.turn().await.map_err(busy)?;
+        let state = self.0.store.copy().await.map_err(failed)?;
+        let (out, chunks) = Outlet::new();
         let app = self.0.clone();
-        let send = move || {
+        self.0.tasks.spawn(async move {
             let _turn = turn;
-            // Shared, not copied: keys and values are the store's own.
-            let (state, revision) = app.store.read(|state, revision| (state.clone(), revision));
-            let file = Bytes::from(snapshot::file(&state));
-            drop(state);
-            let sum = digest::digest(&digest::SHA256, &file);
-            let mut left = file;
-            while !left.is_empty() {
-                let blob = left.split_to(CHUNK.min(left.len()));
-                let header = app.header(revision);
-                let remaining_bytes = left.len() as u64;
-                let chunk = pb::SnapshotResponse { header, remaining_bytes, blob };
-                if out.blocking_send(Ok(chunk)).is_err() || app.drain.is_cancelled() {
-                    return;
-                }
+            let drain = app.drain.clone();
+            let sent = drain.run_until_cancelled(send(&app, state, &out)).await;
+            let stopping = || Err(io::Error::other("the control plane is stopping"));
+            if let Err(error) = sent.unwrap_or_else(stopping) {
+                out.cut(Err(Status::unavailable(format!("the snapshot is not whole; {error}"))));
             }
-            let blob = Bytes::copy_from_slice(sum.as_ref());
-            let header = app.header(revision);
-            // A client that went away does not want the end.
-            let _gone =
-                out.blocking_send(Ok(pb::SnapshotResponse { header, remaining_bytes: 0, blob }));
-        };
-        self.0.tasks.spawn_blocking(send);
-        Ok(Response::new(tokio_stream::wrappers::ReceiverStream::new(chunks).boxed()))
+        });
+        Ok(Response::new(chunks.boxed()))
     }
 
     async fn move_leader(
@@ -180,6 +169,26 @@ impl Maintenance for MaintenanceService {
         // There is nobody else to lead.
         Err(Status::failed_precondition("etcdserver: bad leader transferee"))
     }
+}
+
+/// Sends the store as a file of etcd's, in parts, and then its checksum.
+async fn send(app: &App, state: State, out: &Outlet<Sent>) -> io::Result<()> {
+    let revision = state.revision();
+    // The work of seconds when there is much, so not for the runtime's threads.
+    let made = tokio::task::spawn_blocking(move || {
+        let file = Bytes::from(snapshot::file(&state));
+        (digest::digest(&digest::SHA256, &file), file)
+    });
+    let (sum, mut left) = made.await.map_err(io::Error::other)?;
+    while !left.is_empty() {
+        let blob = left.split_to(CHUNK.min(left.len()));
+        let remaining_bytes = left.len() as u64;
+        let header = app.header(revision);
+        out.send(Ok(pb::SnapshotResponse { header, remaining_bytes, blob })).await?;
+    }
+    let blob = Bytes::copy_from_slice(sum.as_ref());
+    let header = app.header(revision);
+    out.send(Ok(pb::SnapshotResponse { header, remaining_bytes: 0, blob })).await
 }
 
 fn wire_alarm(alarm: Alarm) -> pb::AlarmType {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use regatta_telemetry::Telemetry;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -56,7 +55,7 @@ impl EtcdServer {
             },
             access: shared.access,
             metrics: shared.metrics,
-            snapshots: Arc::new(Semaphore::new(1)),
+            copies: shared.copies,
             tasks: TaskTracker::new(),
             drain: CancellationToken::new(),
         };

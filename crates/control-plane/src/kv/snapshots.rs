@@ -102,7 +102,11 @@ impl Snapshots {
         let running = self.running.as_mut()?;
         let result = match (&mut running.task).await {
             Ok(result) => result.map_err(Arc::new),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Before it began: it stood in line for a thread.
+                Err(_) => Err(Arc::new(LogError::GaveWay)),
+            },
         };
         let waiting = self.running.take().and_then(|running| running.waiting);
         Some(Ended { result, waiting })
@@ -119,6 +123,7 @@ impl Snapshots {
     pub(super) fn give_way(&self) {
         if let Some(running) = &self.running {
             running.gives_way.store(true, Ordering::Relaxed);
+            running.task.abort();
         }
     }
 

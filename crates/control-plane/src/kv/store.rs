@@ -48,7 +48,10 @@ pub(super) struct Shared {
 pub(super) enum Submitted {
     Keys(OfKeys),
     Registry(OfRegistry),
+    /// No change: to be looked at between two groups.
+    Look(Look),
 }
+pub(super) type Look = Box<dyn FnOnce(Offered<&State>) + Send>;
 type OfKeys = Box<dyn FnOnce(Offered<&mut Transition<'_>>) -> Option<Answered> + Send>;
 type OfRegistry = Box<dyn FnOnce(Offered<&mut Turn<'_>>) -> Option<Answered> + Send>;
 pub(super) type Offered<T> = Result<T, Arc<LogError>>;
@@ -137,6 +140,21 @@ impl Store {
             }))
         };
         let submitted = Submitted::Registry(Box::new(change));
+        self.changes.send(submitted).await.map_err(|_| StoreError::Stopping)?;
+        answer.await.unwrap_or(Err(StoreError::Stopping))
+    }
+
+    /// A copy of the state between two groups: nothing in it is uncommitted, leases and alarms
+    /// neither. Shares keys and values with the store.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn copy(&self) -> Result<State, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let look = move |offered: Offered<&State>| {
+            // A caller that went away does not want the answer.
+            let _gone = reply.send(offered.cloned().map_err(StoreError::Log));
+        };
+        let submitted = Submitted::Look(Box::new(look));
         self.changes.send(submitted).await.map_err(|_| StoreError::Stopping)?;
         answer.await.unwrap_or(Err(StoreError::Stopping))
     }
@@ -285,6 +303,10 @@ impl Submitted {
         let _answered = match self {
             Self::Keys(change) => change(Err(Arc::clone(error))),
             Self::Registry(change) => change(Err(Arc::clone(error))),
+            Self::Look(look) => {
+                look(Err(Arc::clone(error)));
+                None
+            }
         };
     }
 }

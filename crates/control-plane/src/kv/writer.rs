@@ -14,7 +14,7 @@ use super::log::{Journal, JournalThread, LogError, Recovered, SnapshotJob};
 use super::registrations::Registrations;
 use super::retention::{self, Retention};
 use super::snapshots::{self, Defragmenter, Ended, Snapshots, Waiting};
-use super::store::{Answered, Shared, Store, Submitted};
+use super::store::{Answered, Look, Shared, Store, Submitted};
 use super::transition::{Limits, Transition};
 use crate::registry;
 
@@ -130,7 +130,10 @@ impl Writer {
                 self.retry().await;
             }
             match self.disk.failure() {
-                Some(error) => group.drain(..).for_each(|submitted| submitted.refuse(error)),
+                Some(error) => group.drain(..).for_each(|submitted| match submitted {
+                    Submitted::Look(look) => self.show(look),
+                    change => change.refuse(error),
+                }),
                 None => self.commit(&mut group, sampled).await,
             }
             let wants_snapshot = self.disk.failure().is_none() && self.disk.size().wants_snapshot;
@@ -144,7 +147,7 @@ impl Writer {
     }
 
     async fn commit(&mut self, group: &mut Vec<Submitted>, sampled: bool) {
-        let mut entries = Vec::new();
+        let (mut entries, mut looks) = (Vec::new(), Vec::new());
         let mut answers = Vec::with_capacity(group.len());
         let before;
         {
@@ -158,6 +161,10 @@ impl Writer {
             answers.extend(group.drain(..).filter_map(|submitted| match submitted {
                 Submitted::Keys(change) => change(Ok(&mut transition)),
                 Submitted::Registry(change) => change(Ok(&mut self.registrations.turn(now))),
+                Submitted::Look(look) => {
+                    looks.push(look);
+                    None
+                }
             }));
             if sampled && let Some(old) = self.retention.sample(now, transition.revision()) {
                 // Refused when a client has compacted further already.
@@ -187,6 +194,15 @@ impl Writer {
                 answer_all(answers, &Err(error));
                 self.take_back().await;
             }
+        }
+        looks.into_iter().for_each(|look| self.show(look));
+    }
+
+    /// Shows what is committed, unless a failed write is still in it.
+    fn show(&self, look: Look) {
+        match self.disk.failure().filter(|_| self.disk.is_ahead()) {
+            Some(error) => look(Err(Arc::clone(error))),
+            None => look(Ok(&self.shared.read())),
         }
     }
 

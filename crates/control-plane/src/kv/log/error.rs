@@ -16,6 +16,8 @@ pub(crate) enum LogError {
     },
     #[error("the thread that writes the key-value store has ended; restart the control plane")]
     Lost,
+    #[error("the snapshot was given up, since the log needs the disk; ask again")]
+    GaveWay,
     #[error("another process uses the key-value store in `{}`; stop it first", folder.display())]
     InUse { folder: PathBuf },
     #[error(
