@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use regatta_control_plane::{Secret, hash_password};
 use serde_json::Value;
 
 use crate::plane::{Plane, address, call};
@@ -17,9 +18,11 @@ fn its_own_parts_find_and_register_each_other_and_it_is_backed_up() {
     let of = |drawn: &Value, name: &str| drawn[name].as_str().unwrap().to_owned();
     let access = format!(
         "tokens:\n- {{ name: system, sha256: {}, rules: {{ service: {{ \"\": write }}, node: {{ \"\": \
-         read }} }} }}\n- {{ name: operator, sha256: {}, management: true }}\n",
+         read }} }} }}\n- {{ name: operator, sha256: {}, management: true }}\nusers:\n- {{ name: ann, \
+         password: \"{}\", rules: {{ key: {{ /config/: write }} }} }}\n",
         of(&system, "sha256"),
         of(&operator, "sha256"),
+        hash_password(&Secret::new("ahoy")),
     );
     std::fs::write(shop.path().join("access.yaml"), access).unwrap();
     let manifest = std::fs::read_to_string(shop.path().join("regatta.yaml")).unwrap();
@@ -48,6 +51,12 @@ fn its_own_parts_find_and_register_each_other_and_it_is_backed_up() {
         call(gateway, "GET", "/front/health/ready", "", "").0 == 200
     });
     assert_eq!(call(address(&state["registry"]), "GET", "/v1/status/leader", "", "").0, 0);
+
+    let center = shop.regatta_with(
+        &[("ETCDCTL_USER", "ann:ahoy")],
+        &["config", "set", "front", "client.timeout", "9s"],
+    );
+    assert_eq!(center.code, 0, "{}", center.err);
 
     let refused = shop.regatta_with(&known, &["backup", "all.backup"]);
     assert!(refused.code == 1 && refused.err.contains("403"), "{}", refused.err);

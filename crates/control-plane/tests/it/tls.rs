@@ -10,6 +10,9 @@ use rcgen::{
 use regatta_control_plane::backup::Backup;
 use regatta_control_plane::transfer::Transfer;
 use regatta_control_plane::{ClientIdentity, ClientTls, ControlPlane, Settings, TlsSettings};
+use regatta_core::Instance;
+use regatta_discovery::{Discover, Register, Registration};
+use regatta_discovery_consul::{ConsulRegistry, Options};
 use regatta_testkit::wait_until;
 use tempfile::TempDir;
 
@@ -130,6 +133,30 @@ async fn backups_and_copies_present_the_certificate_that_is_asked_for() {
         copy.tls = presented.clone();
         copy.run().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_client_registers_and_watches_over_tls_with_a_certificate_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "server", &issuer());
+    write(folder.path(), "client", &issuer());
+    let server = server(folder.path(), Some("client-ca.pem")).await;
+    let file = |name: &str| folder.path().join(name);
+    let registry = |certificate: Option<&str>, key: Option<&str>| {
+        let (certificate, key) = (certificate.map(file), key.map(file));
+        let ca = file("server-ca.pem");
+        let options = Options::default();
+        let options = options.with_files(Some(&ca), certificate.as_deref(), key.as_deref());
+        ConsulRegistry::try_new(&format!("https://{}", server.address), options.unwrap()).unwrap()
+    };
+    let instance = Instance::new("users".parse().unwrap(), "127.0.0.1:1".parse().unwrap());
+    let users = Registration::new(instance);
+    let stranger = registry(None, None);
+    assert!(stranger.register(&users).await.unwrap_err().is_retryable());
+    let known = registry(Some("client.pem"), Some("client.key"));
+    known.register(&users).await.unwrap();
+    let found = known.discover_service(&users.instance.service).await;
+    assert_eq!(found.as_deref(), Some("http://127.0.0.1:1"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

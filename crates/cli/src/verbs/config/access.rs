@@ -12,6 +12,7 @@ use regatta_config::center::{
 use regatta_config_etcd::{EtcdCenter, Options};
 use regatta_core::{Secret, ServiceName};
 
+use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
 use crate::system::Place;
 
@@ -32,7 +33,7 @@ pub(crate) struct Access {
     /// Who logs in, as user:password.
     #[arg(long, value_name = "USER:PASSWORD", env = "ETCDCTL_USER", hide_env_values = true)]
     user: Option<String>,
-    /// The certificates to trust, in PEM, for TLS.
+    /// The certificates to trust, in PEM, for TLS. Default: control_plane.tls.ca of the manifest.
     #[arg(long, value_name = "FILE", env = "ETCDCTL_CACERT")]
     cacert: Option<PathBuf>,
     /// The client's own certificate, in PEM.
@@ -75,7 +76,9 @@ impl Access {
             options.password = Some(Secret::new(password));
         }
         let read = |path: &Option<PathBuf>| path.as_deref().map(file).transpose();
-        options.ca_pem = read(&self.cacert)?;
+        // Without a manifest there is no system, and nothing of one to trust.
+        let own = || ControlPlane::of(place).ok()?.ca;
+        options.ca_pem = read(&self.cacert.clone().or_else(own))?;
         options.cert_pem = read(&self.cert_file)?;
         let key = read(&self.key_file)?;
         options.key_pem = key.map(|bytes| Secret::new(String::from_utf8_lossy(&bytes)));
