@@ -62,6 +62,9 @@ impl Ahead {
 
     /// Reads an event and what is there besides; waits for ever while there is no room.
     pub(crate) async fn read(&mut self, position: u64) {
+        if self.bytes >= MOST_BYTES {
+            self.let_go();
+        }
         let ahead = self.events.range(position + 1..).count();
         let is_full = ahead >= MOST_EVENTS || self.bytes >= MOST_BYTES;
         let Some(reader) = self.reader.as_mut().filter(|_| !is_full) else {
@@ -109,6 +112,14 @@ impl Ahead {
             }
             stays
         });
+    }
+
+    /// Lets go of what is open: it is read from the log again when its turn comes, and many that wait
+    /// behind one of their key do not take the room of others.
+    fn let_go(&mut self) {
+        let ahead = self.events.split_off(&(self.after + 1));
+        self.events = ahead;
+        self.bytes = self.events.values().flatten().map(|entry| entry.bytes).sum();
     }
 
     /// Reads anew the next time.

@@ -1,6 +1,6 @@
 //! The bus over a database.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,24 +12,21 @@ use regatta_events::{
     Redrive, Start, Subscription,
 };
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::deliveries::SqlDeliveries;
-use crate::engine::{failed, from_micros, signed};
+use crate::engine::{failed, from_micros, length, signed};
+use crate::trimming::{SLICE, Trimming};
 use crate::{failures, log};
-
-/// How long an event stays in the log at least, for history and replays.
-const KEPT: Duration = Duration::from_secs(7 * 86_400);
-/// How often a process lets go of older ones, and how many at a time.
-const TRIM_EVERY: Duration = Duration::from_secs(600);
-const TRIM_SLICE: i64 = 1000;
 
 /// A bus on a log in a database; clones, and processes with the same database, share it.
 #[derive(Clone, Debug)]
 pub struct SqlBus {
     pub(crate) database: Database,
     pub(crate) changes: Changes,
-    trimmed_at: Arc<Mutex<Option<Instant>>>,
+    trimming: Trimming,
+    /// Claims and acknowledgements that are not cut off when who wanted them goes.
+    pub(crate) tasks: TaskTracker,
     /// Set once the tables are known to be there.
     schema: Arc<OnceCell<()>>,
 }
@@ -46,7 +43,8 @@ impl SqlBus {
     pub fn migrating(database: &Database) -> Self {
         let changes = database.changes("regatta_bus");
         let (database, schema) = (database.clone(), Arc::default());
-        Self { database, changes, trimmed_at: Arc::default(), schema }
+        let (trimming, tasks) = (Trimming::default(), TaskTracker::new());
+        Self { database, changes, trimming, tasks, schema }
     }
 
     /// Makes the tables unless they are known to be there.
@@ -89,7 +87,8 @@ impl SqlBus {
     }
 
     /// Lets go of at most 1000 events that are older than this and that no group needs; answers how
-    /// many. Subscribers do it by themselves every 10 minutes for events older than seven days.
+    /// many. A process with subscribers lets go of all that are older than seven days, when it begins
+    /// and every 10 minutes: 1000 at a time, with 100 ms between for those who write.
     ///
     /// # Errors
     ///
@@ -99,22 +98,7 @@ impl SqlBus {
     ///
     /// Not cancel safe: a dropped call may have let go of some.
     pub async fn trim(&self, older_than: Duration) -> Result<u64, BusError> {
-        let age = i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX / 2);
-        log::trim(&self.database, age, TRIM_SLICE).await.map_err(failed)
-    }
-
-    /// Trims, when this process has not for a while. A failure waits for the next time.
-    pub(crate) async fn trim_now_and_then(&self, now: Instant) {
-        {
-            // An instant is whole whatever happened to who held the lock.
-            let mut trimmed_at = self.trimmed_at.lock().unwrap_or_else(PoisonError::into_inner);
-            if trimmed_at.is_some_and(|at| now < at + TRIM_EVERY) {
-                return;
-            }
-            *trimmed_at = Some(now);
-        }
-        // The query's span and metric tell of a failure.
-        let _ = self.trim(KEPT).await;
+        log::trim(&self.database, length(older_than), SLICE).await.map_err(failed)
     }
 }
 
@@ -137,6 +121,7 @@ impl EventBus for SqlBus {
             sqlx::query(insert).bind(asks.group.as_str()).bind(start).execute(pool)
         })
         .map_err(failed)?;
+        self.trimming.start(&self.database, &self.tasks);
         Ok(Box::new(SqlDeliveries::new(self.clone(), asks)))
     }
 

@@ -1,20 +1,23 @@
-//! How a group gets its events: opened from the log, claimed one by one.
+//! How a subscriber gets events of its group: all that are free to go, in one statement.
 
-use regatta_database::{Database, Error as DatabaseError, executing, in_transaction, reading};
+use std::time::Duration;
+
+use regatta_database::{
+    Database, Engine, Error as DatabaseError, Postgres, Sqlite, executing, reading, returning,
+};
 use regatta_events::{FailedDelivery, Next, Subscription};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::engine::{dialect, from_micros};
+use crate::engine::{dialect, from_micros, length};
 use crate::failures;
 use crate::settle::{Settled, record};
 
-/// How many events a group has open at most; what is beyond waits in the log.
-const WINDOW: i64 = 1000;
-/// How many events of the log one transaction looks at.
-const PAGE: i64 = 500;
+/// How many events one statement claims at most, whatever `max_in_flight` has room for.
+pub(crate) const BATCH: usize = 100;
 
 /// An event that a subscriber has until its lease runs out.
+#[derive(Debug)]
 pub(crate) struct Claimed {
     pub(crate) position: i64,
     pub(crate) number: u32,
@@ -22,136 +25,202 @@ pub(crate) struct Claimed {
     pub(crate) event: String,
 }
 
-/// Opens what the group wants of the log, a page of it; false when there was nothing to look at.
-///
-/// It writes only when there is something: to write is to wake everybody.
-pub(crate) async fn advance(
-    database: &Database,
-    asks: &Subscription,
-) -> Result<bool, DatabaseError> {
-    let group = asks.group.as_str();
-    let head = crate::log::head(database).await?;
-    let state = "SELECT position, (SELECT count(*) FROM regatta_bus_open WHERE consumer = $1)
-        FROM regatta_bus_groups WHERE name = $1";
-    let state: Option<(i64, i64)> =
-        reading!(database, |pool| sqlx::query_as(state).bind(group).fetch_optional(pool))?;
-    match state {
-        Some((position, open)) if position < head && open < WINDOW => (),
-        _ => return Ok(false),
-    }
-    let dialect = dialect(database);
-    let mut tx = database.begin().await?;
-    let hold = format!("SELECT position FROM regatta_bus_groups WHERE name = $1 {}", dialect.hold);
-    let held: Option<(i64,)> = in_transaction!(&mut tx, |connection| {
-        sqlx::query_as(AssertSqlSafe(&*hold)).bind(group).fetch_optional(connection)
-    })?;
-    let Some((after,)) = held else { return Ok(false) };
-    let page = "SELECT position, type FROM regatta_bus_log WHERE position > $1 AND position <= $2
-        ORDER BY position LIMIT $3";
-    let rows: Vec<(i64, String)> = in_transaction!(&mut tx, |connection| {
-        sqlx::query_as(page).bind(after).bind(head).bind(PAGE).fetch_all(connection)
-    })?;
-    let is_last = (rows.len() as i64) < PAGE;
-    let next = if is_last { head } else { rows.last().map_or(head, |(position, _)| *position) };
-    let wanted = rows.iter().filter(|(_, event_type)| asks.types.passes(event_type));
-    let wanted: Vec<i64> = wanted.map(|(position, _)| *position).collect();
-    let open = format!(
-        "INSERT INTO regatta_bus_open (consumer, position, partition_key)
-         SELECT $1, position, partition_key FROM regatta_bus_log WHERE position IN ({})
-         ON CONFLICT DO NOTHING",
-        dialect.numbers
-    );
-    let wanted = serde_json::Value::from(wanted).to_string();
-    executing!(&mut tx, |connection| {
-        sqlx::query(AssertSqlSafe(&*open)).bind(group).bind(&*wanted).execute(connection)
-    })?;
-    let update = "UPDATE regatta_bus_groups SET position = $2 WHERE name = $1";
-    executing!(&mut tx, |connection| {
-        sqlx::query(update).bind(group).bind(next.max(after)).execute(connection)
-    })?;
-    tx.commit().await?;
-    Ok(true)
-}
-
-/// What a claim came to.
-pub(crate) enum Claim {
-    /// An event.
-    Got(Claimed),
-    /// An expired one was buried; there may be another.
+/// What claims came to.
+pub(crate) enum Claims {
+    /// Events, in the order of the log.
+    Got(Vec<Claimed>),
+    /// Expired ones were buried; there may be others.
     Again,
     /// Nothing is free.
     Nothing,
 }
 
-/// Claims the oldest event that is free to go: none of its key is open before it, and its pause or
+/// Position, number of the delivery, the claim before, failures, event, now.
+type Row = (i64, i64, Option<String>, String, String, i64);
+
+/// Claims the oldest events that are free to go: none of its key is open before it, and its pause or
 /// lease is over.
 pub(crate) async fn claim(
     database: &Database,
     asks: &Subscription,
-) -> Result<Claim, DatabaseError> {
-    let (group, dialect) = (asks.group.as_str(), dialect(database));
-    let free = format!(
-        "SELECT position, deliveries, claim, failures, {} FROM regatta_bus_open o
-         WHERE consumer = $1 AND until <= {} AND (partition_key IS NULL OR NOT EXISTS (
-             SELECT 1 FROM regatta_bus_open earlier WHERE earlier.consumer = o.consumer
-                 AND earlier.partition_key = o.partition_key AND earlier.position < o.position))
-         ORDER BY position LIMIT 1",
-        dialect.now, dialect.now
-    );
-    type Row = (i64, i64, Option<String>, String, i64);
-    let seen: Option<Row> = reading!(database, |pool| {
-        sqlx::query_as(AssertSqlSafe(&*free)).bind(group).fetch_optional(pool)
-    })?;
-    if seen.is_none() {
-        return Ok(Claim::Nothing);
-    }
-    let mut tx = database.begin().await?;
-    let take = format!("{free} {}", dialect.take);
-    let row: Option<Row> = in_transaction!(&mut tx, |connection| {
-        sqlx::query_as(AssertSqlSafe(&*take)).bind(group).fetch_optional(connection)
-    })?;
-    // Another subscriber was faster; there may be more.
-    let Some((position, deliveries, held, failures, now)) = row else { return Ok(Claim::Nothing) };
-    let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX);
-    let mut failures = failures;
-    if held.is_some() {
-        let mut list = failures::from_text(&failures).unwrap_or_default();
-        let reason = FailedDelivery::LEASE_RAN_OUT.to_owned();
-        FailedDelivery { number: deliveries, at: from_micros(now), reason }.push(&mut list);
-        if asks.after_failure(deliveries) == Next::Dead {
-            record(&mut tx, (group, position), Settled::Dead, &list, now).await?;
-            tx.commit().await?;
-            return Ok(Claim::Again);
-        }
-        failures = failures::to_text(&list);
-    }
+    most: usize,
+) -> Result<Claims, DatabaseError> {
     let claim = Uuid::new_v4();
-    let until = now.saturating_add(i64::try_from(asks.lease.as_micros()).unwrap_or(i64::MAX));
-    let update = "UPDATE regatta_bus_open
-        SET claim = $3, until = $4, deliveries = deliveries + 1, failures = $5
-        WHERE consumer = $1 AND position = $2";
-    executing!(&mut tx, |connection| {
-        sqlx::query(update)
-            .bind(group)
-            .bind(position)
-            .bind(claim.to_string())
-            .bind(until)
-            .bind(&*failures)
-            .execute(connection)
-    })?;
-    let event = "SELECT event FROM regatta_bus_log WHERE position = $1";
-    let (event,): (String,) = in_transaction!(&mut tx, |connection| {
-        sqlx::query_as(event).bind(position).fetch_one(connection)
-    })?;
-    tx.commit().await?;
-    Ok(Claim::Got(Claimed { position, number: deliveries + 1, claim, event }))
+    let most = i64::try_from(most.min(BATCH)).unwrap_or(i64::MAX);
+    let mut rows = match database.engine() {
+        Engine::Sqlite(sqlite) => take_sqlite(sqlite, asks, claim, most).await?,
+        Engine::Postgres(postgres) => take_postgres(postgres, asks, claim, most).await?,
+    };
+    if rows.is_empty() {
+        return Ok(Claims::Nothing);
+    }
+    rows.sort_unstable_by_key(|row| row.0);
+    let dead = match rows.iter().any(|row| row.2.is_some()) {
+        true => note_expired(database, asks, &rows).await?,
+        false => Vec::new(),
+    };
+    let claimed: Vec<_> = rows
+        .into_iter()
+        .filter(|row| !dead.contains(&row.0))
+        .map(|(position, number, _, _, event, _)| Claimed {
+            position,
+            number: u32::try_from(number).unwrap_or(u32::MAX),
+            claim,
+            event,
+        })
+        .collect();
+    Ok(if claimed.is_empty() { Claims::Again } else { Claims::Got(claimed) })
 }
 
-/// In how many microseconds a pause or a lease ends, the first that does.
+/// Which rows `o` are free to go. A pause or a lease that ends later than any can is one that a clock
+/// has left behind which was set back: it is over.
+fn is_free(now: &str) -> String {
+    format!(
+        "o.consumer = $1 AND (o.until <= {now} OR o.until > {now} + $2)
+         AND (o.partition_key IS NULL OR NOT EXISTS (
+             SELECT 1 FROM regatta_bus_open earlier WHERE earlier.consumer = o.consumer
+                 AND earlier.partition_key = o.partition_key AND earlier.position < o.position))"
+    )
+}
+
+/// Twice the longest pause or lease of this group, in microseconds: subscribers of a group ask for the
+/// same, but for the time of a roll-out.
+fn longest(asks: &Subscription) -> i64 {
+    length(asks.lease.max(asks.longest_backoff)).saturating_mul(2)
+}
+
+/// In one statement. Its commit waits for no disk: a claim that a crash forgets is one whose event is
+/// delivered again.
+async fn take_postgres(
+    postgres: &Postgres,
+    asks: &Subscription,
+    claim: Uuid,
+    most: i64,
+) -> Result<Vec<Row>, DatabaseError> {
+    let now = crate::engine::POSTGRES.now;
+    let take = format!(
+        "WITH free AS (
+             SELECT o.position, o.claim AS held FROM regatta_bus_open o
+             WHERE {} AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+             ORDER BY o.position LIMIT $3 FOR UPDATE OF o SKIP LOCKED)
+         UPDATE regatta_bus_open o
+         SET claim = $4, until = {now} + $5, deliveries = o.deliveries + 1
+         FROM free JOIN regatta_bus_log l ON l.position = free.position
+         WHERE o.consumer = $1 AND o.position = free.position
+         RETURNING o.position, o.deliveries, free.held, o.failures, l.event, {now}",
+        is_free(now)
+    );
+    let take = sqlx::query_as(AssertSqlSafe(&*take))
+        .bind(asks.group.as_str())
+        .bind(longest(asks))
+        .bind(most)
+        .bind(claim.to_string())
+        .bind(length(asks.lease));
+    Ok(take.fetch_all(postgres.pool()).await?)
+}
+
+/// It writes only when there is something: to write is to wake everybody.
+async fn take_sqlite(
+    sqlite: &Sqlite,
+    asks: &Subscription,
+    claim: Uuid,
+    most: i64,
+) -> Result<Vec<Row>, DatabaseError> {
+    let now = crate::engine::SQLITE.now;
+    let free = is_free(now);
+    let any = format!("SELECT 1 FROM regatta_bus_open o WHERE {free} LIMIT 1");
+    let any = sqlx::query(AssertSqlSafe(&*any)).bind(asks.group.as_str()).bind(longest(asks));
+    if any.fetch_optional(sqlite.reader()).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut tx = sqlite.begin().await?;
+    let take = format!(
+        "SELECT o.position, o.deliveries + 1, o.claim, o.failures, l.event, {now}
+         FROM regatta_bus_open o CROSS JOIN regatta_bus_log l ON l.position = o.position
+         WHERE {free} ORDER BY o.position LIMIT $3"
+    );
+    let take = sqlx::query_as(AssertSqlSafe(&*take));
+    let take = take.bind(asks.group.as_str()).bind(longest(asks)).bind(most);
+    let rows: Vec<Row> = take.fetch_all(&mut *tx).await?;
+    let update = format!(
+        "UPDATE regatta_bus_open SET claim = $3, until = {now} + $4, deliveries = deliveries + 1
+         WHERE consumer = $1 AND position IN ({})",
+        crate::engine::SQLITE.numbers
+    );
+    let positions: Vec<_> = rows.iter().map(|row| row.0).collect();
+    let update = sqlx::query(AssertSqlSafe(&*update))
+        .bind(asks.group.as_str())
+        .bind(serde_json::Value::from(positions).to_string())
+        .bind(claim.to_string())
+        .bind(length(asks.lease));
+    update.execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(rows)
+}
+
+/// Writes of the claimed whose last lease ran out that it did; answers those that are dead letters now.
+async fn note_expired(
+    database: &Database,
+    asks: &Subscription,
+    rows: &[Row],
+) -> Result<Vec<i64>, DatabaseError> {
+    let group = asks.group.as_str();
+    let mut dead = Vec::new();
+    let mut tx = database.begin().await?;
+    for (position, number, held, failures, _, now) in rows {
+        if held.is_none() {
+            continue;
+        }
+        let failed = u32::try_from(number - 1).unwrap_or(u32::MAX);
+        let mut list = failures::from_text(failures).unwrap_or_default();
+        let reason = FailedDelivery::LEASE_RAN_OUT.to_owned();
+        FailedDelivery { number: failed, at: from_micros(*now), reason }.push(&mut list);
+        if asks.after_failure(failed) == Next::Dead {
+            record(&mut tx, (group, *position), Settled::Dead, &list, *now).await?;
+            dead.push(*position);
+            continue;
+        }
+        let update = "UPDATE regatta_bus_open SET failures = $3
+            WHERE consumer = $1 AND position = $2";
+        let text = failures::to_text(&list);
+        executing!(&mut tx, |connection| {
+            sqlx::query(update).bind(group).bind(position).bind(&*text).execute(connection)
+        })?;
+    }
+    tx.commit().await?;
+    Ok(dead)
+}
+
+/// Gives back what was claimed and not handed out: as if it had not been.
+pub(crate) async fn release(
+    database: &Database,
+    asks: &Subscription,
+    claimed: &[Claimed],
+) -> Result<(), DatabaseError> {
+    let update = format!(
+        "UPDATE regatta_bus_open SET claim = NULL, until = 0, deliveries = deliveries - 1
+         WHERE consumer = $1 AND (position, claim) IN ({}) RETURNING position",
+        dialect(database).pairs
+    );
+    let pairs = pairs(claimed.iter().map(|claimed| (claimed.position, claimed.claim)));
+    let _: Vec<(i64,)> = returning!(database, |pool| {
+        let update = sqlx::query_as(AssertSqlSafe(&*update));
+        update.bind(asks.group.as_str()).bind(&*pairs).fetch_all(pool)
+    })?;
+    Ok(())
+}
+
+/// Positions and claims, as a statement takes them.
+pub(crate) fn pairs(claims: impl Iterator<Item = (i64, Uuid)>) -> String {
+    let pair = |(position, claim): (i64, Uuid)| serde_json::json!([position, claim.to_string()]);
+    serde_json::Value::from(claims.map(pair).collect::<Vec<_>>()).to_string()
+}
+
+/// In how long a pause or a lease ends, the first that does.
 pub(crate) async fn wakes_in(
     database: &Database,
     asks: &Subscription,
-) -> Result<Option<u64>, DatabaseError> {
+) -> Result<Option<Duration>, DatabaseError> {
     let now = dialect(database).now;
     let select = format!(
         "SELECT min(until) - {now} FROM regatta_bus_open WHERE consumer = $1 AND until > {now}"
@@ -159,5 +228,5 @@ pub(crate) async fn wakes_in(
     let (wakes_in,): (Option<i64>,) = reading!(database, |pool| {
         sqlx::query_as(AssertSqlSafe(&*select)).bind(asks.group.as_str()).fetch_one(pool)
     })?;
-    Ok(wakes_in.map(|wakes_in| wakes_in.max(0).unsigned_abs()))
+    Ok(wakes_in.map(|wakes_in| Duration::from_micros(wakes_in.max(0).unsigned_abs())))
 }

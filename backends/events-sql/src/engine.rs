@@ -1,5 +1,7 @@
 //! Where the two dialects differ, and errors in the port's words.
 
+use std::time::Duration;
+
 use regatta_database::{Database, Engine, Error as DatabaseError};
 use regatta_events::BusError;
 use time::OffsetDateTime;
@@ -8,25 +10,25 @@ use time::OffsetDateTime;
 pub(crate) struct Dialect {
     /// Microseconds since 1970, by the clock that all processes share.
     pub(crate) now: &'static str,
-    /// After a SELECT: takes rows for this transaction, and leaves those that others have.
-    pub(crate) take: &'static str,
     /// After a SELECT: takes rows for this transaction, and waits for others.
     pub(crate) hold: &'static str,
     /// The numbers of a JSON array that is the second argument.
     pub(crate) numbers: &'static str,
+    /// The positions and claims of a JSON array of pairs that is the second argument.
+    pub(crate) pairs: &'static str,
 }
 
-const SQLITE: Dialect = Dialect {
+pub(crate) const SQLITE: Dialect = Dialect {
     now: "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)",
-    take: "",
     hold: "",
     numbers: "SELECT value FROM json_each($2)",
+    pairs: "SELECT value ->> 0, value ->> 1 FROM json_each($2)",
 };
-const POSTGRES: Dialect = Dialect {
+pub(crate) const POSTGRES: Dialect = Dialect {
     now: "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-    take: "FOR UPDATE SKIP LOCKED",
     hold: "FOR UPDATE",
     numbers: "SELECT value::bigint FROM json_array_elements_text($2::json)",
+    pairs: "SELECT (value ->> 0)::bigint, value ->> 1 FROM json_array_elements($2::json)",
 };
 
 pub(crate) fn dialect(database: &Database) -> Dialect {
@@ -47,6 +49,11 @@ pub(crate) fn failed(error: DatabaseError) -> BusError {
     }
 }
 
+/// So many microseconds.
+pub(crate) fn length(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 2)
+}
+
 /// Microseconds since 1970.
 pub(crate) fn micros(time: OffsetDateTime) -> i64 {
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1000)).unwrap_or(i64::MAX)
@@ -61,4 +68,13 @@ pub(crate) fn from_micros(micros: i64) -> OffsetDateTime {
 /// A number of the port as the engines keep it.
 pub(crate) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The error for each of several who asked at once.
+pub(crate) fn again(error: &BusError) -> BusError {
+    let text = regatta_core::Chain(error).to_string();
+    match error {
+        BusError::Unavailable(_) => BusError::Unavailable(text.into()),
+        _ => BusError::Broken(text.into()),
+    }
 }

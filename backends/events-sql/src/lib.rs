@@ -29,9 +29,15 @@ mod engine;
 
 mod log;
 
+mod trimming;
+
 mod failures;
 
+mod advance;
+
 mod claim;
+
+mod acks;
 
 mod settle;
 

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use regatta_database::{
-    Changes, Database, Error as DatabaseError, Transaction, executing, in_transaction, writing,
+    Changes, Database, Error as DatabaseError, Transaction, executing, in_transaction,
 };
 use regatta_events::{BusError, FailedDelivery, Next, Settle, Subscription, Verdict};
 use sqlx::AssertSqlSafe;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use crate::engine::{dialect, failed, from_micros};
+use crate::acks::Acks;
+use crate::engine::{dialect, failed, from_micros, length};
 use crate::failures;
 
 /// What becomes of an event whose delivery failed.
@@ -28,6 +29,7 @@ pub(crate) enum Settled {
 pub(crate) struct SqlSettle {
     pub(crate) database: Database,
     pub(crate) changes: Changes,
+    pub(crate) acks: Arc<Acks>,
     pub(crate) asks: Arc<Subscription>,
     pub(crate) position: i64,
     pub(crate) number: u32,
@@ -46,7 +48,7 @@ impl fmt::Debug for SqlSettle {
 impl Settle for SqlSettle {
     async fn settle(&self, verdict: Verdict) -> Result<(), BusError> {
         let settled = match verdict {
-            Verdict::Ack => self.ack().await,
+            Verdict::Ack => return self.acks.settle((self.position, self.claim)).await,
             Verdict::Retry(reason) => {
                 let settled = match self.asks.after_failure(self.number) {
                     Next::Retry(pause) => Settled::Retry(pause),
@@ -63,21 +65,6 @@ impl Settle for SqlSettle {
 }
 
 impl SqlSettle {
-    async fn ack(&self) -> Result<bool, DatabaseError> {
-        let delete = "DELETE FROM regatta_bus_open
-            WHERE consumer = $1 AND position = $2 AND claim = $3";
-        let delete = async {
-            writing!(self.database, |pool| {
-                sqlx::query(delete)
-                    .bind(self.asks.group.as_str())
-                    .bind(self.position)
-                    .bind(self.claim.to_string())
-                    .execute(pool)
-            })
-        };
-        Ok(self.database.query("DELETE", "regatta_bus_open", delete).await? > 0)
-    }
-
     async fn fail(&self, settled: Settled, reason: String) -> Result<bool, DatabaseError> {
         let dialect = dialect(&self.database);
         let mut tx = self.database.begin().await?;
@@ -115,7 +102,7 @@ pub(crate) async fn record(
 ) -> Result<(), DatabaseError> {
     let text = failures::to_text(failures);
     if let Settled::Retry(pause) = settled {
-        let until = now.saturating_add(i64::try_from(pause.as_micros()).unwrap_or(i64::MAX));
+        let until = now.saturating_add(length(pause));
         let update = "UPDATE regatta_bus_open SET claim = NULL, until = $3, failures = $4
             WHERE consumer = $1 AND position = $2";
         executing!(tx, |connection| {

@@ -7,7 +7,7 @@ use regatta_database::{
     Error as DatabaseError, Transaction, executing, in_transaction, reading, writing,
 };
 use regatta_events::CloudEvent;
-use regatta_eventstore::{Outbox, Queued, StoreError};
+use regatta_eventstore::{Outbox, Queued, RelaySettings, StoreError};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -29,7 +29,8 @@ pub(crate) async fn enqueue(
     Ok(())
 }
 
-/// Takes or keeps the turn until a time; false while another relay has it.
+/// Takes or keeps the turn until a time; false while another relay has it. A turn that ends later than
+/// any can is one that a clock has left behind which was set back: it is over.
 async fn take_turn(
     transaction: &mut Transaction,
     relay: Uuid,
@@ -38,12 +39,14 @@ async fn take_turn(
     let now = now(transaction).await?;
     let until = now.saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
     let update = "UPDATE regatta_outbox_turn SET relay = $1, until = $2
-        WHERE id = 1 AND (relay = $1 OR until <= $3) RETURNING id";
+        WHERE id = 1 AND (relay = $1 OR until <= $3 OR until > $4) RETURNING id";
+    let longest = i64::try_from(RelaySettings::LONGEST_LEASE.as_micros()).unwrap_or(i64::MAX);
     let taken: Option<(i32,)> = in_transaction!(transaction, |connection| {
         sqlx::query_as(update)
             .bind(relay.to_string())
             .bind(until)
             .bind(now)
+            .bind(now.saturating_add(longest))
             .fetch_optional(connection)
     })?;
     Ok(taken.is_some())

@@ -72,3 +72,20 @@ macro_rules! writing {
         }
     };
 }
+
+/// Awaits a statement that commits by itself and answers rows.
+#[macro_export]
+macro_rules! returning {
+    ($database:expr, |$pool:ident| $statement:expr) => {
+        match $database.engine() {
+            $crate::Engine::Sqlite(sqlite) => {
+                let $pool = sqlite.writer();
+                $statement.await.map_err($crate::Error::from)
+            }
+            $crate::Engine::Postgres(postgres) => {
+                let $pool = postgres.pool();
+                $statement.await.map_err($crate::Error::from)
+            }
+        }
+    };
+}

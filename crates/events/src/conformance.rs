@@ -33,6 +33,7 @@ pub async fn all(bus: Arc<dyn EventBus>) {
     each_group_gets_each_event_once_and_in_order(bus).await;
     an_event_survives_the_bus_whole(bus).await;
     events_of_one_key_come_one_at_a_time_and_other_keys_do_not_wait(bus).await;
+    however_many_wait_behind_one_key_others_go_on(bus).await;
     the_subscribers_of_a_group_share_its_events(bus).await;
     what_failed_comes_again_later(bus).await;
     what_fails_too_often_is_a_dead_letter_and_can_be_redriven(bus).await;
@@ -111,6 +112,23 @@ async fn events_of_one_key_come_one_at_a_time_and_other_keys_do_not_wait(bus: &d
     for delivery in held {
         delivery.ack().await.unwrap();
     }
+}
+
+/// More events than a group looks ahead for wait for the first of their key; another key's does not.
+async fn however_many_wait_behind_one_key_others_go_on(bus: &dyn EventBus) {
+    const MANY: u64 = 1100;
+    let topic = Topic::new();
+    let mut deliveries = topic.subscribe(bus, "behind").await;
+    let behind: Vec<_> = (0..MANY).map(|number| topic.event(number, Some("poison"))).collect();
+    bus.publish(&behind).await.unwrap();
+    bus.publish(&[topic.event(MANY, Some("other"))]).await.unwrap();
+    let first = next(&mut deliveries).await;
+    assert_eq!(first.event().id(), topic.id(0));
+    let other = next(&mut deliveries).await;
+    assert_eq!(other.event().id(), topic.id(MANY));
+    other.ack().await.unwrap();
+    first.ack().await.unwrap();
+    next(&mut deliveries).await.ack().await.unwrap();
 }
 
 /// Two subscribers of a group get each event once between them.

@@ -66,7 +66,8 @@ impl<H: Handler> Consumer<H> {
         Self { bus, subscription, handler: Arc::new(handler) }
     }
 
-    /// Handles events until `drain` is cancelled, then finishes what is under way and returns.
+    /// Handles events until `drain` is cancelled, then gives back what is not begun, finishes what is
+    /// under way and returns.
     ///
     /// A bus that is away is tried again, at first after 100 ms, at last every 5 s.
     ///
@@ -90,9 +91,11 @@ impl<H: Handler> Consumer<H> {
                 next = turn => next,
             };
             match next {
-                Ok(delivery) => {
+                Ok(batch) => {
                     pause = FIRST_PAUSE;
-                    tasks.spawn(handle(self.handler.clone(), delivery));
+                    for delivery in batch {
+                        tasks.spawn(handle(self.handler.clone(), delivery));
+                    }
                 }
                 Err(error) => {
                     let group = self.subscription.group.as_str();
@@ -106,6 +109,9 @@ impl<H: Handler> Consumer<H> {
                 }
             }
         }
+        if let Some(joined) = &mut deliveries {
+            joined.leave().await;
+        }
         tasks.close();
         tasks.wait().await;
         Ok(())
@@ -114,12 +120,12 @@ impl<H: Handler> Consumer<H> {
     async fn turn(
         &self,
         deliveries: &mut Option<Box<dyn Deliveries>>,
-    ) -> Result<Delivery, BusError> {
+    ) -> Result<Vec<Delivery>, BusError> {
         let joined = match deliveries {
             Some(joined) => joined,
             None => deliveries.insert(self.bus.subscribe(self.subscription.clone()).await?),
         };
-        joined.next().await
+        joined.next_batch().await
     }
 }
 

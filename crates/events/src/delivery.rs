@@ -21,8 +21,32 @@ pub trait Deliveries: fmt::Debug + Send {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: an event that was claimed and not handed out comes again after its lease.
+    /// Cancel safe: what was claimed and not handed out is handed out by the next call, given back by
+    /// [`Deliveries::leave`], or comes again after its lease.
     async fn next(&mut self) -> Result<Delivery, BusError>;
+
+    /// Waits as [`Deliveries::next`] does, and takes with the first as many more as are free to go,
+    /// as far as `max_in_flight` has room. For who handles them all at once: the lease of each runs
+    /// from now on. At least one; a backend that knows no better gives one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Deliveries::next`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Deliveries::next`].
+    async fn next_batch(&mut self) -> Result<Vec<Delivery>, BusError> {
+        Ok(vec![self.next().await?])
+    }
+
+    /// Gives back what was claimed and not handed out, so that others need not wait until its lease
+    /// has run out; that was no delivery. What was handed out stays with who has it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what was not given back comes again after its lease.
+    async fn leave(&mut self) {}
 }
 
 /// An event that this subscriber has until its lease runs out.

@@ -131,6 +131,10 @@ pub enum InvalidRelay {
 }
 
 impl RelaySettings {
+    /// The longest lease: 10 min. An outbox that is told a turn ends later than that knows that its
+    /// clock was set back.
+    pub const LONGEST_LEASE: Duration = Duration::from_secs(600);
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -140,7 +144,7 @@ impl RelaySettings {
         if !(1..=1000).contains(&self.batch) {
             return Err(InvalidRelay::Batch(self.batch));
         }
-        if !(Duration::from_secs(1)..=Duration::from_secs(600)).contains(&self.lease) {
+        if !(Duration::from_secs(1)..=Self::LONGEST_LEASE).contains(&self.lease) {
             return Err(InvalidRelay::Lease(self.lease));
         }
         Ok(())

@@ -93,6 +93,31 @@ async fn an_event_that_is_too_large_is_refused_with_its_size() {
 }
 
 #[tokio::test]
+async fn large_events_that_wait_for_their_key_are_not_in_the_way_of_others() {
+    let server = start().await;
+    let bus = open(&server).await;
+    let mut deliveries = bus.subscribe(subscription("roomy")).await.unwrap();
+    // More than a process keeps in memory.
+    for number in 0..20 {
+        let large = event(number, Some("poison")).with_json("x".repeat(600_000).into());
+        bus.publish(&[large]).await.unwrap();
+    }
+    bus.publish(&[event(20, Some("other"))]).await.unwrap();
+    let mut ids = Vec::new();
+    let first = deliveries.next().await.unwrap();
+    ids.push(first.event().id().to_owned());
+    for settle in [Some(first), None] {
+        let next = tokio::time::timeout(LIMIT, deliveries.next()).await.expect("it comes").unwrap();
+        ids.push(next.event().id().to_owned());
+        next.ack().await.unwrap();
+        if let Some(first) = settle {
+            first.ack().await.unwrap();
+        }
+    }
+    assert_eq!(ids, ["0", "20", "1"]);
+}
+
+#[tokio::test]
 async fn what_a_group_needs_stays_and_the_rest_is_let_go() {
     let server = start().await;
     let bus = open(&server).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use regatta_database::{Engine, Transaction};
 use regatta_events::{CloudEvent, EventBus, GroupName, HistoryQuery, Redrive, Start, Subscription};
 use regatta_events_sql::SqlBus;
+use regatta_testkit::wait_until;
 
 use crate::databases;
 
@@ -60,6 +61,26 @@ async fn what_is_old_and_settled_is_let_go_and_nothing_else() {
         let delivery = deliveries.next().await.unwrap();
         assert_eq!(delivery.event().id(), "after", "numbers go on after an empty log");
         delivery.ack().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_subscribes_lets_go_of_all_that_is_old_however_much_it_is() {
+    for fresh in databases::both().await {
+        let bus = SqlBus::new(&fresh.database);
+        let events: Vec<_> = (0..5000).map(|id| event(&id.to_string())).collect();
+        bus.publish(&events).await.unwrap();
+        for _ in 0..8 {
+            make_old(&fresh.database).await;
+        }
+        bus.publish(&[event("new")]).await.unwrap();
+        let mut asks = subscription();
+        asks.start = Start::Latest;
+        let _deliveries = bus.subscribe(asks).await.unwrap();
+        wait_until("old events to be gone", Duration::from_secs(60), async || {
+            ids(&bus).await == ["new"]
+        })
+        .await;
     }
 }
 

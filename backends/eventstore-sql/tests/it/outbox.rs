@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use regatta_database::Engine;
 use regatta_events::{CloudEvent, EventBus, HistoryQuery, MemoryBus};
 use regatta_eventstore::{
     Append, EventStore, Expected, NewEvent, Outbox, Relay, RelaySettings, StreamId, conformance,
@@ -49,6 +50,27 @@ async fn three_relays_publish_each_streams_messages_in_order() {
         let logged = bus.history(&query).await.unwrap();
         let ids: Vec<_> = logged.iter().map(|logged| logged.event.id().to_owned()).collect();
         assert_eq!(ids, (0..60).map(|number| number.to_string()).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_keep_the_turn_for_the_time_it_had() {
+    for fresh in databases::both().await {
+        let store = SqlStore::new(&fresh.database);
+        store.append(&append(1)).await.unwrap();
+        let (killed, next) = (Uuid::new_v4(), Uuid::new_v4());
+        let lease = RelaySettings::LONGEST_LEASE;
+        assert!(store.claim(killed, lease, 10).await.unwrap().is_some());
+        assert!(store.claim(next, lease, 10).await.unwrap().is_none(), "it has the turn");
+        // An hour passes on the clock, backwards.
+        let set_back = "UPDATE regatta_outbox_turn SET until = until + 3600000000";
+        match fresh.database.engine() {
+            Engine::Sqlite(sqlite) => drop(sqlx::query(set_back).execute(sqlite.writer()).await),
+            Engine::Postgres(postgres) => {
+                drop(sqlx::query(set_back).execute(postgres.pool()).await)
+            }
+        }
+        assert!(store.claim(next, lease, 10).await.unwrap().is_some());
     }
 }
 

@@ -9,8 +9,9 @@ use crate::{CloudEvent, DeadLetter, FailedDelivery, Next, Subscription};
 
 use super::log::Log;
 
-/// How many events a group looks ahead for one that is free to go.
+/// How many events that are the first of their key a group has open at most, and how many in all.
 const WINDOW: usize = 1000;
+const MOST_OPEN: usize = 10_000;
 /// How many dead letters a group keeps; of more the oldest are let go.
 const DEAD_KEPT: usize = 10_000;
 
@@ -153,12 +154,23 @@ impl Group {
         }
     }
 
-    /// Opens what is wanted of the log, within the window.
+    /// Opens what is wanted of the log, within the window. Those that wait behind another of their key
+    /// are not in the way of others.
     fn advance(&mut self, log: &Log, asks: &Subscription) {
-        while self.open.len() < WINDOW {
+        if log.newest() <= self.cursor {
+            return;
+        }
+        let mut keys = HashSet::new();
+        let mut is_first = |event: &CloudEvent| match event.partition_key() {
+            Some(key) => keys.insert(key.to_owned()),
+            None => true,
+        };
+        let mut first = self.open.values().filter(|open| is_first(&open.event)).count();
+        while first < WINDOW && self.open.len() < MOST_OPEN {
             let Some(logged) = log.after(self.cursor) else { break };
             self.cursor = logged.position;
             if asks.types.passes(logged.event.event_type()) {
+                first += usize::from(is_first(&logged.event));
                 let open = self.open.entry(logged.position);
                 open.or_insert_with(|| Open::new(logged.event.clone()));
             }
