@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use regatta_events::{
-    BusError, CloudEvent, DeadLetter, Deliveries, EventBus, GroupName, HistoryQuery, Logged,
-    Redrive, Start, Subscription,
+    BusError, CloudEvent, DeadLetter, Deliveries, EventBus, GroupName, GroupStanding, HistoryQuery,
+    Logged, Redrive, Start, Subscription,
 };
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
@@ -30,6 +30,8 @@ const ORDERS: usize = 256;
 #[derive(Clone, Debug)]
 pub struct NatsBus {
     link: Arc<Link>,
+    /// Where the last look into the log ended, for who goes on from there.
+    reading: Arc<log::LastLook>,
     members: Arc<Mutex<HashMap<GroupName, mpsc::WeakSender<Order>>>>,
     /// A member ends with the last subscriber of its group, so nobody has to wait for it.
     tasks: TaskTracker,
@@ -43,25 +45,12 @@ impl NatsBus {
     /// [`InvalidOptions`] names the first option out of range.
     pub fn try_new(options: Options) -> Result<Self, InvalidOptions> {
         let link = Arc::new(Link::try_new(options)?);
-        Ok(Self { link, members: Arc::default(), tasks: TaskTracker::new() })
-    }
-
-    /// Takes off a group that nobody will join again, with its dead letters; false when it is not
-    /// known. Until then the log keeps what the group has not settled.
-    ///
-    /// # Errors
-    ///
-    /// [`BusError::Unavailable`] when the bus does not answer.
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: a dropped call may have taken it off.
-    pub async fn forget_group(&self, group: &GroupName) -> Result<bool, BusError> {
-        let streams = self.link.streams().await?;
-        let letters = streams.letters.purge().filter(self.link.names.letters_of(group));
-        letters.await.map_err(unavailable)?;
-        let state = streams.groups.purge().filter(self.link.names.group(group));
-        Ok(state.await.map_err(unavailable)?.purged > 0)
+        Ok(Self {
+            link,
+            reading: Arc::default(),
+            members: Arc::default(),
+            tasks: TaskTracker::new(),
+        })
     }
 
     /// Lets go of events that are older than this and that no group needs; answers how many.
@@ -76,6 +65,18 @@ impl NatsBus {
     /// Not cancel safe: a dropped call may have let go of some.
     pub async fn trim(&self, older_than: Duration) -> Result<u64, BusError> {
         trim(&self.link, older_than).await
+    }
+
+    async fn stands(&self, group: GroupName, state: &Group) -> Result<GroupStanding, BusError> {
+        let newest = log::newest(&self.link).await?;
+        let dead = letters::positions(&self.link, &group, state).await?;
+        Ok(GroupStanding {
+            position: state.position,
+            behind: newest.saturating_sub(state.position),
+            open: state.open_count() as u64,
+            dead: dead.len() as u64,
+            group,
+        })
     }
 
     fn member(&self, group: &GroupName) -> mpsc::Sender<Order> {
@@ -119,7 +120,7 @@ impl EventBus for NatsBus {
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Logged>, BusError> {
-        log::history(&self.link, query).await
+        log::history(&self.link, &self.reading, query).await
     }
 
     async fn replay(&self, group: &GroupName, start: Start) -> Result<(), BusError> {
@@ -156,5 +157,27 @@ impl EventBus for NatsBus {
             reopened.count() as u64
         };
         states::change(&self.link, group, reopen).await
+    }
+    async fn groups(&self) -> Result<Vec<GroupStanding>, BusError> {
+        let mut standings = Vec::new();
+        for (name, group) in states::all(&self.link).await? {
+            standings.push(self.stands(name, &group).await?);
+        }
+        standings.sort_unstable_by(|one, two| one.group.cmp(&two.group));
+        Ok(standings)
+    }
+
+    async fn standing(&self, group: &GroupName) -> Result<GroupStanding, BusError> {
+        let unknown = || BusError::UnknownGroup { group: group.clone() };
+        let (state, _) = states::load(&self.link, group).await?.ok_or_else(unknown)?;
+        self.stands(group.clone(), &state).await
+    }
+
+    async fn forget(&self, group: &GroupName) -> Result<bool, BusError> {
+        let streams = self.link.streams().await?;
+        let letters = streams.letters.purge().filter(self.link.names.letters_of(group));
+        letters.await.map_err(unavailable)?;
+        let state = streams.groups.purge().filter(self.link.names.group(group));
+        Ok(state.await.map_err(unavailable)?.purged > 0)
     }
 }

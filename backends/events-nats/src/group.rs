@@ -5,6 +5,7 @@
 //! them: no clock of one machine is compared with another's, and a clock that jumps moves nothing.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use regatta_events::Next;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,10 @@ impl Group {
     /// All but how far it is: that alone need not be written at once.
     pub(crate) fn without_position(&self) -> (u64, &[Open]) {
         (self.turn, &self.open)
+    }
+
+    pub(crate) fn open_count(&self) -> usize {
+        self.open.len()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -178,6 +183,21 @@ impl Group {
         true
     }
 
+    /// It was not tried, or not for a reason of its own: it comes again after the pause, as if it had
+    /// not been delivered; false when the claim is lost.
+    pub(crate) fn take_back(&mut self, claim: Claim, pause: Duration) -> bool {
+        if self.held(claim).is_none() {
+            return false;
+        }
+        let Ok(place) = self.find(claim.position) else { return false };
+        self.turn += 1;
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let open = &mut self.open[place];
+        open.deliveries -= 1;
+        open.state = State::Waits { turn: self.turn, pause };
+        true
+    }
+
     /// It was claimed and not handed out: as if it had not been.
     pub(crate) fn release(&mut self, claim: Claim) {
         if self.held(claim).is_some()
@@ -230,8 +250,6 @@ pub(crate) fn hash(key: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::collection::vec;
     use proptest::prelude::*;
 

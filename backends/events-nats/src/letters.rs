@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::group::Group;
 use crate::link::{Link, broken, unavailable};
 use crate::subject::position_of;
 use crate::{log, states};
@@ -125,15 +126,8 @@ pub(crate) async fn dead(
     limit: usize,
 ) -> Result<Vec<DeadLetter>, BusError> {
     let Some((state, _)) = states::load(link, group).await? else { return Ok(Vec::new()) };
-    let streams = link.streams().await?;
-    let subjects = streams.letters.info_with_subjects(link.names.letters_of(group)).await;
-    let mut subjects = subjects.map_err(unavailable)?;
-    let mut positions = Vec::new();
-    while let Some((subject, _)) = subjects.try_next().await.map_err(unavailable)? {
-        positions.extend(position_of(&subject));
-    }
-    positions.retain(|position| *position > after && !state.is_open(*position));
-    positions.sort_unstable();
+    let mut positions = positions(link, group, &state).await?;
+    positions.retain(|position| *position > after);
     let mut dead = Vec::new();
     for position in positions.into_iter().take(limit) {
         if let Some(letter) = read(link, group, position).await? {
@@ -141,6 +135,24 @@ pub(crate) async fn dead(
         }
     }
     Ok(dead)
+}
+
+/// Where the group has dead letters, in order; nothing of them is read.
+pub(crate) async fn positions(
+    link: &Link,
+    group: &GroupName,
+    state: &Group,
+) -> Result<Vec<u64>, BusError> {
+    let streams = link.streams().await?;
+    let subjects = streams.letters.info_with_subjects(link.names.letters_of(group)).await;
+    let mut subjects = subjects.map_err(unavailable)?;
+    let mut positions = Vec::new();
+    while let Some((subject, _)) = subjects.try_next().await.map_err(unavailable)? {
+        positions.extend(position_of(&subject));
+    }
+    positions.retain(|position| !state.is_open(*position));
+    positions.sort_unstable();
+    Ok(positions)
 }
 
 fn micros(time: OffsetDateTime) -> i64 {

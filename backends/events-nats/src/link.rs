@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::jetstream::context::{Context, ContextBuilder};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{Context, ContextBuilder, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stream};
 use async_nats::{Client, ConnectOptions};
 use futures::FutureExt;
@@ -64,7 +65,7 @@ impl Link {
         Ok(Self { client, jetstream, names, options, streams: Mutex::default() })
     }
 
-    /// The streams; made when they are not there.
+    /// The streams; made when they are not there, unless one only looks.
     pub(crate) async fn streams(&self) -> Result<Arc<Streams>, BusError> {
         if let Some(streams) = &*self.lock() {
             return Ok(streams.clone());
@@ -83,7 +84,17 @@ impl Link {
                 duplicate_window: self.options.duplicate_window,
                 ..Config::default()
             };
-            self.jetstream.get_or_create_stream(config).await.map_err(unavailable)
+            if self.options.makes_streams {
+                return self.jetstream.get_or_create_stream(config).await.map_err(unavailable);
+            }
+            self.jetstream.get_stream(config.name).await.map_err(|error| match error.kind() {
+                GetStreamErrorKind::JetStream(cause)
+                    if cause.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    BusError::Absent
+                }
+                _ => unavailable(error),
+            })
         };
         let names = &self.names;
         let made = Arc::new(Streams {

@@ -1,5 +1,7 @@
 //! The log of events: published, read, let go.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -11,6 +13,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use regatta_events::{BusError, CloudEvent, HistoryQuery, JSON_CONTENT_TYPE, Logged, Start};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::link::{IN_FLIGHT, Link, broken, unavailable};
 
@@ -19,6 +22,9 @@ const LARGEST: usize = (1 << 20) - 8192;
 
 /// How many events are read at a time.
 const PAGE: usize = 256;
+
+/// How long the server keeps a consumer that nobody reads from.
+const KEPT_BY_SERVER: Duration = Duration::from_secs(30);
 
 /// JetStream's errors of a stream or a server that is full.
 const FULL: [u64; 4] = [10077, 10047, 10023, 10002];
@@ -122,20 +128,83 @@ pub(crate) async fn start(link: &Link, start: Start) -> Result<u64, BusError> {
     })
 }
 
+/// Where the last look ended. Who looks again and again, as `tail` does, goes on from there: what was
+/// read is not read again, and the server keeps one consumer for it.
+#[derive(Default)]
+pub(crate) struct LastLook(Mutex<Option<(HistoryQuery, Instant, Reading)>>);
+
+impl std::fmt::Debug for LastLook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LastLook").finish_non_exhaustive()
+    }
+}
+
+impl LastLook {
+    fn lock(&self) -> MutexGuard<'_, Option<(HistoryQuery, Instant, Reading)>> {
+        // One assignment leaves nothing half-made.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was left of it, if this query goes on from there and the server still has it.
+    fn take(&self, query: &HistoryQuery, now: Instant) -> Option<Reading> {
+        let mut last = self.lock();
+        let goes_on = last.as_ref().is_some_and(|(next, at, _)| {
+            let is_next = HistoryQuery { limit: query.limit, ..next.clone() } == *query;
+            is_next && now.saturating_duration_since(*at) < KEPT_BY_SERVER / 2
+        });
+        if goes_on { last.take().map(|(.., reading)| reading) } else { None }
+    }
+
+    fn keep(&self, query: &HistoryQuery, found: &[Logged], reading: Reading) {
+        let after = found.last().map_or(query.after, |last| last.position);
+        let next = HistoryQuery { after, ..query.clone() };
+        *self.lock() = Some((next, Instant::now(), reading));
+    }
+}
+
 /// What the query asks for, oldest first.
-pub(crate) async fn history(link: &Link, query: &HistoryQuery) -> Result<Vec<Logged>, BusError> {
+pub(crate) async fn history(
+    link: &Link,
+    last: &LastLook,
+    query: &HistoryQuery,
+) -> Result<Vec<Logged>, BusError> {
     let newest = newest(link).await?;
-    let mut found = Vec::new();
+    if let Some(mut reading) = last.take(query, Instant::now()) {
+        let read_before = reading.reached;
+        // What goes wrong with it is gone with a new one.
+        if let Ok(found) = read_on(&mut reading, query, newest).await
+            && (read_before >= newest || reading.reached > read_before)
+        {
+            last.keep(query, &found, reading);
+            return Ok(found);
+        }
+    }
     let mut reading = match query.since {
-        Some(since) => Reading::from_time(link, since, false).await?,
-        None => Reading::from_position(link, query.after + 1).await?,
+        Some(since) if query.after == 0 => Reading::from_time(link, since, false).await?,
+        _ => Reading::from_position(link, query.after + 1).await?,
     };
+    let found = read_on(&mut reading, query, newest).await?;
+    if found.len() < query.limit as usize {
+        // All up to there was seen, or is not wanted.
+        reading.reached = reading.reached.max(newest);
+    }
+    last.keep(query, &found, reading);
+    Ok(found)
+}
+
+async fn read_on(
+    reading: &mut Reading,
+    query: &HistoryQuery,
+    newest: u64,
+) -> Result<Vec<Logged>, BusError> {
+    let mut found = Vec::new();
     while found.len() < query.limit as usize
         && let Some((position, recorded_at, payload)) = reading.next(newest).await?
     {
         // What another program has put there is none of ours.
         let Some(event) = read(&payload) else { continue };
-        if position > query.after && query.types.passes(event.event_type()) {
+        let is_wanted = position > query.after && query.since.is_none_or(|at| recorded_at >= at);
+        if is_wanted && query.types.passes(event.event_type()) {
             found.push(Logged { position, recorded_at, event });
         }
     }
@@ -173,17 +242,19 @@ pub(crate) fn read(payload: &[u8]) -> Option<CloudEvent> {
     CloudEvent::from_json_slice(payload).ok()
 }
 
-/// Reads the log from somewhere up to where it ended when it was asked.
+/// Reads the log from somewhere on.
 struct Reading {
     consumer: async_nats::jetstream::consumer::Consumer<pull::Config>,
-    page: std::collections::VecDeque<(u64, OffsetDateTime, Bytes)>,
-    is_over: bool,
+    page: VecDeque<(u64, OffsetDateTime, Bytes)>,
+    /// Everything up to here was read.
+    reached: u64,
 }
 
 impl Reading {
     async fn from_position(link: &Link, position: u64) -> Result<Self, BusError> {
         let policy = DeliverPolicy::ByStartSequence { start_sequence: position.max(1) };
-        Self::new(link, policy, false).await
+        let reading = Self::new(link, policy, false).await?;
+        Ok(Self { reached: position.saturating_sub(1), ..reading })
     }
 
     async fn from_time(
@@ -203,22 +274,22 @@ impl Reading {
             deliver_policy,
             headers_only,
             ack_policy: AckPolicy::None,
-            inactive_threshold: Duration::from_secs(30),
+            inactive_threshold: KEPT_BY_SERVER,
             memory_storage: true,
             num_replicas: 1,
             ..pull::Config::default()
         };
         let streams = link.streams().await?;
         let consumer = streams.events.create_consumer(config).await.map_err(unavailable)?;
-        Ok(Self { consumer, page: std::collections::VecDeque::new(), is_over: false })
+        Ok(Self { consumer, page: VecDeque::new(), reached: 0 })
     }
 
-    /// The next event up to `newest`.
+    /// The next event up to `newest`; none when there is none, as yet.
     async fn next(
         &mut self,
         newest: u64,
     ) -> Result<Option<(u64, OffsetDateTime, Bytes)>, BusError> {
-        if self.page.is_empty() && !self.is_over {
+        if self.page.is_empty() && self.reached < newest {
             let fetch = self.consumer.fetch().max_messages(PAGE).messages();
             let mut messages = fetch.await.map_err(unavailable)?;
             while let Some(message) = messages.next().await {
@@ -227,8 +298,11 @@ impl Reading {
                 let (position, time) = (info.stream_sequence, info.published);
                 self.page.push_back((position, time, message.payload.clone()));
             }
-            self.is_over = self.page.is_empty();
         }
-        Ok(self.page.pop_front().filter(|(position, ..)| *position <= newest))
+        let next = self.page.pop_front_if(|(position, ..)| *position <= newest);
+        if let Some((position, ..)) = &next {
+            self.reached = *position;
+        }
+        Ok(next)
     }
 }

@@ -247,6 +247,10 @@ impl Member {
                     next.close(claim);
                     continue;
                 }
+                Verdict::Away(pause) => {
+                    next.take_back(claim, *pause);
+                    continue;
+                }
                 Verdict::Retry(reason) => (settling.asks.after_failure(claim.number), reason),
                 Verdict::Reject(reason) => (Next::Dead, reason),
             };

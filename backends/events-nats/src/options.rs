@@ -25,6 +25,9 @@ pub struct Options {
     /// made. Default 1 h: longer than a relay is usually away; 1 s to one day. The server keeps an
     /// entry in memory for each event of that time.
     pub duplicate_window: Duration,
+    /// Whether the streams are made when they are not there; else each call fails then with
+    /// `BusError::Absent`, for who only looks. Default true.
+    pub makes_streams: bool,
 }
 
 impl Options {
@@ -36,7 +39,15 @@ impl Options {
             replicas: 1,
             timeout: Duration::from_secs(5),
             duplicate_window: Duration::from_secs(3600),
+            makes_streams: true,
         }
+    }
+
+    /// The same options for who only looks: no stream is made.
+    #[must_use]
+    pub fn existing(mut self) -> Self {
+        self.makes_streams = false;
+        self
     }
 
     /// The same options with this prefix.

@@ -78,16 +78,21 @@ pub(crate) async fn change<T>(
 
 /// Up to where every group has settled everything; none when there is no group.
 pub(crate) async fn floor(link: &Link) -> Result<Option<u64>, BusError> {
+    Ok(all(link).await?.iter().map(|(_, group)| group.floor()).min())
+}
+
+/// Every group and its state.
+pub(crate) async fn all(link: &Link) -> Result<Vec<(GroupName, Group)>, BusError> {
     let streams = link.streams().await?;
     let subjects = streams.groups.info_with_subjects(link.names.all_groups()).await;
     let mut subjects = subjects.map_err(unavailable)?;
-    let mut floor = None;
+    let mut all = Vec::new();
     while let Some((subject, _)) = subjects.try_next().await.map_err(unavailable)? {
         if let Some(name) = link.names.group_of(&subject)
             && let Some((group, _)) = load(link, &name).await?
         {
-            floor = Some(floor.unwrap_or(u64::MAX).min(group.floor()));
+            all.push((name, group));
         }
     }
-    Ok(floor)
+    Ok(all)
 }

@@ -2,7 +2,9 @@
 //!
 //! Load: one publisher, one subscriber, events of about 120 bytes of JSON one at a time, and in
 //! hundreds. Baselines: an INSERT of the same row (publish); that, a SELECT and a DELETE of the row,
-//! without a group, a claim or a wake-up (end to end); a channel of tokio (memory).
+//! without a group, a claim or a wake-up (end to end); a channel of tokio (memory). Throughput: a
+//! subscriber with 64 in flight, each acknowledged by itself, behind a publisher of hundreds; baseline:
+//! the same rows inserted in hundreds, then read and deleted by 64.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,9 +18,11 @@ use regatta_events::{CloudEvent, EventBus, GroupName, MemoryBus, Start, Subscrip
 use regatta_events_sql::{SCHEMA, SqlBus};
 use regatta_testkit::Postgres;
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 const MANY: usize = 100;
+const IN_FLIGHT: usize = 64;
 
 fn publishes(c: &mut Criterion) {
     let runtime = runtime();
@@ -94,6 +98,105 @@ fn through(b: &mut criterion::Bencher<'_>, runtime: &Runtime, bus: &dyn EventBus
             start.elapsed()
         })
     });
+}
+
+fn flows(c: &mut Criterion) {
+    let runtime = runtime();
+    for (engine, database) in &runtime.block_on(databases()) {
+        let name = format!("bus throughput, {engine}, {IN_FLIGHT} in flight");
+        let mut group = group(c, name, 1);
+        let bus = SqlBus::new(database);
+        group.bench_function("ours", |b| {
+            b.iter_custom(|rounds| runtime.block_on(flow(&bus, rounds)));
+        });
+        group.bench_function("raw INSERT, SELECT, DELETE", |b| {
+            b.iter_custom(|rounds| {
+                runtime.block_on(async {
+                    let start = now();
+                    for batch in batches(rounds, MANY) {
+                        insert(database, &events(batch)).await;
+                    }
+                    for batch in batches(rounds, IN_FLIGHT) {
+                        take_many(database, batch).await;
+                    }
+                    start.elapsed()
+                })
+            });
+        });
+        group.finish();
+    }
+}
+
+/// How long so many events take from the first publication to the last acknowledgement.
+async fn flow(bus: &SqlBus, rounds: u64) -> Duration {
+    let name = GroupName::try_new(format!("bench-{}", Uuid::new_v4())).expect("is a name");
+    let mut asks = Subscription::new(name.clone());
+    asks.max_in_flight = IN_FLIGHT as u32;
+    let mut deliveries = bus.subscribe(asks).await.expect("subscribes");
+    let start = now();
+    let publishing = async {
+        for batch in batches(rounds, MANY) {
+            bus.publish(&events(batch)).await.expect("is published");
+        }
+    };
+    let handling = async {
+        let mut acks = JoinSet::new();
+        let mut handled = 0;
+        while handled < rounds {
+            for delivery in deliveries.next_batch().await.expect("comes") {
+                handled += 1;
+                acks.spawn(delivery.ack());
+            }
+            while let Some(acked) = acks.try_join_next() {
+                acked.expect("ends").expect("is acknowledged");
+            }
+        }
+        while let Some(acked) = acks.join_next().await {
+            acked.expect("ends").expect("is acknowledged");
+        }
+    };
+    tokio::join!(publishing, handling);
+    let took = start.elapsed();
+    bus.forget(&name).await.expect("is forgotten");
+    took
+}
+
+/// So many, in parts of at most `size`.
+fn batches(mut rounds: u64, size: usize) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let batch = rounds.min(size as u64);
+        rounds -= batch;
+        (batch > 0).then_some(batch as usize)
+    })
+}
+
+/// Reads the oldest rows and takes them off.
+async fn take_many(database: &Database, count: usize) {
+    let select = "SELECT position, event FROM raw_log ORDER BY position LIMIT $1";
+    let count = count as i64;
+    let rows: Vec<(i64, String)> = match database.engine() {
+        Engine::Sqlite(sqlite) => {
+            let rows: Vec<(i64, String)> =
+                sqlx::query_as(select).bind(count).fetch_all(sqlite.reader()).await.expect("reads");
+            let positions =
+                serde_json::Value::from(rows.iter().map(|row| row.0).collect::<Vec<_>>());
+            let delete = "DELETE FROM raw_log WHERE position IN (SELECT value FROM json_each($1))";
+            let delete = sqlx::query(delete).bind(positions.to_string());
+            delete.execute(sqlite.writer()).await.expect("deletes");
+            rows
+        }
+        Engine::Postgres(postgres) => {
+            let rows: Vec<(i64, String)> =
+                sqlx::query_as(select).bind(count).fetch_all(postgres.pool()).await.expect("reads");
+            let positions: Vec<_> = rows.iter().map(|row| row.0).collect();
+            let delete = sqlx::query("DELETE FROM raw_log WHERE position = ANY($1)");
+            delete.bind(positions).execute(postgres.pool()).await.expect("deletes");
+            rows
+        }
+    };
+    for (_, event) in rows {
+        CloudEvent::from_json_slice(event.as_bytes()).expect("is an event");
+    }
 }
 
 /// The rows of a publication, by hand, in one transaction.
@@ -222,5 +325,5 @@ fn now() -> Instant {
     Instant::now()
 }
 
-criterion_group!(benches, publishes, ends);
+criterion_group!(benches, publishes, ends, flows);
 criterion_main!(benches);

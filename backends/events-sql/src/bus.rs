@@ -8,8 +8,8 @@ use regatta_database::{
     Changes, Database, Error as DatabaseError, executing, in_transaction, reading, writing,
 };
 use regatta_events::{
-    BusError, CloudEvent, DeadLetter, Deliveries, EventBus, GroupName, HistoryQuery, Logged,
-    Redrive, Start, Subscription,
+    BusError, CloudEvent, DeadLetter, Deliveries, EventBus, GroupName, GroupStanding, HistoryQuery,
+    Logged, Redrive, Start, Subscription,
 };
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::deliveries::SqlDeliveries;
 use crate::engine::{failed, from_micros, length, signed};
 use crate::trimming::{SLICE, Trimming};
-use crate::{failures, log};
+use crate::{failures, groups, log};
 
 /// A bus on a log in a database; clones, and processes with the same database, share it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,7 @@ pub struct SqlBus {
     pub(crate) tasks: TaskTracker,
     /// Set once the tables are known to be there.
     schema: Arc<OnceCell<()>>,
+    makes_tables: bool,
 }
 
 impl SqlBus {
@@ -38,52 +39,39 @@ impl SqlBus {
         Self { schema, ..Self::migrating(database) }
     }
 
+    /// The bus in this database if there is one: it makes no tables, and without them each call fails
+    /// with [`BusError::Absent`]. For who only looks.
+    pub fn existing(database: &Database) -> Self {
+        Self { makes_tables: false, ..Self::migrating(database) }
+    }
+
     /// The bus in this database, whose tables are made with the first call that reaches it: for a
     /// process that starts while its bus is away.
     pub fn migrating(database: &Database) -> Self {
         let changes = database.changes("regatta_bus");
         let (database, schema) = (database.clone(), Arc::default());
         let (trimming, tasks) = (Trimming::default(), TaskTracker::new());
-        Self { database, changes, trimming, tasks, schema }
+        Self { database, changes, trimming, tasks, schema, makes_tables: true }
     }
 
-    /// Makes the tables unless they are known to be there.
+    /// Makes the tables, or sees that they are there, unless they are known to be.
     pub(crate) async fn ready(&self) -> Result<(), BusError> {
-        let migrate = async || self.database.migrate_schema(&crate::SCHEMA).await;
-        let migrated = self.schema.get_or_try_init(migrate).await;
-        migrated.map(drop).map_err(|error| match error.is_unavailable() {
+        let see = async || match self.makes_tables {
+            true => self.migrate().await,
+            false => match log::is_there(&self.database).await.map_err(failed)? {
+                true => Ok(()),
+                false => Err(BusError::Absent),
+            },
+        };
+        self.schema.get_or_try_init(see).await.map(drop)
+    }
+
+    async fn migrate(&self) -> Result<(), BusError> {
+        let migrated = self.database.migrate_schema(&crate::SCHEMA).await;
+        migrated.map_err(|error| match error.is_unavailable() {
             true => BusError::Unavailable(error.into()),
             false => BusError::Broken(error.into()),
         })
-    }
-
-    /// Takes off a group that nobody will join again, with its dead letters; false when it is not
-    /// known. Until then the log keeps what the group has not settled.
-    ///
-    /// # Errors
-    ///
-    /// [`BusError::Unavailable`] when the database does not answer.
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: a dropped call may have taken it off.
-    pub async fn forget_group(&self, group: &GroupName) -> Result<bool, BusError> {
-        let forget = async {
-            let mut tx = self.database.begin().await?;
-            let mut known = 0;
-            for delete in [
-                "DELETE FROM regatta_bus_open WHERE consumer = $1",
-                "DELETE FROM regatta_bus_dead WHERE consumer = $1",
-                "DELETE FROM regatta_bus_groups WHERE name = $1",
-            ] {
-                known = executing!(&mut tx, |connection| {
-                    sqlx::query(delete).bind(group.as_str()).execute(connection)
-                })?;
-            }
-            tx.commit().await?;
-            Ok::<_, DatabaseError>(known > 0)
-        };
-        self.database.query("DELETE", "regatta_bus_groups", forget).await.map_err(failed)
     }
 
     /// Lets go of at most 1000 events that are older than this and that no group needs; answers how
@@ -218,5 +206,21 @@ impl EventBus for SqlBus {
         let redriven = self.database.query("UPDATE", "regatta_bus_dead", redriving).await;
         self.changes.announce();
         redriven.map_err(failed)
+    }
+    async fn groups(&self) -> Result<Vec<GroupStanding>, BusError> {
+        self.ready().await?;
+        groups::standings(&self.database, None).await
+    }
+
+    async fn standing(&self, group: &GroupName) -> Result<GroupStanding, BusError> {
+        self.ready().await?;
+        let found = groups::standings(&self.database, Some(group)).await?.pop();
+        found.ok_or_else(|| BusError::UnknownGroup { group: group.clone() })
+    }
+
+    async fn forget(&self, group: &GroupName) -> Result<bool, BusError> {
+        self.ready().await?;
+        let forget = groups::forget(&self.database, group);
+        self.database.query("DELETE", "regatta_bus_groups", forget).await.map_err(failed)
     }
 }

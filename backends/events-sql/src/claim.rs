@@ -83,10 +83,11 @@ fn is_free(now: &str) -> String {
     )
 }
 
-/// Twice the longest pause or lease of this group, in microseconds: subscribers of a group ask for the
-/// same, but for the time of a roll-out.
+/// Twice the longest pause or lease of this group, and two minutes at least, in microseconds:
+/// subscribers of a group ask for the same, but for the time of a roll-out, and a handler may ask for
+/// a pause of its own.
 fn longest(asks: &Subscription) -> i64 {
-    length(asks.lease.max(asks.longest_backoff)).saturating_mul(2)
+    length(asks.lease.max(asks.longest_backoff).max(Duration::from_secs(60))).saturating_mul(2)
 }
 
 /// In one statement. Its commit waits for no disk: a claim that a crash forgets is one whose event is

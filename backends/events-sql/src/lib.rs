@@ -19,7 +19,7 @@
 //! ```
 //!
 //! The log holds what its groups still need and what is younger than seven days; a group that nobody
-//! will join again is taken off with [`SqlBus::forget_group`].
+//! will join again is taken off with `EventBus::forget`.
 //!
 //! What it does not do: no order across partition keys, no partitions over several databases.
 
@@ -47,7 +47,6 @@ mod bus;
 pub use bus::SqlBus;
 
 mod groups;
-pub use groups::GroupStanding;
 
 /// The tables; `Database::migrate_schema` makes them.
 pub const SCHEMA: Schema<'static> = Schema {

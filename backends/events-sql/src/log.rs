@@ -63,6 +63,20 @@ async fn publish_sqlite(
     transaction.commit().await
 }
 
+/// Whether somebody has made the tables.
+pub(crate) async fn is_there(database: &Database) -> Result<bool, DatabaseError> {
+    Ok(match database.engine() {
+        Engine::Sqlite(sqlite) => {
+            let tables = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'regatta_bus_log'";
+            sqlx::query_scalar(tables).fetch_one(sqlite.reader()).await?
+        }
+        Engine::Postgres(postgres) => {
+            let tables = "SELECT to_regclass('regatta_bus_log') IS NOT NULL";
+            sqlx::query_scalar(tables).fetch_one(postgres.pool()).await?
+        }
+    })
+}
+
 /// Up to where every event that will ever be there is there.
 pub(crate) async fn head(database: &Database) -> Result<i64, DatabaseError> {
     match database.engine() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use regatta_database::{
-    Changes, Database, Error as DatabaseError, Transaction, executing, in_transaction,
+    Changes, Database, Error as DatabaseError, Transaction, executing, in_transaction, writing,
 };
 use regatta_events::{BusError, FailedDelivery, Next, Settle, Subscription, Verdict};
 use sqlx::AssertSqlSafe;
@@ -49,6 +49,7 @@ impl Settle for SqlSettle {
     async fn settle(&self, verdict: Verdict) -> Result<(), BusError> {
         let settled = match verdict {
             Verdict::Ack => return self.acks.settle((self.position, self.claim)).await,
+            Verdict::Away(pause) => self.take_back(pause).await,
             Verdict::Retry(reason) => {
                 let settled = match self.asks.after_failure(self.number) {
                     Next::Retry(pause) => Settled::Retry(pause),
@@ -65,6 +66,27 @@ impl Settle for SqlSettle {
 }
 
 impl SqlSettle {
+    /// As if it had not been delivered, but for the pause.
+    async fn take_back(&self, pause: Duration) -> Result<bool, DatabaseError> {
+        let update = format!(
+            "UPDATE regatta_bus_open
+             SET claim = NULL, deliveries = deliveries - 1, until = {} + $4
+             WHERE consumer = $1 AND position = $2 AND claim = $3",
+            dialect(&self.database).now
+        );
+        let update = async {
+            writing!(self.database, |pool| {
+                sqlx::query(AssertSqlSafe(&*update))
+                    .bind(self.asks.group.as_str())
+                    .bind(self.position)
+                    .bind(self.claim.to_string())
+                    .bind(length(pause))
+                    .execute(pool)
+            })
+        };
+        Ok(self.database.query("UPDATE", "regatta_bus_open", update).await? > 0)
+    }
+
     async fn fail(&self, settled: Settled, reason: String) -> Result<bool, DatabaseError> {
         let dialect = dialect(&self.database);
         let mut tx = self.database.begin().await?;

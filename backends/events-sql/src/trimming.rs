@@ -39,7 +39,7 @@ impl Trimming {
 async fn run(database: &Database) {
     loop {
         // The query's span and metric tell of a failure, which waits for the next time.
-        while log::trim(database, length(KEPT), SLICE).await.is_ok_and(|gone| is_whole(gone)) {
+        while log::trim(database, length(KEPT), SLICE).await.is_ok_and(is_whole) {
             tokio::time::sleep(PAUSE).await;
         }
         tokio::time::sleep(EVERY).await;

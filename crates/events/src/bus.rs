@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use crate::{
-    CloudEvent, Deliveries, GroupName, InvalidSubscription, Start, Subscription, TypeFilter,
+    CloudEvent, Deliveries, GroupName, GroupStanding, InvalidSubscription, Start, Subscription,
+    TypeFilter,
 };
 
 /// Takes events and delivers each to each consumer group, at least once.
@@ -107,6 +108,41 @@ pub trait EventBus: fmt::Debug + Send + Sync + 'static {
     ///
     /// Not cancel safe: a dropped call may have redriven some. None is lost.
     async fn redrive(&self, group: &GroupName, redrive: &Redrive) -> Result<u64, BusError>;
+
+    /// Every group that is known, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Unavailable`] when the bus does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    async fn groups(&self) -> Result<Vec<GroupStanding>, BusError>;
+
+    /// How far this group has come. It counts, and reads no event.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::UnknownGroup`] when nobody has subscribed as this group.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    async fn standing(&self, group: &GroupName) -> Result<GroupStanding, BusError>;
+
+    /// Takes off a group that nobody will join again, with its dead letters; false when it is not
+    /// known. Until then the log keeps what the group has not settled. Who is subscribed as it gets
+    /// nothing more.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Unavailable`] when the bus does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: a dropped call may have taken it off.
+    async fn forget(&self, group: &GroupName) -> Result<bool, BusError>;
 }
 
 /// An event in the log of the bus.
@@ -207,6 +243,9 @@ pub enum BusError {
     /// The bus does not answer, or not in time.
     #[error("the event bus does not answer; see that it runs and that `events.url` is right")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// Nobody has made a bus there, and who asks does not make one.
+    #[error("there is no event bus there; see that its URL is right: its first service makes it")]
+    Absent,
     /// The bus holds as much as it may.
     #[error("the event bus holds `{held}` events and takes no more until its groups catch up")]
     Full {

@@ -4,14 +4,16 @@
 
 #![allow(clippy::unwrap_used, reason = "checks panic on failure, as tests do")]
 
+mod failures;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::{
-    BusError, CloudEvent, Deliveries, Delivery, EventBus, FailedDelivery, GroupName, HistoryQuery,
-    Redrive, Start, Subscription, TypeFilter,
+    BusError, CloudEvent, Deliveries, Delivery, EventBus, GroupName, HistoryQuery, Start,
+    Subscription, TypeFilter,
 };
 
 /// How long a delivery may take to come.
@@ -35,16 +37,18 @@ pub async fn all(bus: Arc<dyn EventBus>) {
     events_of_one_key_come_one_at_a_time_and_other_keys_do_not_wait(bus).await;
     however_many_wait_behind_one_key_others_go_on(bus).await;
     the_subscribers_of_a_group_share_its_events(bus).await;
-    what_failed_comes_again_later(bus).await;
-    what_fails_too_often_is_a_dead_letter_and_can_be_redriven(bus).await;
-    what_is_rejected_is_a_dead_letter_at_once(bus).await;
-    what_is_not_settled_comes_again_after_its_lease(bus).await;
-    a_late_acknowledgement_is_refused(bus).await;
+    failures::what_failed_comes_again_later(bus).await;
+    failures::what_fails_too_often_is_a_dead_letter_and_can_be_redriven(bus).await;
+    failures::what_was_away_comes_again_and_does_not_count(bus).await;
+    failures::what_is_rejected_is_a_dead_letter_at_once(bus).await;
+    failures::what_is_not_settled_comes_again_after_its_lease(bus).await;
+    failures::a_late_acknowledgement_is_refused(bus).await;
     an_event_published_again_is_delivered_once(bus).await;
     a_group_gets_the_types_it_asked_for(bus).await;
     a_group_goes_on_where_it_was(bus).await;
     a_new_group_starts_where_it_was_told(bus).await;
     a_group_replays_from_a_position_and_from_a_time(bus).await;
+    a_group_is_told_of_and_forgotten(bus).await;
     no_more_are_in_flight_than_asked_for(bus).await;
     history_is_filtered_by_type_and_time(bus).await;
 }
@@ -148,107 +152,6 @@ async fn the_subscribers_of_a_group_share_its_events(bus: &dyn EventBus) {
     nothing_comes(&mut two).await;
 }
 
-/// A failed delivery is repeated after its pause, and the next event of its key waits for it.
-async fn what_failed_comes_again_later(bus: &dyn EventBus) {
-    let topic = Topic::new();
-    let mut deliveries = topic.subscribe(bus, "again").await;
-    bus.publish(&[topic.event(0, Some("k")), topic.event(1, Some("k"))]).await.unwrap();
-    next(&mut deliveries).await.retry("the mail server is away").await.unwrap();
-    let again = next(&mut deliveries).await;
-    assert_eq!((again.event().id(), again.number()), (&*topic.id(0), 2));
-    again.ack().await.unwrap();
-    let after = next(&mut deliveries).await;
-    assert_eq!((after.event().id(), after.number()), (&*topic.id(1), 1));
-    after.ack().await.unwrap();
-}
-
-/// After `max_deliveries` the event is set aside with every reason, and the key goes on.
-async fn what_fails_too_often_is_a_dead_letter_and_can_be_redriven(bus: &dyn EventBus) {
-    let topic = Topic::new();
-    let mut asks = topic.subscription("poison");
-    asks.max_deliveries = 2;
-    let group = asks.group.clone();
-    let mut deliveries = bus.subscribe(asks).await.unwrap();
-    bus.publish(&[topic.event(0, Some("k")), topic.event(1, Some("k"))]).await.unwrap();
-    next(&mut deliveries).await.retry("first").await.unwrap();
-    next(&mut deliveries).await.retry("second").await.unwrap();
-    let after = next(&mut deliveries).await;
-    assert_eq!(after.event().id(), topic.id(1), "the key goes on without it");
-    after.ack().await.unwrap();
-
-    let dead = bus.dead_letters(&group, 0, 10).await.unwrap();
-    let [letter] = &dead[..] else { panic!("one dead letter, not {dead:?}") };
-    assert_eq!((letter.event.id(), letter.reason.as_str()), (&*topic.id(0), "second"));
-    let reasons = letter.failures.iter().map(|failed| (failed.number, &*failed.reason));
-    assert_eq!(reasons.collect::<Vec<_>>(), [(1, "first"), (2, "second")]);
-    assert!(bus.dead_letters(&group, letter.position, 10).await.unwrap().is_empty());
-
-    let elsewhere = Redrive::Positions(vec![letter.position + 1]);
-    assert_eq!(bus.redrive(&group, &elsewhere).await.unwrap(), 0);
-    assert_eq!(bus.redrive(&group, &Redrive::Oldest(5)).await.unwrap(), 1);
-    let redriven = next(&mut deliveries).await;
-    assert_eq!((redriven.event().id(), redriven.number()), (&*topic.id(0), 1));
-    redriven.ack().await.unwrap();
-    assert!(bus.dead_letters(&group, 0, 10).await.unwrap().is_empty());
-}
-
-/// What cannot succeed is not tried again.
-async fn what_is_rejected_is_a_dead_letter_at_once(bus: &dyn EventBus) {
-    let topic = Topic::new();
-    let asks = topic.subscription("rejected");
-    let group = asks.group.clone();
-    let mut deliveries = bus.subscribe(asks).await.unwrap();
-    bus.publish(&[topic.event(0, None)]).await.unwrap();
-    next(&mut deliveries).await.reject("no such order").await.unwrap();
-    nothing_comes(&mut deliveries).await;
-    let dead = bus.dead_letters(&group, 0, 10).await.unwrap();
-    assert_eq!(dead[0].reason, "no such order");
-    assert_eq!(dead[0].failures.len(), 1);
-}
-
-/// A subscriber that vanishes costs its lease and a delivery, not the event.
-async fn what_is_not_settled_comes_again_after_its_lease(bus: &dyn EventBus) {
-    let topic = Topic::new();
-    let mut asks = topic.subscription("vanished");
-    asks.lease = Duration::from_millis(400);
-    asks.max_deliveries = 2;
-    let group = asks.group.clone();
-    let mut vanishing = bus.subscribe(asks.clone()).await.unwrap();
-    bus.publish(&[topic.event(0, None)]).await.unwrap();
-    drop(next(&mut vanishing).await);
-    drop(vanishing);
-    let mut deliveries = bus.subscribe(asks).await.unwrap();
-    let again = next(&mut deliveries).await;
-    assert_eq!((again.event().id(), again.number()), (&*topic.id(0), 2));
-    drop(again);
-    // The lease of the last delivery runs out too.
-    nothing_comes(&mut deliveries).await;
-    let letters = tokio::time::timeout(LIMIT, async {
-        loop {
-            nothing_comes(&mut deliveries).await;
-            let dead = bus.dead_letters(&group, 0, 10).await.unwrap();
-            if !dead.is_empty() {
-                return dead;
-            }
-        }
-    });
-    let letters = letters.await.expect("a dead letter comes");
-    assert_eq!(letters[0].reason, FailedDelivery::LEASE_RAN_OUT);
-}
-
-/// Who lost the lease cannot settle what another one has.
-async fn a_late_acknowledgement_is_refused(bus: &dyn EventBus) {
-    let topic = Topic::new();
-    let mut asks = topic.subscription("late");
-    asks.lease = Duration::from_millis(200);
-    let mut deliveries = bus.subscribe(asks).await.unwrap();
-    bus.publish(&[topic.event(0, None)]).await.unwrap();
-    let late = next(&mut deliveries).await;
-    let again = next(&mut deliveries).await;
-    assert!(matches!(late.ack().await, Err(BusError::LeaseLost)));
-    again.ack().await.unwrap();
-}
-
 /// The same source and id are the same event.
 async fn an_event_published_again_is_delivered_once(bus: &dyn EventBus) {
     let topic = Topic::new();
@@ -341,6 +244,42 @@ async fn a_group_replays_from_a_position_and_from_a_time(bus: &dyn EventBus) {
     let nobody = GroupName::try_new("nobody-ever").unwrap();
     let unknown = bus.replay(&nobody, Start::Beginning).await;
     assert!(matches!(unknown, Err(BusError::UnknownGroup { .. })), "{unknown:?}");
+}
+
+/// What a group has before it, in its hands and behind it is counted; forgotten, it is unknown.
+async fn a_group_is_told_of_and_forgotten(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let asks = topic.subscription("told");
+    let group = asks.group.clone();
+    let unknown = bus.standing(&group).await;
+    assert!(matches!(unknown, Err(BusError::UnknownGroup { .. })), "{unknown:?}");
+    let mut deliveries = bus.subscribe(asks.clone()).await.unwrap();
+    let events: Vec<_> = (0..4).map(|number| topic.event(number, None)).collect();
+    bus.publish(&events).await.unwrap();
+    let before = bus.standing(&group).await.unwrap();
+    assert!(before.behind >= 4, "{before:?}");
+    assert_eq!((before.open, before.dead), (0, 0), "{before:?}");
+
+    let held = next(&mut deliveries).await;
+    next(&mut deliveries).await.reject("no").await.unwrap();
+    next(&mut deliveries).await.ack().await.unwrap();
+    let after = bus.standing(&group).await.unwrap();
+    // The last one is open, or still in the log.
+    assert_eq!((after.open + after.behind, after.dead), (2, 1), "{after:?}");
+    assert!(after.position > before.position, "{after:?}");
+    let groups = bus.groups().await.unwrap();
+    assert!(
+        groups.contains(&after) && groups.is_sorted_by_key(|it| it.group.clone()),
+        "{groups:?}"
+    );
+
+    held.ack().await.unwrap();
+    drop(deliveries);
+    assert!(bus.forget(&group).await.unwrap());
+    assert!(!bus.forget(&group).await.unwrap());
+    assert!(bus.standing(&group).await.is_err());
+    assert!(bus.dead_letters(&group, 0, 10).await.unwrap().is_empty());
+    assert!(!bus.groups().await.unwrap().iter().any(|standing| standing.group == group));
 }
 
 /// A slow subscriber is given no more than it can hold.

@@ -1,15 +1,17 @@
 //! Runs a handler over a subscription until told to stop.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
 use regatta_core::{Chain, Context, TraceContext};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::away::Away;
 use crate::{BusError, CloudEvent, Deliveries, Delivery, EventBus, Subscription};
 
 /// First and longest pause after the bus has failed.
@@ -44,6 +46,11 @@ pub enum Failure {
     /// No delivery can succeed.
     #[error("{0}")]
     Reject(String),
+    /// What the handler needs for every event, such as its database, is away. The delivery does not
+    /// count, and the consumer pauses before it takes more: at first for 1 s, at last for 30 s, until an
+    /// event is handled.
+    #[error("{0}")]
+    Away(String),
 }
 
 /// A handler and its subscription, to be run. Up to `max_in_flight` events are handled at once; those
@@ -83,7 +90,15 @@ impl<H: Handler> Consumer<H> {
         let tasks = TaskTracker::new();
         let mut deliveries: Option<Box<dyn Deliveries>> = None;
         let mut pause = FIRST_PAUSE;
+        let away = Arc::new(Mutex::new(Away::default()));
         loop {
+            let paused = lock(&away).until(Instant::now());
+            if let Some(until) = paused {
+                tokio::select! {
+                    () = drain.cancelled() => break,
+                    () = tokio::time::sleep_until(until) => continue,
+                }
+            }
             let turn = self.turn(&mut deliveries);
             let next = tokio::select! {
                 biased;
@@ -94,7 +109,7 @@ impl<H: Handler> Consumer<H> {
                 Ok(batch) => {
                     pause = FIRST_PAUSE;
                     for delivery in batch {
-                        tasks.spawn(handle(self.handler.clone(), delivery));
+                        tasks.spawn(handle(self.handler.clone(), delivery, away.clone()));
                     }
                 }
                 Err(error) => {
@@ -129,7 +144,7 @@ impl<H: Handler> Consumer<H> {
     }
 }
 
-async fn handle<H: Handler>(handler: Arc<H>, delivery: Delivery) {
+async fn handle<H: Handler>(handler: Arc<H>, delivery: Delivery, away: Arc<Mutex<Away>>) {
     let (event, number) = (delivery.event(), delivery.number());
     let handling = Arc::new(context(event)).scope(handler.handle(event, number));
     let handling = AssertUnwindSafe(handling).catch_unwind();
@@ -143,13 +158,25 @@ async fn handle<H: Handler>(handler: Arc<H>, delivery: Delivery) {
         tracing::warn!(id, r#type = event_type, number, error = %failure, "event not handled");
     }
     let settled = match result {
-        Ok(()) => delivery.ack().await,
+        Ok(()) => {
+            lock(&away).is_back();
+            delivery.ack().await
+        }
         Err(Failure::Retry(reason)) => delivery.retry(reason).await,
         Err(Failure::Reject(reason)) => delivery.reject(reason).await,
+        Err(Failure::Away(_)) => {
+            let pause = lock(&away).pause(Instant::now());
+            delivery.away(pause).await
+        }
     };
     if let Err(error) = settled {
         tracing::warn!(id, r#type = event_type, error = %Chain(&error), "event not settled");
     }
+}
+
+fn lock(away: &Mutex<Away>) -> MutexGuard<'_, Away> {
+    // Every change is one assignment or two that may stand alone.
+    away.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The context of what caused the event.

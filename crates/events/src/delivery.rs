@@ -71,6 +71,9 @@ pub enum Verdict {
     Retry(String),
     /// It can never succeed, for this reason; it is a dead letter at once.
     Reject(String),
+    /// It was not tried, or not for a reason of its own; it comes again after this pause, and this was
+    /// no delivery.
+    Away(Duration),
 }
 
 /// What a backend does to settle a delivery.
@@ -144,6 +147,20 @@ impl Delivery {
     /// Not cancel safe: a dropped call may have settled it.
     pub async fn retry(self, reason: impl Into<String>) -> Result<(), BusError> {
         self.settle.settle(Verdict::Retry(reason.into())).await
+    }
+
+    /// What handling it needs is away; it comes again after this pause, as if it had not been
+    /// delivered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Delivery::ack`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: a dropped call may have settled it.
+    pub async fn away(self, pause: Duration) -> Result<(), BusError> {
+        self.settle.settle(Verdict::Away(pause)).await
     }
 
     /// It can never succeed; it is a dead letter at once.

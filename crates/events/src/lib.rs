@@ -44,6 +44,9 @@ pub use filter::{InvalidPattern, TypeFilter};
 mod group;
 pub use group::{GroupName, InvalidGroup};
 
+mod standing;
+pub use standing::GroupStanding;
+
 mod subscription;
 pub use subscription::{InvalidSubscription, Next, Start, Subscription};
 
@@ -52,6 +55,8 @@ pub use bus::{BusError, DeadLetter, EventBus, FailedDelivery, HistoryQuery, Logg
 
 mod delivery;
 pub use delivery::{Deliveries, Delivery, Settle, Verdict};
+
+mod away;
 
 mod consumer;
 pub use consumer::{Consumer, Failure, Handler};

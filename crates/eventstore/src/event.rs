@@ -98,7 +98,8 @@ impl NewEvent {
 
 impl NewEvent {
     /// The message that tells other services of this event: its id and where it comes from are those
-    /// of the event, its subject and its order those of the stream. It carries no data yet.
+    /// of the event, its subject and its order those of the stream. It carries no data yet, and no
+    /// time: a repository sets it when it appends the event.
     ///
     /// `source` is the service, such as `/order-service`; `event_type` such as `order.placed`. What
     /// of the metadata is no attribute, since it has a control character, is left out.

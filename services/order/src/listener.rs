@@ -28,7 +28,7 @@ impl Handler for Listener {
         let (id, command) = heard.map_err(|error| Failure::Reject(Chain(&error).to_string()))?;
         let done = self.orders.hear(event, id, &command).await;
         done.map_err(|error| match &error {
-            HearError::Store(Error::Unavailable(_)) => Failure::Retry(Chain(&error).to_string()),
+            HearError::Store(Error::Unavailable(_)) => Failure::Away(Chain(&error).to_string()),
             // No repetition helps an order that is not there.
             _ => Failure::Reject(Chain(&error).to_string()),
         })

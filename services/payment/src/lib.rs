@@ -46,8 +46,8 @@ pub async fn assemble(service: Service, settings: &PaymentSettings) -> regatta::
     hears.start = Start::Beginning;
     // A message takes one short transaction; those of a killed process come again after this.
     hears.lease = Duration::from_secs(10);
-    // What cannot be is rejected at once; what is tried again waits for a database that is away, for
-    // about three hours.
+    // What cannot be is rejected at once, and a database that is away does not count: what is left is a
+    // process that is killed, or a database that hangs, each time for a lease.
     hears.max_deliveries = 200;
     events.consume(hears, listener::Listener::new(payments.clone(), settings.limit));
 

@@ -33,7 +33,7 @@ impl Handler for Listener {
             Asked::Refund(id) => self.payments.refund(event, id).await,
         };
         done.map_err(|error| match &error {
-            HearError::Store(Error::Unavailable(_)) => Failure::Retry(Chain(&error).to_string()),
+            HearError::Store(Error::Unavailable(_)) => Failure::Away(Chain(&error).to_string()),
             // No repetition helps a payment that is not there.
             _ => Failure::Reject(Chain(&error).to_string()),
         })

@@ -118,6 +118,40 @@ async fn large_events_that_wait_for_their_key_are_not_in_the_way_of_others() {
 }
 
 #[tokio::test]
+async fn who_looks_again_and_again_sees_each_event_once_and_costs_the_server_one_consumer() {
+    let server = start().await;
+    let bus = open(&server).await;
+    bus.publish(&[event(0, None), event(1, None)]).await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let mut stream = async_nats::jetstream::new(client).get_stream("regatta_events").await.unwrap();
+    let since = bus.history(&HistoryQuery::default()).await.unwrap()[1].recorded_at;
+    let mut query = HistoryQuery { since: Some(since), ..HistoryQuery::default() };
+    let mut seen = Vec::new();
+    for number in 2..12 {
+        for logged in bus.history(&query).await.unwrap() {
+            query.after = logged.position;
+            seen.push(logged.event.id().to_owned());
+        }
+        bus.publish(&[event(number, None)]).await.unwrap();
+    }
+    assert_eq!(seen, (1..11).map(|number| number.to_string()).collect::<Vec<_>>());
+    // One of the first query, which another one did not go on from, and one of the looks.
+    assert!(stream.info().await.unwrap().state.consumer_count <= 2);
+}
+
+#[tokio::test]
+async fn who_only_looks_makes_no_streams_and_is_told_that_there_is_no_bus() {
+    let server = start().await;
+    let looks = NatsBus::try_new(Options::new(server.url()).existing()).unwrap();
+    let absent = looks.history(&HistoryQuery::default()).await;
+    assert!(matches!(absent, Err(BusError::Absent)), "{absent:?}");
+    assert!(matches!(looks.groups().await, Err(BusError::Absent)));
+    // Then a service comes.
+    open(&server).await.publish(&[event(1, None)]).await.unwrap();
+    assert_eq!(looks.history(&HistoryQuery::default()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn what_a_group_needs_stays_and_the_rest_is_let_go() {
     let server = start().await;
     let bus = open(&server).await;
@@ -148,8 +182,8 @@ async fn what_a_group_needs_stays_and_the_rest_is_let_go() {
     assert_eq!((again.event().id(), again.number()), ("2", 1));
     again.ack().await.unwrap();
     assert!(bus.dead_letters(&group, 0, 10).await.unwrap().is_empty());
-    assert!(bus.forget_group(&group).await.unwrap());
-    assert!(!bus.forget_group(&group).await.unwrap());
+    assert!(bus.forget(&group).await.unwrap());
+    assert!(!bus.forget(&group).await.unwrap());
     let unknown = bus.replay(&group, Start::Beginning).await;
     assert!(matches!(unknown, Err(BusError::UnknownGroup { .. })), "{unknown:?}");
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use regatta_database::{Engine, Transaction};
-use regatta_events::{CloudEvent, EventBus, GroupName, HistoryQuery, Redrive, Start, Subscription};
+use regatta_database::{Database, Engine, Options, Transaction};
+use regatta_events::{
+    BusError, CloudEvent, EventBus, GroupName, HistoryQuery, Redrive, Start, Subscription,
+};
 use regatta_events_sql::SqlBus;
-use regatta_testkit::wait_until;
+use regatta_testkit::{Postgres, wait_until};
 
 use crate::databases;
 
@@ -92,8 +94,8 @@ async fn a_forgotten_group_keeps_nothing() {
         bus.publish(&[event("1")]).await.unwrap();
         make_old(&fresh.database).await;
         assert_eq!(bus.trim(Duration::from_secs(3600)).await.unwrap(), 0, "the group needs it");
-        assert!(bus.forget_group(&group()).await.unwrap());
-        assert!(!bus.forget_group(&group()).await.unwrap());
+        assert!(bus.forget(&group()).await.unwrap());
+        assert!(!bus.forget(&group()).await.unwrap());
         assert_eq!(bus.trim(Duration::from_secs(3600)).await.unwrap(), 1);
     }
 }
@@ -128,22 +130,20 @@ async fn a_full_disk_refuses_events_and_loses_none_that_it_took() {
 }
 
 #[tokio::test]
-async fn groups_are_shown_with_how_far_they_are() {
-    for fresh in databases::both().await {
-        let bus = SqlBus::migrating(&fresh.database);
-        let mut deliveries = bus.subscribe(beginning("mail")).await.unwrap();
-        bus.subscribe(beginning("idle")).await.unwrap();
-        let events = ["1", "2", "3"].map(|id| CloudEvent::try_new(id, "/a", "b").unwrap());
-        bus.publish(&events).await.unwrap();
-        let first = deliveries.next().await.unwrap();
-        deliveries.next().await.unwrap().reject("no").await.unwrap();
-        let [idle, mail] = bus.groups().await.unwrap().try_into().unwrap();
-        assert_eq!((idle.name.as_str(), idle.open, idle.dead), ("idle", 0, 0));
-        assert!(idle.behind >= 3, "{idle:?}");
-        assert_eq!((mail.name.as_str(), mail.open, mail.dead), ("mail", 2, 1));
-        assert_eq!(mail.behind, 0, "{mail:?}");
-        first.ack().await.unwrap();
-        assert_eq!(bus.groups().await.unwrap()[1].open, 1);
+async fn who_only_looks_makes_no_tables_and_is_told_that_there_is_no_bus() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let sqlite = format!("sqlite://{}/other.db", folder.path().display());
+    let postgres = Postgres::shared().await.database().await.unwrap();
+    for url in [sqlite, postgres] {
+        let database = Database::open(&url, &Options::default()).unwrap();
+        let bus = SqlBus::existing(&database);
+        let absent = bus.history(&HistoryQuery::default()).await;
+        assert!(matches!(absent, Err(BusError::Absent)), "{absent:?}");
+        assert!(matches!(bus.groups().await, Err(BusError::Absent)));
+        assert!(matches!(bus.publish(&[event("1")]).await, Err(BusError::Absent)));
+        // Then a service comes.
+        SqlBus::migrating(&database).publish(&[event("1")]).await.unwrap();
+        assert_eq!(ids(&bus).await, ["1"]);
     }
 }
 

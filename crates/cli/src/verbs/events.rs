@@ -1,8 +1,11 @@
 //! `regatta events`: what is on the bus, and what to do about what failed.
 
 mod dead;
+mod forget;
+mod groups;
 mod history;
 mod place;
+mod publish;
 mod redrive;
 mod replay;
 mod tail;
@@ -22,9 +25,12 @@ pub(crate) use when::{moment, rfc3339};
 pub(crate) enum Events {
     Tail(tail::Tail),
     List(history::List),
+    Publish(publish::Publish),
+    Groups(groups::Groups),
     Dead(dead::Dead),
     Redrive(redrive::Redrive),
     Replay(replay::Replay),
+    Forget(forget::Forget),
 }
 
 impl Events {
@@ -32,9 +38,12 @@ impl Events {
         match self {
             Self::Tail(verb) => verb.run(place, format).await,
             Self::List(verb) => verb.run(place, format).await,
+            Self::Publish(verb) => verb.run(place, format).await,
+            Self::Groups(verb) => verb.run(place, format).await,
             Self::Dead(verb) => verb.run(place, format).await,
             Self::Redrive(verb) => verb.run(place, format).await,
             Self::Replay(verb) => verb.run(place, format).await,
+            Self::Forget(verb) => verb.run(place, format).await,
         }
     }
 }

@@ -41,6 +41,68 @@ fn what_failed_is_shown_counted_and_delivered_again() {
 }
 
 #[test]
+fn groups_are_shown_and_a_group_is_forgotten_when_that_is_meant() {
+    let shop = Shop::empty();
+    shop.write_manifest("name: shop\nservices:\n  mail:\n    run: { command: [sh] }\n");
+    fill_bus(shop.path());
+    let groups = || shop.regatta(&["events", "groups", "--format", "json"]).json();
+    let mail = groups()[0].clone();
+    assert_eq!(
+        (&mail["group"], &mail["open"], &mail["dead"]),
+        (&json!("mail"), &json!(2), &json!(2))
+    );
+    let table = shop.regatta(&["events", "groups"]).out;
+    assert!(table.contains("GROUP") && table.contains("mail"), "{table}");
+    for verb in ["dead", "redrive", "forget"] {
+        let mistyped = shop.regatta(&["events", verb, "mial"]);
+        assert!(
+            mistyped.code == 1 && mistyped.err.contains("`mial` is not known"),
+            "{}",
+            mistyped.err
+        );
+    }
+    let asked = shop.regatta(&["events", "forget", "mail"]);
+    assert!(asked.code == 2 && asked.err.contains("2 dead letters"), "{}", asked.err);
+    assert_eq!(groups().as_array().unwrap().len(), 1);
+    let done = shop.regatta(&["events", "forget", "mail", "--yes", "--format", "json"]).json();
+    assert_eq!((done, groups()), (json!({ "forgotten": true }), json!([])));
+}
+
+#[test]
+fn an_event_is_published_by_a_script_onto_a_bus_that_is_there() {
+    let shop = Shop::empty();
+    shop.write_manifest("name: shop\nservices:\n  mail:\n    run: { command: [sh] }\n");
+    let publish = ["events", "publish", "--type", "report.made", "--data", r#"{"rows":3}"#];
+    let none = shop.regatta(&publish);
+    assert!(none.code == 1 && none.err.contains("there is no file"), "{}", none.err);
+    fill_bus(shop.path());
+    let more = ["--id", "r-1", "--source", "/report", "--key", "r", "--subject", "s"];
+    for _ in 0..2 {
+        let done = shop.regatta(&[&publish[..], &more, &["--format", "json"]].concat()).json();
+        assert_eq!(done, json!({ "published": 1, "ids": ["r-1"] }));
+    }
+    let listed = shop.regatta(&["events", "list", "--type", "report.*", "--format", "json"]).json();
+    let [logged] = &listed.as_array().unwrap()[..] else { panic!("once, not {listed}") };
+    let event = &logged["event"];
+    assert_eq!((&event["data"], &event["partitionkey"]), (&json!({ "rows": 3 }), &json!("r")));
+    assert!(event["time"].is_string(), "{event}");
+    let wrong = shop.regatta(&["events", "publish", "--type", "a", "--data", "{"]);
+    assert!(wrong.code == 2 && wrong.err.contains("--data"), "{}", wrong.err);
+}
+
+#[test]
+fn to_look_into_a_database_without_a_bus_makes_none() {
+    let shop = Shop::empty();
+    shop.write_manifest("name: shop\nservices:\n  mail:\n    run: { command: [sh] }\n");
+    let url = empty_database(shop.path());
+    // The first would make what the next ones see.
+    for verb in [&["events", "list"][..], &["events", "groups"], &["events", "dead", "mail"]] {
+        let looked = shop.regatta(&[verb, &["--bus", &url]].concat());
+        assert!(looked.code == 1 && looked.err.contains("no event bus there"), "{}", looked.err);
+    }
+}
+
+#[test]
 fn a_group_is_set_back_after_the_events_are_counted() {
     let shop = Shop::empty();
     shop.write_manifest("name: shop\nservices:\n  mail:\n    run: { command: [sh] }\n");
@@ -104,6 +166,16 @@ async fn fill_bus(shop: &Path) {
     for _ in 0..2 {
         deliveries.next().await.unwrap().reject("no").await.unwrap();
     }
+}
+
+/// A file with a database, and nothing in it.
+#[tokio::main]
+async fn empty_database(shop: &Path) -> String {
+    let url = format!("sqlite://{}/other.db", shop.display());
+    let database = Database::open(&url, &Options::default()).unwrap();
+    database.begin().await.unwrap().commit().await.unwrap();
+    database.close().await;
+    url
 }
 
 /// One stream of two events.

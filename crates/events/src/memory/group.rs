@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use crate::{CloudEvent, DeadLetter, FailedDelivery, Next, Subscription};
+use crate::{CloudEvent, DeadLetter, FailedDelivery, GroupName, GroupStanding, Next, Subscription};
 
 use super::log::Log;
 
@@ -106,6 +106,32 @@ impl Group {
         }
         self.settle_failure(claim.position, next, reason, now);
         true
+    }
+
+    /// Takes the delivery back, to be repeated after the pause; false when the claim no longer holds
+    /// the event.
+    #[must_use]
+    pub(super) fn take_back(&mut self, claim: Claim, pause: Duration, now: Now) -> bool {
+        if !self.holds(claim) {
+            return false;
+        }
+        if let Some(open) = self.open.get_mut(&claim.position) {
+            open.deliveries -= 1;
+            open.claim = None;
+            open.until = Some(now.instant + pause);
+        }
+        true
+    }
+
+    /// How far it is, when this is the newest of the log.
+    pub(super) fn standing(&self, group: GroupName, newest: u64) -> GroupStanding {
+        GroupStanding {
+            group,
+            position: self.cursor,
+            behind: newest.saturating_sub(self.cursor),
+            open: self.open.len() as u64,
+            dead: self.dead.len() as u64,
+        }
     }
 
     /// Moves the cursor; what is open stays open and is not delivered twice at a time.

@@ -12,8 +12,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::{
-    BusError, CloudEvent, DeadLetter, Deliveries, Delivery, EventBus, GroupName, HistoryQuery,
-    Logged, Next, Redrive, Settle, Start, Subscription, Verdict,
+    BusError, CloudEvent, DeadLetter, Deliveries, Delivery, EventBus, GroupName, GroupStanding,
+    HistoryQuery, Logged, Next, Redrive, Settle, Start, Subscription, Verdict,
 };
 use group::{Claim, Group, Now};
 use log::Log;
@@ -143,6 +143,24 @@ impl EventBus for MemoryBus {
         self.shared.changed.notify_waiters();
         Ok(count)
     }
+
+    async fn groups(&self) -> Result<Vec<GroupStanding>, BusError> {
+        let state = self.shared.lock();
+        let newest = state.log.newest();
+        Ok(state.groups.iter().map(|(name, group)| group.standing(name.clone(), newest)).collect())
+    }
+
+    async fn standing(&self, group: &GroupName) -> Result<GroupStanding, BusError> {
+        let mut state = self.shared.lock();
+        let newest = state.log.newest();
+        Ok(state.group(group)?.standing(group.clone(), newest))
+    }
+
+    async fn forget(&self, group: &GroupName) -> Result<bool, BusError> {
+        let is_known = self.shared.lock().groups.remove(group).is_some();
+        self.shared.changed.notify_waiters();
+        Ok(is_known)
+    }
 }
 
 #[derive(Debug)]
@@ -214,6 +232,7 @@ impl Settle for MemorySettle {
                 group.fail(self.claim, next, &reason, now())
             }
             Verdict::Reject(reason) => group.fail(self.claim, Next::Dead, &reason, now()),
+            Verdict::Away(pause) => group.take_back(self.claim, pause, now()),
         };
         drop(state);
         self.shared.changed.notify_waiters();

@@ -9,6 +9,7 @@ use regatta_events::{
     CloudEvent, Consumer, EventBus, Failure, GroupName, Handler, MemoryBus, Start, Subscription,
 };
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +32,32 @@ async fn a_handler_that_fails_or_panics_is_tried_again_and_harms_no_other() {
     assert_eq!(handled, ["fails", "fine", "panics"]);
     let dead = running.bus.dead_letters(&group(), 0, 10).await.unwrap();
     assert_eq!(dead[0].reason, "always");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_pauses_while_what_it_needs_is_away_and_gives_up_no_event() {
+    let begun = Instant::now();
+    let tried = Arc::new(Mutex::new(Vec::new()));
+    let tries = tried.clone();
+    let mut running = Running::start(move |_, delivery| {
+        tries.lock().unwrap().push((begun.elapsed().as_secs(), delivery));
+        match begun.elapsed() < Duration::from_secs(3600) {
+            true => Err(Failure::Away("the database does not answer".into())),
+            false => Ok(()),
+        }
+    });
+    running.publish(&["1", "2", "3"]).await;
+    for _ in 0..3 {
+        running.handled.recv().await.unwrap();
+    }
+    assert!(running.bus.dead_letters(&group(), 0, 10).await.unwrap().is_empty());
+    let tried = std::mem::take(&mut *tried.lock().unwrap());
+    assert!(tried.iter().all(|(_, delivery)| *delivery == 1), "it does not count");
+    let mut at: Vec<_> = tried.iter().map(|(at, _)| *at).collect();
+    at.dedup();
+    assert_eq!(at[..6], [0, 1, 3, 7, 15, 31]);
+    assert!(at.len() < 150, "about every 30 s: {}", at.len());
     running.stop().await;
 }
 

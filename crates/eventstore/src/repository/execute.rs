@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use regatta_core::{Chain, Context, TraceContext};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{ExecuteError, Loaded, Repository};
@@ -175,12 +176,17 @@ impl<A: Aggregate> Repository<A> {
             causation_id: causation_id.or(cause.command_id.map(|id| id.to_string())),
             traceparent: current_trace(),
         };
+        let now = OffsetDateTime::now_utc();
         let mut append = Append::new(stream.clone(), Expected::Exactly(held), Vec::new());
         for (number, event) in (0..).zip(events) {
             let id = cause.command_id.map_or_else(Uuid::now_v7, |id| event_id(id, number));
             let new = encode(event, id, metadata.clone())?;
             if let Some(publisher) = &self.publisher {
-                append.outbox.extend(publisher(stream, &new, event));
+                let message = publisher(stream, &new, event);
+                append.outbox.extend(message.map(|message| match message.time() {
+                    Some(_) => message,
+                    None => message.with_time(now),
+                }));
             }
             append.events.push(new);
         }

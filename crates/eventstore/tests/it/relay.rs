@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use regatta_events::{
-    BusError, CloudEvent, DeadLetter, Deliveries, EventBus, GroupName, HistoryQuery, Logged,
-    MemoryBus, Redrive, Start, Subscription,
+    BusError, CloudEvent, DeadLetter, Deliveries, EventBus, GroupName, GroupStanding, HistoryQuery,
+    Logged, MemoryBus, Redrive, Start, Subscription,
 };
 use regatta_eventstore::{
     Append, EventStore, Expected, MemoryStore, NewEvent, Outbox, Relay, RelaySettings, StreamId,
@@ -123,6 +123,18 @@ impl EventBus for Flaky {
 
     async fn redrive(&self, group: &GroupName, redrive: &Redrive) -> Result<u64, BusError> {
         self.inner.redrive(group, redrive).await
+    }
+
+    async fn groups(&self) -> Result<Vec<GroupStanding>, BusError> {
+        self.inner.groups().await
+    }
+
+    async fn standing(&self, group: &GroupName) -> Result<GroupStanding, BusError> {
+        self.inner.standing(group).await
+    }
+
+    async fn forget(&self, group: &GroupName) -> Result<bool, BusError> {
+        self.inner.forget(group).await
     }
 }
 

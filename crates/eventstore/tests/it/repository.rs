@@ -184,6 +184,27 @@ async fn messages_go_into_the_outbox_with_their_events() {
     assert_eq!(queued[0].event.partition_key(), Some("account-1"));
 }
 
+#[tokio::test]
+async fn a_message_tells_when_it_happened_unless_its_publisher_says_so() {
+    let own = time::OffsetDateTime::from_unix_timestamp(1_750_000_000).unwrap();
+    let begun = time::OffsetDateTime::now_utc();
+    let (accounts, store) = accounts();
+    let accounts = accounts.with_publisher(move |stream, new, event| {
+        let message = new.to_message(stream, "/accounts", "account.changed").unwrap();
+        Some(match event {
+            Event::Withdrawn { .. } => message.with_time(own),
+            _ => message,
+        })
+    });
+    execute(&accounts, Command::Deposit(5)).await.unwrap();
+    execute(&accounts, Command::Withdraw(2)).await.unwrap();
+    let outbox: &dyn Outbox = &store;
+    let queued = outbox.claim(Uuid::new_v4(), Duration::from_secs(1), 10).await.unwrap().unwrap();
+    let times: Vec<_> = queued.iter().map(|queued| queued.event.time().unwrap()).collect();
+    assert!(times[0] >= begun - Duration::from_millis(1), "{times:?}");
+    assert_eq!(times[1], own);
+}
+
 /// A store in which another writer is always faster.
 #[derive(Debug, Default)]
 struct Meddler(MemoryStore);

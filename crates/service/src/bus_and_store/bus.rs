@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use regatta_core::{Context, TraceContext};
 use regatta_events::{
-    BusError, CloudEvent, DeadLetter, Deliveries, EventBus, GroupName, HistoryQuery, Logged,
-    Redrive, Start, Subscription,
+    BusError, CloudEvent, DeadLetter, Deliveries, EventBus, GroupName, GroupStanding, HistoryQuery,
+    Logged, Redrive, Start, Subscription,
 };
 use regatta_telemetry::Telemetry;
 use regatta_telemetry::opentelemetry::KeyValue;
@@ -71,6 +71,18 @@ impl EventBus for TracedBus {
 
     async fn redrive(&self, group: &GroupName, redrive: &Redrive) -> Result<u64, BusError> {
         self.inner.redrive(group, redrive).await
+    }
+
+    async fn groups(&self) -> Result<Vec<GroupStanding>, BusError> {
+        self.inner.groups().await
+    }
+
+    async fn standing(&self, group: &GroupName) -> Result<GroupStanding, BusError> {
+        self.inner.standing(group).await
+    }
+
+    async fn forget(&self, group: &GroupName) -> Result<bool, BusError> {
+        self.inner.forget(group).await
     }
 }
 

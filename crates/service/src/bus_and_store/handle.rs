@@ -26,8 +26,6 @@ use crate::{Result, Service};
 /// How long the messages of a relay that was killed wait for another one; publishing a batch of a
 /// hundred takes a hundredth of that.
 const RELAY_LEASE: Duration = Duration::from_secs(5);
-/// The most dead letters that are counted one by one; a gauge of this much means "at least".
-const COUNTED_DEAD_LETTERS: u32 = 1000;
 
 /// The event bus of a service: it publishes, and runs handlers as tasks that shutdown waits for.
 /// Clones share it.
@@ -136,10 +134,10 @@ impl Events {
     }
 
     /// Handles what this subscription asks for, as a task of the service: in a span and measured
-    /// (`messaging.process.duration`), with the group's dead letters as a gauge
-    /// (`regatta.events.dead_letters`, asked for every 10 s, at most 1000). It begins with the next
-    /// turn of the runtime, tries again while the bus is away, and at drain finishes what is under
-    /// way.
+    /// (`messaging.process.duration`), with how far its group is as gauges, asked for every 10 s:
+    /// `regatta.events.behind` (not handed to the group yet), `regatta.events.open` (under way, or
+    /// waiting) and `regatta.events.dead_letters`. It begins with the next turn of the runtime, tries
+    /// again while the bus is away, and at drain finishes what is under way.
     pub fn consume<H: Handler>(&self, subscription: Subscription, handler: H) {
         let group = subscription.group.clone();
         let handler = Observed::new(handler, group.clone(), &self.telemetry);
@@ -150,18 +148,22 @@ impl Events {
                 tracing::error!(%error, "a consumer cannot run; its settings are wrong");
             }
         });
-        let gauge = self.telemetry.meter().u64_gauge("regatta.events.dead_letters");
-        let gauge = gauge.with_description("Events that the group has given up").build();
+        let gauge = |name, description| samples::gauge(&self.telemetry, name, description);
+        let gauges = [
+            gauge("regatta.events.behind", "Events of the log not handed to the group yet"),
+            gauge("regatta.events.open", "Events that the group handles, or that wait for it"),
+            gauge("regatta.events.dead_letters", "Events that the group has given up"),
+        ];
         let attributes = vec![KeyValue::new("messaging.consumer.group.name", group.to_string())];
         let bus = self.bus.clone();
         let ask = move || {
             let (bus, group) = (bus.clone(), group.clone());
             async move {
-                let dead = bus.dead_letters(&group, 0, COUNTED_DEAD_LETTERS).await;
-                dead.map(|dead| dead.len() as u64)
+                let standing = bus.standing(&group).await?;
+                Ok::<_, BusError>([standing.behind, standing.open, standing.dead])
             }
         };
-        self.tasks.spawn("dead letters", |drain| samples::run(gauge, attributes, drain, ask));
+        self.tasks.spawn("standing", |drain| samples::run(gauges, attributes, drain, ask));
     }
 
     /// Publishes what is in the store's outbox, in order, at least once, as a task of the service.
@@ -177,13 +179,16 @@ impl Events {
                 tracing::error!(%error, "a relay cannot run; its settings are wrong");
             }
         });
-        let gauge = self.telemetry.meter().u64_gauge("regatta.outbox.waiting");
-        let gauge = gauge.with_description("Messages that are not published yet").build();
+        let gauge = samples::gauge(
+            &self.telemetry,
+            "regatta.outbox.waiting",
+            "Messages that are not published yet",
+        );
         let ask = move || {
             let outbox = outbox.clone();
-            async move { outbox.backlog().await.map(|(waiting, _)| waiting) }
+            async move { outbox.backlog().await.map(|(waiting, _)| [waiting]) }
         };
-        self.tasks.spawn("outbox", |drain| samples::run(gauge, Vec::new(), drain, ask));
+        self.tasks.spawn("outbox", |drain| samples::run([gauge], Vec::new(), drain, ask));
     }
 }
 

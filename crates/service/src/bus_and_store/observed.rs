@@ -53,6 +53,7 @@ impl<H: Handler> Handler for Observed<H> {
             Ok(()) => "ack",
             Err(Failure::Retry(_)) => "retry",
             Err(Failure::Reject(_)) => "reject",
+            Err(Failure::Away(_)) => "away",
         };
         handled
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use regatta_core::Chain;
+use regatta_telemetry::Telemetry;
 use regatta_telemetry::opentelemetry::KeyValue;
 use regatta_telemetry::opentelemetry::metrics::Gauge;
 use tokio_util::sync::CancellationToken;
@@ -10,23 +11,36 @@ use tokio_util::sync::CancellationToken;
 /// How often they are asked for: as often as metrics are read, about.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Asks for a figure now and then, until drain. One that cannot be had is left as it was.
+/// A gauge of this name.
+pub(super) fn gauge(
+    telemetry: &Telemetry,
+    name: &'static str,
+    description: &'static str,
+) -> Gauge<u64> {
+    telemetry.meter().u64_gauge(name).with_description(description).build()
+}
+
+/// Asks for figures, one for each gauge, now and then, until drain. Those that cannot be had are left
+/// as they were.
 ///
 /// # Cancel safety
 ///
 /// Cancel safe: it only reads.
-pub(super) async fn run<E: std::error::Error + 'static, R>(
-    gauge: Gauge<u64>,
+pub(super) async fn run<const COUNT: usize, E: std::error::Error + 'static, R>(
+    gauges: [Gauge<u64>; COUNT],
     attributes: Vec<KeyValue>,
     drain: CancellationToken,
     ask: impl Fn() -> R,
 ) where
-    R: Future<Output = Result<u64, E>>,
+    R: Future<Output = Result<[u64; COUNT], E>>,
 {
     let work = async {
         loop {
             match ask().await {
-                Ok(figure) => gauge.record(figure, &attributes),
+                Ok(figures) => gauges
+                    .iter()
+                    .zip(figures)
+                    .for_each(|(gauge, figure)| gauge.record(figure, &attributes)),
                 Err(error) => tracing::debug!(error = %Chain(&error), "a figure cannot be had"),
             }
             tokio::time::sleep(EVERY).await;

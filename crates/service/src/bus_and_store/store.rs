@@ -70,17 +70,17 @@ impl Service {
         let attributes = vec![KeyValue::new("regatta.projection.name", name.clone())];
         let store = store.clone();
         let ask = move || lag(store.clone(), name.clone());
-        self.tasks().spawn("projection lag", |drain| samples::run(gauge, attributes, drain, ask));
+        self.tasks().spawn("projection lag", |drain| samples::run([gauge], attributes, drain, ask));
     }
 }
 
 /// How far the active build lies behind the store.
-async fn lag(store: SqlStore, projection: String) -> std::result::Result<u64, StoreError> {
+async fn lag(store: SqlStore, projection: String) -> std::result::Result<[u64; 1], StoreError> {
     let builds = store.builds(&projection).await?;
     let active = builds.iter().find(|build| build.stage == Stage::Active);
     let position = active.map_or(Position::START, |build| build.position);
     let head = store.head().await?;
-    Ok(head.get().saturating_sub(position.get()))
+    Ok([head.get().saturating_sub(position.get())])
 }
 
 fn set_aside(

@@ -55,6 +55,32 @@ async fn an_order_that_nobody_pays_is_cancelled_and_money_that_comes_late_goes_b
 }
 
 #[tokio::test]
+async fn messages_that_come_in_another_order_end_in_the_same() {
+    let shop = Shop::open().await;
+    let id = shop.order(Some("k"), &wish(42.5)).await.json()["order_id"].clone();
+    let other = shop.order(Some("l"), &wish(1.0)).await.json()["order_id"].clone();
+    // Of money that nobody asked back, before the payment is told.
+    shop.tell("payment.refunded", json!({ "order_id": id, "payment_id": 5 })).await;
+    shop.tell("payment.made", json!({ "order_id": id, "payment_id": 5 })).await;
+    shop.becomes(&id, "paid").await;
+    // An older try to pay, which failed, is told late.
+    let declined = json!({ "order_id": id, "payment_id": 4, "reason": "over the limit" });
+    shop.tell("payment.declined", declined).await;
+    shop.tell("payment.made", json!({ "order_id": other, "payment_id": 6 })).await;
+    shop.becomes(&other, "paid").await;
+    let group = GroupName::try_new("order-service").unwrap();
+    wait_until("all to be handled", LIMIT, async || {
+        let standing = shop.bus.standing(&group).await.unwrap();
+        standing.behind + standing.open == 0
+    })
+    .await;
+    let order = shop.read(&id).await;
+    assert_eq!((&order["status"], &order["payment_id"]), (&json!("paid"), &json!(5)));
+    assert_eq!(order["refund"], json!(null));
+    assert_eq!(shop.bus.standing(&group).await.unwrap().dead, 0);
+}
+
+#[tokio::test]
 async fn a_message_that_makes_no_sense_is_a_dead_letter_and_stops_nobody() {
     let shop = Shop::open().await;
     let id = shop.order(Some("k"), &wish(1.0)).await.json()["order_id"].clone();

@@ -4,7 +4,7 @@ use clap::Args;
 use regatta_events::{DeadLetter, EventBus, GroupName};
 use serde_json::{Value, json};
 
-use super::place::{BusPlace, group};
+use super::place::{BusPlace, group, known};
 use super::when::rfc3339;
 use crate::failure::Failure;
 use crate::output::{Format, out, table};
@@ -33,6 +33,7 @@ pub(crate) struct Dead {
 impl Dead {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let bus = self.bus.open(place)?;
+        known(&*bus, &self.group).await?;
         let letters = bus.dead_letters(&self.group, self.after, self.limit).await?;
         show(&letters, format);
         Ok(())

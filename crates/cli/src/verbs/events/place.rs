@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use regatta_database::{Database, Options};
-use regatta_events::{EventBus, GroupName};
+use regatta_events::{BusError, EventBus, GroupName, GroupStanding};
 use regatta_events_sql::SqlBus;
 
 use crate::failure::Failure;
@@ -20,7 +20,7 @@ pub(super) struct BusPlace {
 }
 
 impl BusPlace {
-    /// Opens the bus; connects to nothing yet.
+    /// Opens the bus; connects to nothing yet, and makes none where there is none.
     pub(super) fn open(&self, place: &Place) -> Result<Arc<dyn EventBus>, Failure> {
         let url = match &self.bus {
             Some(url) => url.trim().to_owned(),
@@ -37,15 +37,25 @@ impl BusPlace {
             }
         }
         let database = Database::open(&url, &Options::default())?;
-        Ok(Arc::new(SqlBus::migrating(&database)))
+        Ok(Arc::new(SqlBus::existing(&database)))
     }
+}
+
+/// How far a group is; one that was mistyped is told of.
+pub(super) async fn known(bus: &dyn EventBus, group: &GroupName) -> Result<GroupStanding, Failure> {
+    bus.standing(group).await.map_err(|error| match error {
+        BusError::UnknownGroup { .. } => Failure::new(format!(
+            "consumer group `{group}` is not known; `regatta events groups` shows those that are"
+        )),
+        error => error.into(),
+    })
 }
 
 #[cfg(feature = "nats")]
 fn nats(url: &str) -> Result<Arc<dyn EventBus>, Failure> {
     use regatta_events_nats::{NatsBus, Options};
 
-    Ok(Arc::new(NatsBus::try_new(Options::new(url))?))
+    Ok(Arc::new(NatsBus::try_new(Options::new(url).existing())?))
 }
 
 #[cfg(not(feature = "nats"))]

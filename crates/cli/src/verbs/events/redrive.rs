@@ -7,7 +7,7 @@ use regatta_events::{GroupName, Redrive as Which};
 use serde_json::json;
 
 use super::dead::{all, show};
-use super::place::{BusPlace, group};
+use super::place::{BusPlace, group, known};
 use crate::failure::Failure;
 use crate::output::{Format, err, out};
 use crate::system::Place;
@@ -38,6 +38,7 @@ pub(crate) struct Redrive {
 impl Redrive {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let bus = self.bus.open(place)?;
+        known(&*bus, &self.group).await?;
         let mut letters = all(&*bus, &self.group).await?;
         let there = letters.len();
         if !self.positions.is_empty() {

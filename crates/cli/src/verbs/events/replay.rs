@@ -4,7 +4,7 @@ use clap::Args;
 use regatta_events::{GroupName, HistoryQuery, Start};
 use serde_json::json;
 
-use super::place::{BusPlace, group};
+use super::place::{BusPlace, group, known};
 use super::when::moment;
 use crate::failure::Failure;
 use crate::output::{Format, err, out};
@@ -33,6 +33,7 @@ pub(crate) struct Replay {
 impl Replay {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let bus = self.bus.open(place)?;
+        known(&*bus, &self.group).await?;
         let mut query = HistoryQuery { limit: COUNTED, ..HistoryQuery::default() };
         let events = match self.from {
             Start::Latest => 0,
