@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::install;
 use crate::run::run as command;
+use crate::{install, programs};
 
 /// What `cargo xtask kill-matrix` may be told.
 #[derive(clap::Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 /// Builds the programs and runs the matrix; the counts are printed.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     install::for_tests()?;
-    command("cargo", &["build", "--workspace", "--bins"])?;
+    programs::build()?;
     let rounds = arguments.rounds.to_string();
     command("target/debug/kill-matrix", &[&rounds, &arguments.engines])
 }

@@ -4,6 +4,7 @@ mod bench;
 mod install;
 mod kill_matrix;
 mod layers;
+mod programs;
 mod run;
 mod sim;
 mod test;
@@ -28,6 +29,8 @@ enum Verb {
     Test(test::Arguments),
     /// Installs what the tests need, and nothing else.
     Install,
+    /// Builds the programs that the tests from outside start.
+    Build,
     /// Checks that crates depend on each other only in the directions of the crate map.
     Layers,
     /// Checks the habits that a text scan can see: heads, lengths, names, forbidden words.
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Install => install::for_tests(),
+        Verb::Build => programs::build(),
         Verb::Layers => layers::run(),
         Verb::Tidy => tidy::run(),
         Verb::Sim(arguments) => sim::run(&arguments),

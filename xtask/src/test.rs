@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::run::{Count, run as command, run_tests};
-use crate::{install, layers, tidy};
+use crate::{install, layers, programs, tidy};
 
 /// What `cargo xtask test` may leave out.
 #[derive(clap::Args)]
@@ -35,7 +35,7 @@ fn all(arguments: &Arguments, count: &mut Count) -> Result<()> {
         command("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     }
     // The end-to-end tests start the programs themselves.
-    command("cargo", &["build", "--workspace", "--bins"])?;
+    programs::build()?;
     let kills = arguments.kills.map(|kills| format!("REGATTA_TEST_KILLS={kills}"));
     let runner: &[&str] = match std::process::Command::new("cargo-nextest")
         .arg("--version")

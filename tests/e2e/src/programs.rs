@@ -32,7 +32,7 @@ impl Program {
             false => folder,
         };
         let path = folder.join(name);
-        ensure!(path.is_file(), "`{name}` is not built; run `cargo build --workspace --bins`");
+        ensure!(path.is_file(), "`{name}` is not built; run `cargo xtask build`");
         Ok(path)
     }
 }

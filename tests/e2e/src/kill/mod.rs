@@ -14,6 +14,8 @@ mod buyers;
 
 mod step;
 
+mod telling;
+
 mod verdict;
 pub use verdict::Verdict;
 

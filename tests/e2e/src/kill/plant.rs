@@ -1,10 +1,9 @@
 //! The processes of the saga, each of which may be killed.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use regatta_testkit::{Process, free_port};
 use serde_json::json;
 use tempfile::TempDir;
@@ -131,8 +130,19 @@ impl Plant {
         &self.engines.orders
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Where the bus is, for the verbs of `regatta`.
+    pub(super) fn bus_url(&self) -> &str {
+        &self.engines.events
+    }
+
+    /// What this verb of `regatta` prints; its failure is an error with what it said.
+    pub(super) fn regatta(&self, verb: &[&str]) -> Result<String> {
+        let mut command = Command::new(Program::Regatta.path()?);
+        let output = command.current_dir(self.folder.path()).args(verb).output();
+        let output = output.context("cannot run `regatta`")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "`regatta {}`: {said}", verb[..2].join(" "));
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// The end of what the services have printed.

@@ -1,7 +1,6 @@
 //! What must hold when all is over, read where it is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +8,7 @@ use tokio::time::Instant;
 
 use super::ledger::Ledger;
 use super::plant::Plant;
-use crate::Program;
+use super::telling;
 
 /// How long nothing may change while orders are open: redeliveries wait up to a minute.
 const STANDSTILL: Duration = Duration::from_secs(180);
@@ -64,9 +63,8 @@ impl Verdict {
         }
         let count = |history: &History| history.values().map(|all| all.len() as u64).sum::<u64>();
         verdict.events = count(&order_history) + count(&payment_history);
-        if let Some(log) = plant.bus_ledger()? {
-            bus(&log, order_history.len() as u64).await?;
-        }
+        let known = order_history.keys().copied().collect();
+        telling::each_order_once(plant, &known).await?;
         verdict.rows = projection(plant, &orders).await?;
         ensure!(verdict.rows == verdict.orders, "{} rows, {} orders", verdict.rows, verdict.orders);
         Ok(verdict)
@@ -157,24 +155,10 @@ async fn payment_numbers(payments: &Ledger) -> Result<BTreeMap<i64, i64>> {
     Ok(numbers)
 }
 
-/// Each order is told of once, and nothing was given up.
-async fn bus(bus: &Ledger, orders: u64) -> Result<()> {
-    let dead = bus.rows("SELECT consumer, reason FROM regatta_bus_dead").await?;
-    ensure!(dead.is_empty(), "dead letters: {dead:?}");
-    let told = "SELECT CAST(count(*) AS TEXT) FROM regatta_bus_log WHERE type = 'order.placed'";
-    let told = bus.count(told).await?;
-    ensure!(told == orders, "{orders} orders, {told} were told of");
-    Ok(())
-}
-
 /// Has the projection built anew and compares; answers how many rows are equal.
 async fn projection(plant: &Plant, orders: &Ledger) -> Result<u64> {
     let before = view(orders).await?;
-    let mut rebuild = Command::new(Program::Regatta.path()?);
-    rebuild.current_dir(plant.folder());
-    rebuild.args(["projections", "rebuild", "order_list", "--database", plant.order_url()]);
-    let output = rebuild.output().context("cannot run `regatta`")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    plant.regatta(&["projections", "rebuild", "order_list", "--database", plant.order_url()])?;
     let switched = async {
         while generation(orders).await? == before.0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
