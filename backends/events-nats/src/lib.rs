@@ -23,7 +23,9 @@
 //!
 //! What `publish` has returned for is in the stream's file, also after a crash of the server; an
 //! outage of the power needs [`Options::replicas`]. A batch that fails may have been taken in part:
-//! publish it again, and each event is there once, in its order. Events are kept for seven days at
+//! publish it again, and each event is there once, those of a partition key in their order. For that
+//! an event is sent once the one before it with the same key is acknowledged, so a batch of one key
+//! costs a round trip an event; others are sent without waiting, 1024 at a time. Events are kept for seven days at
 //! least, and as long as a group needs them. Leases and pauses are counted by each process from when
 //! it first saw them, so clocks need not agree; a lease of a process that died costs the next one up
 //! to twice its length.
@@ -50,6 +52,8 @@ mod states;
 mod letters;
 
 mod log;
+
+mod window;
 
 mod link;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::link::{IN_FLIGHT, Link, broken, unavailable};
+use crate::window::Window;
 
 /// The largest event as JSON: NATS takes messages of 1 MiB with their headers.
 const LARGEST: usize = (1 << 20) - 8192;
@@ -29,7 +30,7 @@ const KEPT_BY_SERVER: Duration = Duration::from_secs(30);
 /// JetStream's errors of a stream or a server that is full.
 const FULL: [u64; 4] = [10077, 10047, 10023, 10002];
 
-/// Publishes the events in their order.
+/// Publishes the events in their order; the first that is not taken ends it.
 pub(crate) async fn publish(link: &Link, events: &[CloudEvent]) -> Result<(), BusError> {
     let texts: Vec<_> = events.iter().map(CloudEvent::to_json_string).collect();
     let largest = LARGEST.min(link.client.max_payload().saturating_sub(8192).max(1));
@@ -40,27 +41,35 @@ pub(crate) async fn publish(link: &Link, events: &[CloudEvent]) -> Result<(), Bu
         }
     }
     link.streams().await?;
-    let mut messages = events.iter().zip(texts).peekable();
-    while messages.peek().is_some() {
-        let mut acks = Vec::new();
-        for (event, text) in messages.by_ref().take(IN_FLIGHT / 4) {
-            let mut headers = HeaderMap::new();
-            headers.insert(NATS_MESSAGE_ID, message_id(event).as_str());
-            headers.insert("Content-Type", JSON_CONTENT_TYPE);
-            let subject = link.names.event(event.event_type());
-            let sent = link.jetstream.publish_with_headers(subject, headers, text.into()).await;
-            match sent {
-                Ok(ack) => acks.push(ack),
-                Err(error) => return Err(failed(link, error).await),
-            }
+    let mut window = Window::new(IN_FLIGHT / 4);
+    for (event, text) in events.iter().zip(texts) {
+        let key = event.partition_key();
+        while !window.admits(key)
+            && let Some(ack) = window.pop()
+        {
+            taken(link, ack).await?;
         }
-        for ack in acks {
-            if let Err(error) = ack.await {
-                return Err(failed(link, error).await);
-            }
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, message_id(event).as_str());
+        headers.insert("Content-Type", JSON_CONTENT_TYPE);
+        let subject = link.names.event(event.event_type());
+        let sent = link.jetstream.publish_with_headers(subject, headers, text.into()).await;
+        match sent {
+            Ok(ack) => window.push(key, ack),
+            Err(error) => return Err(failed(link, error).await),
         }
     }
+    while let Some(ack) = window.pop() {
+        taken(link, ack).await?;
+    }
     Ok(())
+}
+
+async fn taken(link: &Link, ack: PublishAckFuture) -> Result<(), BusError> {
+    match ack.await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(failed(link, error).await),
+    }
 }
 
 /// The same for the same source and id, and a header whatever is in them.

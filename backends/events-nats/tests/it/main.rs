@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod bus;
+mod cut;
 mod outages;
 mod peers;
