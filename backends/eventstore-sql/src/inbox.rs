@@ -1,6 +1,6 @@
 //! The inbox: what a consumer has seen, kept in the transaction of its effect.
 
-use regatta_database::{Database, Transaction, in_transaction, writing};
+use regatta_database::{Database, Transaction, in_transaction, reading, writing};
 use regatta_events::{CloudEvent, GroupName};
 use regatta_eventstore::StoreError;
 use time::OffsetDateTime;
@@ -45,6 +45,28 @@ impl Inbox {
         })
         .map_err(failed)?;
         Ok(fresh.is_some())
+    }
+
+    /// Whether the event came to this consumer before, and its effect is committed.
+    pub(crate) async fn has_seen(
+        database: &Database,
+        consumer: &GroupName,
+        event: &CloudEvent,
+    ) -> Result<bool, StoreError> {
+        let select = "SELECT id FROM regatta_inbox
+            WHERE consumer = $1 AND source = $2 AND id = $3";
+        let select = async {
+            reading!(database, |pool| {
+                sqlx::query_as(select)
+                    .bind(consumer.as_str())
+                    .bind(event.source())
+                    .bind(event.id())
+                    .fetch_optional(pool)
+            })
+        };
+        let seen: Option<(String,)> =
+            database.query("SELECT", "regatta_inbox", select).await.map_err(failed)?;
+        Ok(seen.is_some())
     }
 
     /// Forgets what was seen before this time; answers how many. Choose a time before which no bus

@@ -15,7 +15,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 impl SqlStore {
     /// Does the command that a message asks for, once however often the message comes: the inbox of
     /// `consumer`, the events and their messages are written in one transaction. Answers the
-    /// aggregate, or none when the message was handled before.
+    /// aggregate, or none when the message was handled before, also when the command would be
+    /// refused by now.
     ///
     /// The events carry the message's id as their cause, and its correlation id.
     ///
@@ -38,7 +39,15 @@ impl SqlStore {
         let store = |error: StoreError| ExecuteError::Append(AppendError::Store(error));
         for attempt in 1..=TRIES {
             let loaded = repository.load(id).await?;
-            let decision = repository.decide(id, loaded, command, &cause)?;
+            let decision = match repository.decide(id, loaded, command, &cause) {
+                // What stands in the way may be what this message itself has done. An effect that
+                // was loaded was committed with its entry in the inbox.
+                Err(error) if error.refusal().is_some() => {
+                    let has_come = Inbox::has_seen(&self.database, consumer, message);
+                    return if has_come.await.map_err(store)? { Ok(None) } else { Err(error) };
+                }
+                decided => decided?,
+            };
             let mut transaction = self.database.begin().await.map_err(failed).map_err(store)?;
             if !Inbox::first_time(&mut transaction, consumer, message).await.map_err(store)? {
                 return Ok(None);
@@ -51,6 +60,7 @@ impl SqlStore {
                 Ok(()) => {
                     transaction.commit().await.map_err(failed).map_err(store)?;
                     self.announce();
+                    repository.committed(&decision).await;
                     return Ok(Some(decision.aggregate));
                 }
                 Err(AppendError::Conflict { .. }) => {

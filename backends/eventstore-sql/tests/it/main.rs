@@ -4,6 +4,7 @@
 mod databases;
 mod erasure;
 mod inbox;
+mod once;
 mod order;
 mod outages;
 mod outbox;

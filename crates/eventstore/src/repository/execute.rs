@@ -52,7 +52,8 @@ pub struct Decision<A: Aggregate> {
 
 impl<A: Aggregate> Repository<A> {
     /// Lets a loaded aggregate (`Loaded::default()` for one to which nothing has happened) decide,
-    /// for a caller who appends in a transaction of its own. After a conflict load and decide anew.
+    /// for a caller who appends in a transaction of its own. After a conflict load and decide anew;
+    /// after the commit call [`Repository::committed`].
     ///
     /// # Errors
     ///
@@ -74,6 +75,19 @@ impl<A: Aggregate> Repository<A> {
         let mut aggregate = loaded.aggregate;
         events.iter().for_each(|event| aggregate.apply(event));
         Ok(Decision { append, aggregate, events })
+    }
+
+    /// Keeps a snapshot when one is due after this decision, whose append was committed. Without it
+    /// the next load is slower, and nothing else.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a snapshot that was not kept is kept after later events.
+    pub async fn committed(&self, decision: &Decision<A>) {
+        let Some(append) = &decision.append else { return };
+        let Expected::Exactly(held) = append.expected else { return };
+        let version = held.plus(append.events.len() as u64);
+        self.keep_snapshot(append.stream.clone(), &decision.aggregate, (held, version)).await;
     }
 
     /// Loads the aggregate, lets it decide, and appends what it decided.
@@ -122,7 +136,8 @@ impl<A: Aggregate> Repository<A> {
                 Ok(done) if done.repeated => return self.done_before(id, attempt).await,
                 Ok(done) => {
                     let executed = folded(loaded, events, done.position, attempt);
-                    self.keep_snapshot(stream, &executed, held).await;
+                    let (aggregate, version) = (&executed.aggregate, executed.version);
+                    self.keep_snapshot(stream, aggregate, (held, version)).await;
                     return Ok(executed);
                 }
                 Err(AppendError::Conflict { .. }) => {
@@ -194,13 +209,18 @@ impl<A: Aggregate> Repository<A> {
     }
 
     /// Keeps a snapshot when one is due; without it the next load is slower and nothing else.
-    async fn keep_snapshot(&self, stream: StreamId, executed: &Executed<A>, held: Version) {
+    async fn keep_snapshot(
+        &self,
+        stream: StreamId,
+        aggregate: &A,
+        (held, version): (Version, Version),
+    ) {
         let Some(snapshots) = &self.snapshots else { return };
         let every = snapshots.every.get();
-        if executed.version.get() / every == held.get() / every {
+        if version.get() / every == held.get() / every {
             return;
         }
-        let state = match (snapshots.write)(&executed.aggregate) {
+        let state = match (snapshots.write)(aggregate) {
             Ok(state) => state,
             Err(error) => {
                 let error = Chain(&error);
@@ -208,8 +228,7 @@ impl<A: Aggregate> Repository<A> {
                 return;
             }
         };
-        let (version, revision) = (executed.version, A::SNAPSHOT_REVISION);
-        let snapshot = Snapshot { stream, version, revision, state };
+        let snapshot = Snapshot { stream, version, revision: A::SNAPSHOT_REVISION, state };
         if let Err(error) = self.store.save_snapshot(&snapshot).await {
             let (stream, error) = (snapshot.stream, Chain(&error));
             tracing::warn!(%stream, %error, "snapshot not kept");

@@ -75,17 +75,19 @@ impl EventedPayments {
         })
         .map_err(database_error)?;
         // An order that has its payment keeps it; that the message came is recorded all the same.
-        if let Some((id,)) = number {
-            let command = PaymentCommand::Pay { wish: wish.clone(), limit };
-            let cause = SqlStore::caused_by(message);
-            let decision =
-                self.repository.decide(&id.to_string(), Loaded::default(), &command, &cause);
-            if let Some(append) = decision.map_err(hear_error)?.append {
-                self.store.append_in(&mut tx, &append).await.map_err(append_error)?;
-            }
+        let Some((id,)) = number else {
+            return Ok(tx.commit().await.map_err(database_error)?);
+        };
+        let command = PaymentCommand::Pay { wish: wish.clone(), limit };
+        let cause = SqlStore::caused_by(message);
+        let decision = self.repository.decide(&id.to_string(), Loaded::default(), &command, &cause);
+        let decision = decision.map_err(hear_error)?;
+        if let Some(append) = &decision.append {
+            self.store.append_in(&mut tx, append).await.map_err(append_error)?;
         }
         tx.commit().await.map_err(database_error)?;
         self.store.announce();
+        self.repository.committed(&decision).await;
         Ok(())
     }
 
