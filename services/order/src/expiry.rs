@@ -18,7 +18,13 @@ pub async fn run(expiry: Expiry, drain: CancellationToken) {
     let work = async {
         loop {
             let wait = match expiry.round(OffsetDateTime::from(auth::now())).await {
-                Ok(wait) => wait.try_into().unwrap_or(PAUSE),
+                Ok(round) => {
+                    if let Some((order, error)) = &round.first_failure {
+                        let (order, failed, error) = (order.number(), round.failed, Chain(error));
+                        regatta::tracing::warn!(order, failed, %error, "orders whose time is over were not cancelled");
+                    }
+                    round.wait.try_into().unwrap_or(PAUSE)
+                }
                 Err(error) => {
                     let error = Chain(&error);
                     regatta::tracing::warn!(%error, "cannot look for orders whose time is over");

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Error, Order, Orders};
+use super::{Error, OrderId, Orders};
 
-/// Orders looked at in one round: bounds what a round holds in memory.
+/// Orders looked at at a time: bounds what a round holds in memory.
 const PAGE: u32 = 100;
 /// The shortest wait between two rounds, so that a view that lags does not keep it busy.
 const SHORTEST_WAIT: Duration = Duration::milliseconds(200);
@@ -27,26 +27,48 @@ impl Expiry {
         Self { orders, look_every }
     }
 
-    /// Cancels what is overdue and answers how long to wait until the next round.
+    /// Cancels all that is overdue. One that cannot be cancelled holds up no other.
     ///
     /// # Errors
     ///
-    /// The store's; the next round tries again.
+    /// The store's, when it does not say what is overdue; the next round tries again.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: what was not cancelled is by the next round.
-    pub async fn round(&self, now: OffsetDateTime) -> Result<Duration, Error> {
-        let unpaid = self.orders.unpaid(PAGE).await?;
-        for order in unpaid.iter().filter(|order| order.terms.pay_by <= now) {
-            self.orders.expire(order.id, now).await?;
+    pub async fn round(&self, now: OffsetDateTime) -> Result<Round, Error> {
+        let (mut after, mut failed, mut first_failure) = (None, 0, None);
+        loop {
+            // The view follows the events, so what was just cancelled may still be in it: the next
+            // page is what comes after this one, not what is left.
+            let page = self.orders.unpaid(after, PAGE).await?;
+            for order in page.iter().take_while(|order| order.terms.pay_by <= now) {
+                if let Err(error) = self.orders.expire(order.id, now).await {
+                    failed += 1;
+                    first_failure.get_or_insert((order.id, error));
+                }
+            }
+            after = page.last().map(|last| (last.terms.pay_by, last.id));
+            let next = page.iter().map(|order| order.terms.pay_by).find(|pay_by| *pay_by > now);
+            if next.is_some() || page.len() < PAGE as usize {
+                return Ok(Round { wait: self.wait(next, now), failed, first_failure });
+            }
         }
-        Ok(self.wait(&unpaid, now))
     }
 
-    fn wait(&self, unpaid: &[Order], now: OffsetDateTime) -> Duration {
-        let next = unpaid.iter().map(|order| order.terms.pay_by).find(|pay_by| *pay_by > now);
+    fn wait(&self, next: Option<OffsetDateTime>, now: OffsetDateTime) -> Duration {
         let until = next.map_or(self.look_every, |next| next - now);
         until.clamp(SHORTEST_WAIT, self.look_every)
     }
+}
+
+/// What a round came to.
+#[derive(Debug)]
+pub struct Round {
+    /// How long to wait until the next one.
+    pub wait: Duration,
+    /// How many are overdue and could not be cancelled; the next round tries again.
+    pub failed: u64,
+    /// The first of these, and why.
+    pub first_failure: Option<(OrderId, Error)>,
 }

@@ -19,7 +19,7 @@ mod saga;
 pub use saga::{OrderCommand, OrderError, OrderState, from_micros, micros};
 
 mod orders;
-pub use orders::{Begun, Error, Listing, Orders};
+pub use orders::{Begun, Due, Error, Listing, Orders};
 
 mod directory;
 pub use directory::{Directory, PeerError};
@@ -28,4 +28,4 @@ mod desk;
 pub use desk::{Desk, PlaceError, Wish};
 
 mod expiry;
-pub use expiry::Expiry;
+pub use expiry::{Expiry, Round};

@@ -72,8 +72,8 @@ pub trait Orders: Send + Sync + 'static {
     /// Cancel safe: it only reads.
     async fn list(&self, listing: &Listing) -> Result<Vec<Order>, Error>;
 
-    /// Orders that are not paid yet, at most `limit`, the one whose time is over first at the front;
-    /// as of a moment ago.
+    /// Orders that are not paid yet, at most `limit`, the one whose time is over first at the front,
+    /// of those of one time the lowest number; only what comes after this one; as of a moment ago.
     ///
     /// # Errors
     ///
@@ -82,8 +82,11 @@ pub trait Orders: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// Cancel safe: it only reads.
-    async fn unpaid(&self, limit: u32) -> Result<Vec<Order>, Error>;
+    async fn unpaid(&self, after: Option<Due>, limit: u32) -> Result<Vec<Order>, Error>;
 }
+
+/// An order's place among those that are not paid: when its time is over, and its number.
+pub type Due = (OffsetDateTime, OrderId);
 
 /// An order that is placed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 
 use super::{keys, view};
 use crate::domain::{
-    Begun, Error, IdempotencyKey, Listing, NewOrder, Order, OrderCommand, OrderError, OrderEvent,
-    OrderId, OrderState, Orders,
+    Begun, Due, Error, IdempotencyKey, Listing, NewOrder, Order, OrderCommand, OrderError,
+    OrderEvent, OrderId, OrderState, Orders,
 };
 
 /// Orders kept as events, in either engine.
@@ -85,11 +85,13 @@ impl EventedOrders {
         };
         let place = OrderCommand::Place(new.terms.clone());
         let decision = self.repository.decide(&id.to_string(), Loaded::default(), &place, &cause);
-        let append = decision.map_err(execute_error)?.append;
+        let decision = decision.map_err(execute_error)?;
+        let append = decision.append.as_ref();
         let append = append.ok_or_else(|| broken("an order was placed without an event"))?;
-        self.store.append_in(&mut tx, &append).await.map_err(append_error)?;
+        self.store.append_in(&mut tx, append).await.map_err(append_error)?;
         tx.commit().await.map_err(database_error)?;
         self.store.announce();
+        self.repository.committed(&decision).await;
         Ok(number)
     }
 }
@@ -148,9 +150,9 @@ impl Orders for EventedOrders {
         }
     }
 
-    async fn unpaid(&self, limit: u32) -> Result<Vec<Order>, Error> {
+    async fn unpaid(&self, after: Option<Due>, limit: u32) -> Result<Vec<Order>, Error> {
         match self.generation().await? {
-            Some(generation) => view::unpaid(&self.database, generation, limit).await,
+            Some(generation) => view::unpaid(&self.database, generation, after, limit).await,
             None => Ok(Vec::new()),
         }
     }

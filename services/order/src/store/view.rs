@@ -9,8 +9,8 @@ use sqlx::AssertSqlSafe;
 
 use super::orders::database_error;
 use crate::domain::{
-    Amount, Error, Listing, Order, OrderEvent, OrderId, OrderState, Refund, Status, Terms, UserId,
-    from_micros,
+    Amount, Due, Error, Listing, Order, OrderEvent, OrderId, OrderState, Refund, Status, Terms,
+    UserId, from_micros, micros,
 };
 
 /// The name of the projection; its tables are `order_list_1` and so on.
@@ -181,15 +181,21 @@ pub(super) async fn list(
 pub(super) async fn unpaid(
     database: &Database,
     generation: u32,
+    after: Option<Due>,
     limit: u32,
 ) -> Result<Vec<Order>, Error> {
     let select = format!(
-        "SELECT {COLUMNS} FROM order_list_{generation} WHERE status = 'created'
-         ORDER BY pay_by LIMIT $1"
+        "SELECT {COLUMNS} FROM order_list_{generation}
+         WHERE status = 'created' AND (pay_by, id) > ($2, $3) ORDER BY pay_by, id LIMIT $1"
     );
+    let (pay_by, id) = after.map_or((i64::MIN, 0), |(pay_by, id)| (micros(pay_by), id.number()));
     let select = async {
         reading!(database, |pool| {
-            sqlx::query_as(AssertSqlSafe(&*select)).bind(i64::from(limit)).fetch_all(pool)
+            sqlx::query_as(AssertSqlSafe(&*select))
+                .bind(i64::from(limit))
+                .bind(pay_by)
+                .bind(id)
+                .fetch_all(pool)
         })
     };
     let rows: Vec<Row> =

@@ -177,7 +177,10 @@ pub(crate) async fn lists(orders: &Arc<dyn Orders>, callers: &[&str]) {
     assert_eq!(next, placed[2..4]);
     let own = orders.list(&listing(Some(callers[0]), None, 100)).await.unwrap();
     assert!(own.iter().all(|order| order.terms.caller == callers[0]) && !own.is_empty());
-    assert_eq!(orders.unpaid(100).await.unwrap().len(), placed.len());
+    let unpaid = orders.unpaid(None, 100).await.unwrap();
+    assert_eq!(unpaid, placed, "the time of all is over at once, so their numbers decide");
+    let after = Some((placed[1].terms.pay_by, placed[1].id));
+    assert_eq!(orders.unpaid(after, 2).await.unwrap(), placed[2..4]);
 }
 
 /// An order that is to be paid within five minutes.

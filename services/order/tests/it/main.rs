@@ -3,6 +3,7 @@
 
 mod conformance;
 mod crash;
+mod expiry;
 mod rest;
 mod running;
 mod saga;

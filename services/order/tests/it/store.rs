@@ -46,7 +46,7 @@ async fn lists((orders, store): (EventedOrders, SqlStore)) {
     tokio::join!(projector, checks);
 }
 
-async fn open(url: &str) -> (EventedOrders, SqlStore) {
+pub(crate) async fn open(url: &str) -> (EventedOrders, SqlStore) {
     let database = Database::open(url, &Options::default()).unwrap();
     database.migrate_schema(&SCHEMA).await.unwrap();
     database.migrate(MIGRATIONS).await.unwrap();
