@@ -222,6 +222,10 @@ impl EventStore for SqlStore {
             let mut transaction = self.database.begin().await?;
             let erased = keys::erase(&mut transaction, subject).await?;
             transaction.commit().await?;
+            if let Engine::Sqlite(sqlite) = self.database.engine() {
+                // The key was zeroed in the file; the log still has the page as it was.
+                sqlite.empty_log().await?;
+            }
             Ok::<_, DatabaseError>(erased)
         };
         self.database.query("UPDATE", "regatta_subjects", erase).await.map_err(failed)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use regatta_core::Chain;
 
+use crate::changes::Hub;
 use crate::migrate::{self, MigrateError, Migration, Schema};
 use crate::url::Target;
 use crate::{Changes, Error, OpenError, Options, Postgres, Sqlite, Transaction};
@@ -20,6 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Database {
     engine: Engine,
+    changes: Arc<Hub>,
     migration_timeout: Duration,
     /// The schemas that are wanted and not there: from the first try to migrate until one succeeds.
     pending: Arc<Mutex<BTreeSet<&'static str>>>,
@@ -51,8 +53,8 @@ impl Database {
             }
             Target::Postgres(connect) => Engine::Postgres(Postgres::open(connect, options)),
         };
-        let pending = Arc::default();
-        Ok(Self { engine, migration_timeout: options.migration_timeout, pending })
+        let (changes, pending) = (Arc::new(Hub::new(&engine)), Arc::default());
+        Ok(Self { engine, changes, migration_timeout: options.migration_timeout, pending })
     }
 
     /// The engine, to write SQL for.
@@ -212,9 +214,9 @@ impl Database {
     }
 
     /// Tells and hears of commits, in whatever process they are made. `channel` names what changed:
-    /// at most 63 characters.
+    /// at most 63 characters. However many are asked for, one connection listens for all.
     pub fn changes(&self, channel: &'static str) -> Changes {
-        Changes::new(&self.engine, channel)
+        Changes::new(self.changes.clone(), channel)
     }
 
     /// Closes the pools after the queries that run; later ones fail as unavailable.

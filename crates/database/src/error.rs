@@ -38,6 +38,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// A reader keeps SQLite's write-ahead log from being emptied.
+    pub(crate) fn log_is_held() -> Self {
+        let held = std::io::Error::other("a reader keeps an older state of the file");
+        Self::Conflict(Cause(sqlx::Error::Io(held)))
+    }
+
     /// Whether repeating the whole transaction at once may succeed and does no harm.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Conflict(_))

@@ -20,7 +20,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct Postgres {
     pool: PgPool,
-    /// Two connections for news: one to hear them, one to tell them.
+    /// The connection that listens for news, held while somebody waits for them.
     news: PgPool,
 }
 
@@ -45,11 +45,10 @@ impl Postgres {
             .connect_lazy_with(connect.clone());
         let news = PgPoolOptions::new()
             .min_connections(0)
-            .max_connections(2)
+            .max_connections(1)
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(options.idle_timeout)
-            // News tell nothing that is not committed already; a flush for them would be for nothing.
-            .connect_lazy_with(connect.options([("synchronous_commit", "off")]));
+            .connect_lazy_with(connect);
         Self { pool, news }
     }
 
@@ -97,7 +96,7 @@ impl Postgres {
         Ok(tokio::time::timeout(limit, connecting).await.map_err(|_| late())??)
     }
 
-    /// The connections for `LISTEN` and `NOTIFY`, apart from those for queries.
+    /// The connection for `LISTEN`, apart from those for queries.
     pub(crate) fn news(&self) -> &PgPool {
         &self.news
     }

@@ -20,6 +20,7 @@ const JOURNAL_SIZE_LIMIT: &str = "67108864";
 /// - **`synchronous = FULL`**: a commit returns after the log is flushed to the disk. SQLite's usual
 ///   choice with a write-ahead log, `NORMAL`, may lose the last commits in a power cut, and what was
 ///   acknowledged must not be lost. It costs one flush a commit.
+/// - **`secure_delete`**: what is deleted or overwritten is zeros in the file, and not only free.
 /// - **Foreign keys** are enforced.
 #[derive(Clone, Debug)]
 pub struct Sqlite {
@@ -48,7 +49,8 @@ impl Sqlite {
         let connect = connect
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT);
+            .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT)
+            .pragma("secure_delete", "ON");
         let writer = pool(options)
             .max_connections(1)
             // A full disk ends a transaction by itself, and the driver, which did not end it, takes
@@ -99,6 +101,26 @@ impl Sqlite {
     /// Cancel safe: what was begun is rolled back.
     pub async fn begin(&self) -> Result<SqliteTransaction<'static>, Error> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Moves the write-ahead log into the file and empties it, so that nothing is left in it of what
+    /// was deleted. Meanwhile nobody writes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] when a reader, of whatever process, keeps an older state longer than
+    /// `lock_timeout`; trying again later is safe.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: a dropped call may have emptied it. Repeating it is safe.
+    pub async fn empty_log(&self) -> Result<(), Error> {
+        let checkpoint = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)");
+        let (busy, _, _): (i64, i64, i64) = checkpoint.fetch_one(&self.writer).await?;
+        match busy {
+            0 => Ok(()),
+            _ => Err(Error::log_is_held()),
+        }
     }
 
     /// The file; none for a database in memory.

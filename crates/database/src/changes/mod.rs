@@ -4,10 +4,11 @@
 mod file;
 mod server;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use crate::Engine;
 
@@ -18,23 +19,36 @@ const FALLBACK: Duration = Duration::from_secs(1);
 /// How often a file is looked at where nothing tells of its changes.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Tells and hears of commits; clones share what they hear with.
+/// Tells and hears of commits; clones share what they hear with, and so do all channels of a
+/// database.
 ///
 /// - SQLite file: its write-ahead log is watched (`inotify` on Linux, else looked at every 50 ms), so
 ///   every commit of every process wakes, within about a millisecond.
-/// - PostgreSQL: `LISTEN`, and a `NOTIFY` for what was [told](Changes::announce) after its commit. Not
-///   within it: PostgreSQL lets only one transaction that notifies commit at a time.
+/// - PostgreSQL: `LISTEN`, on one connection beside the pool, and a `NOTIFY` for what was
+///   [told](Changes::announce) after its commit. Not within it: PostgreSQL lets only one transaction
+///   that notifies commit at a time.
 /// - SQLite in memory: what was told in this process.
 #[derive(Clone, Debug)]
 pub struct Changes {
-    shared: Arc<Shared>,
+    hub: Arc<Hub>,
+    channel: &'static str,
+    generation: watch::Sender<u64>,
 }
 
+/// Waits for commits, from its creation on.
 #[derive(Debug)]
-struct Shared {
-    generation: watch::Sender<u64>,
+pub struct Watcher {
+    hub: Arc<Hub>,
+    generation: watch::Receiver<u64>,
+}
+
+/// What all channels of a database share: one ear, however many wait.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    /// As many as there are names in the code.
+    channels: Mutex<BTreeMap<&'static str, watch::Sender<u64>>>,
     /// Whoever holds it listens for all.
-    source: Mutex<Source>,
+    source: tokio::sync::Mutex<Source>,
     server: Option<Server>,
 }
 
@@ -50,46 +64,80 @@ enum Source {
     Server(server::Listener),
 }
 
-/// Waits for commits, from its creation on.
-#[derive(Debug)]
-pub struct Watcher {
-    shared: Arc<Shared>,
-    generation: watch::Receiver<u64>,
+/// What was heard.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    /// Anything may have been committed.
+    Any,
+    /// Something of this channel.
+    Of(String),
 }
 
-impl Changes {
-    pub(crate) fn new(engine: &Engine, channel: &'static str) -> Self {
+impl Hub {
+    pub(crate) fn new(engine: &Engine) -> Self {
         let server = match engine {
-            Engine::Postgres(postgres) => Some(Server::new(postgres, channel)),
+            Engine::Postgres(postgres) => Some(Server::new(postgres)),
             Engine::Sqlite(_) => None,
         };
-        let source = match (engine, &server) {
-            (_, Some(server)) => Source::Server(server.listener()),
-            (Engine::Sqlite(sqlite), None) => match sqlite.file() {
+        let source = match engine {
+            Engine::Postgres(postgres) => Source::Server(server::Listener::new(postgres)),
+            Engine::Sqlite(sqlite) => match sqlite.file() {
                 None => Source::Process,
                 #[cfg(target_os = "linux")]
                 Some(path) => Source::File(file::File::new(path)),
                 #[cfg(not(target_os = "linux"))]
                 Some(_) => Source::Poll,
             },
-            (Engine::Postgres(_), None) => Source::Process,
         };
-        let generation = watch::Sender::new(0);
-        Self { shared: Arc::new(Shared { generation, source: Mutex::new(source), server }) }
+        let source = tokio::sync::Mutex::new(source);
+        Self { channels: Mutex::default(), source, server }
+    }
+
+    /// Listens for all watchers, while no other one does. Only cancelling ends it.
+    async fn listen(&self) {
+        let mut source = self.source.lock().await;
+        loop {
+            let news = source.next().await;
+            self.wake(&news);
+        }
+    }
+
+    fn wake(&self, news: &News) {
+        for (channel, generation) in &*self.channels() {
+            let concerns = match news {
+                News::Any => true,
+                News::Of(name) => name == channel,
+            };
+            if concerns {
+                generation.send_modify(|number| *number += 1);
+            }
+        }
+    }
+
+    fn channels(&self) -> MutexGuard<'_, BTreeMap<&'static str, watch::Sender<u64>>> {
+        // A map of names is whole whatever happened to who held it.
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Changes {
+    pub(crate) fn new(hub: Arc<Hub>, channel: &'static str) -> Self {
+        let generation =
+            hub.channels().entry(channel).or_insert_with(|| watch::Sender::new(0)).clone();
+        Self { hub, channel, generation }
     }
 
     /// Tells of a commit, after it. It returns at once; many at a time become one.
     pub fn announce(&self) {
-        self.shared.generation.send_modify(|generation| *generation += 1);
-        if let Some(server) = &self.shared.server {
-            server.announce();
+        self.generation.send_modify(|generation| *generation += 1);
+        if let Some(server) = &self.hub.server {
+            server.announce(self.channel);
         }
     }
 
     /// Hears of what is committed from now on.
     pub fn watch(&self) -> Watcher {
-        let generation = self.shared.generation.subscribe();
-        Watcher { shared: self.shared.clone(), generation }
+        Watcher { hub: self.hub.clone(), generation: self.generation.subscribe() }
     }
 }
 
@@ -102,35 +150,50 @@ impl Watcher {
     /// Cancel safe: a commit that was not reported yet is reported by the next call.
     pub async fn changed(&mut self) {
         tokio::select! {
-            // The sender lives in `shared`, so this cannot fail.
+            // The sender lives in the hub, so this cannot fail.
             _ = self.generation.changed() => (),
-            () = self.shared.listen() => (),
+            () = self.hub.listen() => (),
             () = tokio::time::sleep(FALLBACK) => (),
         }
         self.generation.mark_unchanged();
     }
 }
 
-impl Shared {
-    /// Listens for all watchers, while no other one does. Only cancelling ends it.
-    async fn listen(&self) {
-        let mut source = self.source.lock().await;
-        loop {
-            source.next().await;
-            self.generation.send_modify(|generation| *generation += 1);
+impl Source {
+    /// Waits for news. Cancel safe.
+    async fn next(&mut self) -> News {
+        match self {
+            Self::Process => std::future::pending().await,
+            #[cfg(target_os = "linux")]
+            Self::File(file) => {
+                file.next().await;
+                News::Any
+            }
+            Self::Poll => {
+                tokio::time::sleep(POLL).await;
+                News::Any
+            }
+            Self::Server(listener) => listener.next().await,
         }
     }
 }
 
-impl Source {
-    /// Waits for news. Cancel safe.
-    async fn next(&mut self) {
-        match self {
-            Self::Process => std::future::pending().await,
-            #[cfg(target_os = "linux")]
-            Self::File(file) => file.next().await,
-            Self::Poll => tokio::time::sleep(POLL).await,
-            Self::Server(listener) => listener.next().await,
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_wake_whom_they_concern_and_what_may_have_been_missed_everybody() {
+        let source = tokio::sync::Mutex::new(Source::Process);
+        let hub = Arc::new(Hub { channels: Mutex::default(), source, server: None });
+        let (one, two) = (Changes::new(hub.clone(), "one"), Changes::new(hub.clone(), "two"));
+        let (one, two) = (one.watch().generation, two.watch().generation);
+        let mut again = Changes::new(hub.clone(), "one").watch().generation;
+        hub.wake(&News::Of("one".to_owned()));
+        assert!(one.has_changed().unwrap() && again.has_changed().unwrap());
+        assert!(!two.has_changed().unwrap());
+        again.mark_unchanged();
+        hub.wake(&News::Any);
+        assert!(two.has_changed().unwrap() && again.has_changed().unwrap());
     }
 }

@@ -1,100 +1,116 @@
 //! Tells and hears of commits through `NOTIFY` and `LISTEN`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio_util::task::TaskTracker;
 
+use super::News;
 use crate::Postgres;
+
+/// The one channel of the server; which of ours it is about is said in the notification. So one
+/// connection listens for all, also for those that come later.
+const CHANNEL: &str = "regatta_changes";
 
 /// The pause before listening is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A server and the channel of the news.
+/// Tells a server.
 #[derive(Debug)]
 pub(super) struct Server {
     pool: PgPool,
-    channel: &'static str,
-    state: Arc<Telling>,
+    telling: Arc<Mutex<Telling>>,
     tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
 struct Telling {
-    /// There is something to tell.
-    wanted: AtomicBool,
+    /// The channels that have something to tell.
+    wanted: BTreeSet<&'static str>,
     /// A task tells.
-    runs: AtomicBool,
+    runs: bool,
 }
 
 /// Hears the news; connects when it is first asked, and again after an outage.
 #[derive(Debug)]
 pub(super) struct Listener {
     pool: PgPool,
-    channel: &'static str,
     listener: Option<PgListener>,
 }
 
 impl Server {
-    pub(super) fn new(postgres: &Postgres, channel: &'static str) -> Self {
-        let pool = postgres.news().clone();
-        Self { pool, channel, state: Arc::default(), tasks: TaskTracker::new() }
-    }
-
-    pub(super) fn listener(&self) -> Listener {
-        Listener { pool: self.pool.clone(), channel: self.channel, listener: None }
+    pub(super) fn new(postgres: &Postgres) -> Self {
+        let pool = postgres.pool().clone();
+        Self { pool, telling: Arc::default(), tasks: TaskTracker::new() }
     }
 
     /// Tells the channel, in a task that ends when there is nothing more to tell.
     ///
     /// A task that is cut off, or a server that is away, costs those who listen their fallback.
-    pub(super) fn announce(&self) {
-        // Sequentially consistent, all of them: whoever sets `wanted` sees a task that runs, or the
-        // task sees what is wanted.
-        self.state.wanted.store(true, Ordering::SeqCst);
-        if self.state.runs.swap(true, Ordering::SeqCst) {
+    pub(super) fn announce(&self, channel: &'static str) {
+        let mut telling = lock(&self.telling);
+        telling.wanted.insert(channel);
+        if std::mem::replace(&mut telling.runs, true) {
             return;
         }
-        let (pool, channel, state) = (self.pool.clone(), self.channel, self.state.clone());
+        drop(telling);
+        let (pool, telling) = (self.pool.clone(), self.telling.clone());
         self.tasks.spawn(async move {
-            loop {
-                while state.wanted.swap(false, Ordering::SeqCst) {
-                    let notify = sqlx::query("SELECT pg_notify($1, '')").bind(channel);
-                    if let Err(error) = notify.execute(&pool).await {
-                        tracing::debug!(channel, %error, "no news sent; listeners look by themselves");
-                    }
-                }
-                state.runs.store(false, Ordering::SeqCst);
-                // Something came after the last look and before the task was known to end.
-                let came = state.wanted.load(Ordering::SeqCst);
-                if !came || state.runs.swap(true, Ordering::SeqCst) {
-                    return;
+            while let Some(channel) = next(&telling) {
+                // News tell nothing that is not committed already; a flush would be for nothing.
+                let notify = "SELECT set_config('synchronous_commit', 'off', true),
+                    pg_notify($1, $2)::text";
+                let notify = sqlx::query(notify).bind(CHANNEL).bind(channel);
+                if let Err(error) = notify.execute(&pool).await {
+                    tracing::debug!(channel, %error, "no news sent; listeners look by themselves");
                 }
             }
         });
     }
 }
 
+/// What is to be told next; without anything the task that asks is over.
+fn next(telling: &Mutex<Telling>) -> Option<&'static str> {
+    let mut telling = lock(telling);
+    let channel = telling.wanted.pop_first();
+    telling.runs = channel.is_some();
+    channel
+}
+
+fn lock(telling: &Mutex<Telling>) -> MutexGuard<'_, Telling> {
+    // Each change of it leaves nothing half-made.
+    telling.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Listener {
+    pub(super) fn new(postgres: &Postgres) -> Self {
+        Self { pool: postgres.news().clone(), listener: None }
+    }
+
     /// Waits for news, or for a connection that may have missed some.
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> News {
         let heard = match &mut self.listener {
-            Some(listener) => listener.try_recv().await.map(drop),
-            None => self.connect().await,
+            Some(listener) => listener.try_recv().await,
+            None => self.connect().await.map(|()| None),
         };
-        if let Err(error) = heard {
-            tracing::debug!(channel = self.channel, %error, "cannot listen; trying again");
-            self.listener = None;
-            tokio::time::sleep(PAUSE).await;
+        match heard {
+            Ok(Some(notification)) => News::Of(notification.payload().to_owned()),
+            Ok(None) => News::Any,
+            Err(error) => {
+                tracing::debug!(%error, "cannot listen; trying again");
+                self.listener = None;
+                tokio::time::sleep(PAUSE).await;
+                News::Any
+            }
         }
     }
 
     async fn connect(&mut self) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen(self.channel).await?;
+        listener.listen(CHANNEL).await?;
         self.listener = Some(listener);
         Ok(())
     }

@@ -51,6 +51,34 @@ async fn news_of_a_server_reach_every_process() {
     }
 }
 
+/// A second one that listens would take a connection that nobody else gets, and news would wait.
+#[tokio::test]
+async fn news_reach_all_channels_of_a_database_over_one_connection() {
+    let url = Postgres::shared().await.database().await.unwrap();
+    let (here, there) = (open(&url).await, open(&url).await);
+    let names = ["log", "other", "third"];
+    let mut watchers = names.map(|name| here.changes(name).watch());
+    for watcher in &mut watchers {
+        settle(watcher).await;
+    }
+    for _ in 0..3 {
+        let waiting = watchers.map(wait_in_a_task);
+        for name in names {
+            there.changes(name).announce();
+        }
+        let mut woken = Vec::new();
+        for mut waiting in waiting {
+            woken.push(waiting.join().await);
+        }
+        watchers = woken.try_into().unwrap();
+    }
+    let Engine::Postgres(postgres) = here.engine() else { panic!("is PostgreSQL") };
+    let listeners = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    let listeners: i64 = sqlx::query_scalar(listeners).fetch_one(postgres.pool()).await.unwrap();
+    assert_eq!(listeners, 1);
+}
+
 #[tokio::test]
 async fn what_was_told_between_two_waits_is_not_missed() {
     let database = open("sqlite::memory:").await;
