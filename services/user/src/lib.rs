@@ -14,7 +14,8 @@ use std::sync::Arc;
 use regatta::Service;
 use regatta_proto::userservice::FILE_DESCRIPTOR_SET;
 
-/// Opens the service's database and cache and adds what it serves.
+/// Opens the service's database and cache, adds what it serves, and tells other services of what
+/// happens to users.
 ///
 /// # Errors
 ///
@@ -25,8 +26,13 @@ use regatta_proto::userservice::FILE_DESCRIPTOR_SET;
 /// Cancel safe: the schema is brought up whole or not at all.
 pub async fn assemble(service: Service) -> regatta::Result<Service> {
     let database = service.database()?;
+    let events = service.events()?;
+    let outbox = service.event_store(&database).await?;
     service.migrate(&database, store::MIGRATIONS).await?;
-    let cached = store::CachedUsers::new(store::users(&database), service.cache()?);
+    events.relay(&outbox);
+    let tell = Arc::new(move |event: &domain::UserEvent| api::messages::of(&events, event));
+    let kept = store::users(&database, &outbox, tell);
+    let cached = store::CachedUsers::new(kept, service.cache()?);
     let users: Arc<dyn domain::Users> = Arc::new(cached);
     let routes = api::rest::routes(users.clone(), &service.auth()?);
     let service = service.version(env!("CARGO_PKG_VERSION")).rest(routes);

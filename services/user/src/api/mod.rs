@@ -4,6 +4,8 @@ pub mod rest;
 
 pub mod grpc;
 
+pub mod messages;
+
 mod wire;
 
 mod problem;

@@ -12,5 +12,8 @@ pub use email::{Email, InvalidEmail};
 mod user;
 pub use user::{Change, NewUser, User};
 
+mod event;
+pub use event::UserEvent;
+
 mod users;
 pub use users::{Error, PageSize, Users};

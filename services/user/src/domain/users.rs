@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use super::{Change, NewUser, User, UserId};
 
-/// Keeps users. What it has acknowledged survives a crash.
+/// Keeps users. What it has acknowledged survives a crash, and so does what is told of it: a change
+/// and its message are kept together or not at all.
 ///
 /// Implementations pass every check of the conformance suite (`tests/it/conformance.rs`).
 #[async_trait]

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use regatta::eventstore_sql::SqlStore;
 use regatta_database::{Database, Engine, Migration};
 
 use crate::domain::Users;
 
 mod row;
+
+mod telling;
+pub use telling::Tell;
+use telling::Telling;
 
 mod sqlite;
 pub use sqlite::SqliteUsers;
@@ -25,12 +30,12 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
     postgres: include_str!("migrations/1_users.postgres.sql"),
 }];
 
-/// The users in this database, whose schema is that of [`MIGRATIONS`].
-pub fn users(database: &Database) -> Arc<dyn Users> {
-    match database.engine() {
-        Engine::Sqlite(sqlite) => Arc::new(SqliteUsers::new(database.clone(), sqlite.clone())),
-        Engine::Postgres(postgres) => {
-            Arc::new(PostgresUsers::new(database.clone(), postgres.clone()))
-        }
+/// The users in this database, whose schema is that of [`MIGRATIONS`] beside the event store's. What
+/// `tell` makes of a change goes into the outbox with it.
+pub fn users(database: &Database, store: &SqlStore, tell: Tell) -> Arc<dyn Users> {
+    let (database, telling) = (database.clone(), Telling::new(database, store, tell));
+    match database.engine().clone() {
+        Engine::Sqlite(sqlite) => Arc::new(SqliteUsers::new(database, sqlite, telling)),
+        Engine::Postgres(postgres) => Arc::new(PostgresUsers::new(database, postgres, telling)),
     }
 }

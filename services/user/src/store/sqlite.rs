@@ -1,44 +1,42 @@
 //! Users in a SQLite file.
 
 use async_trait::async_trait;
-use regatta_database::{Database, Error as DatabaseError, Sqlite};
+use regatta_database::{Database, Sqlite, Transaction};
 
 use super::row::{Row, domain_error};
-use crate::domain::{Change, Error, NewUser, PageSize, User, UserId, Users};
+use super::telling::Telling;
+use crate::domain::{Change, Error, NewUser, PageSize, User, UserEvent, UserId, Users};
 
 /// Users in a SQLite file.
 #[derive(Clone, Debug)]
 pub struct SqliteUsers {
     database: Database,
     sqlite: Sqlite,
+    telling: Telling,
 }
 
 impl SqliteUsers {
-    pub(super) fn new(database: Database, sqlite: Sqlite) -> Self {
-        Self { database, sqlite }
+    pub(super) fn new(database: Database, sqlite: Sqlite, telling: Telling) -> Self {
+        Self { database, sqlite, telling }
     }
 }
 
 #[async_trait]
 impl Users for SqliteUsers {
     async fn create(&self, user: NewUser) -> Result<User, Error> {
-        let insert = async {
-            // In a transaction, so that an error of the commit is seen: of a statement with
-            // RETURNING that commits by itself, fetch_one reads the row and drops the rest.
-            let mut writing = self.sqlite.begin().await?;
-            let row: Row = sqlx::query_as(
-                "INSERT INTO users (name, email) VALUES (?1, ?2)
-                 RETURNING id, name, email, created_at",
-            )
-            .bind(user.name.as_str())
-            .bind(user.email.as_str())
-            .fetch_one(&mut *writing)
-            .await?;
-            writing.commit().await?;
-            Ok::<_, DatabaseError>(row)
-        };
+        let mut creating = self.sqlite.begin().await.map_err(domain_error)?;
+        let insert = sqlx::query_as::<_, Row>(
+            "INSERT INTO users (name, email) VALUES (?1, ?2)
+             RETURNING id, name, email, created_at",
+        )
+        .bind(user.name.as_str())
+        .bind(user.email.as_str())
+        .fetch_one(&mut *creating);
         let row = self.database.query("INSERT", "users", insert).await.map_err(domain_error)?;
-        row.into_user()
+        let user = row.into_user()?;
+        let created = UserEvent::Created(user.clone());
+        self.telling.commit(Transaction::Sqlite(creating), &created).await?;
+        Ok(user)
     }
 
     async fn get(&self, id: UserId) -> Result<Option<User>, Error> {
@@ -51,29 +49,32 @@ impl Users for SqliteUsers {
     }
 
     async fn update(&self, id: UserId, change: Change) -> Result<Option<User>, Error> {
-        let update = async {
-            let mut writing = self.sqlite.begin().await?;
-            let row: Option<Row> = sqlx::query_as(
-                "UPDATE users SET name = coalesce(?2, name), email = coalesce(?3, email)
-                 WHERE id = ?1 RETURNING id, name, email, created_at",
-            )
-            .bind(id.number())
-            .bind(change.name.as_ref().map(|name| name.as_str()))
-            .bind(change.email.as_ref().map(|email| email.as_str()))
-            .fetch_optional(&mut *writing)
-            .await?;
-            writing.commit().await?;
-            Ok::<_, DatabaseError>(row)
-        };
+        let mut updating = self.sqlite.begin().await.map_err(domain_error)?;
+        let update = sqlx::query_as::<_, Row>(
+            "UPDATE users SET name = coalesce(?2, name), email = coalesce(?3, email)
+             WHERE id = ?1 RETURNING id, name, email, created_at",
+        )
+        .bind(id.number())
+        .bind(change.name.as_ref().map(|name| name.as_str()))
+        .bind(change.email.as_ref().map(|email| email.as_str()))
+        .fetch_optional(&mut *updating);
         let row = self.database.query("UPDATE", "users", update).await.map_err(domain_error)?;
-        row.map(Row::into_user).transpose()
+        let Some(user) = row.map(Row::into_user).transpose()? else { return Ok(None) };
+        let updated = UserEvent::Updated(user.clone());
+        self.telling.commit(Transaction::Sqlite(updating), &updated).await?;
+        Ok(Some(user))
     }
 
     async fn delete(&self, id: UserId) -> Result<bool, Error> {
+        let mut deleting = self.sqlite.begin().await.map_err(domain_error)?;
         let delete = sqlx::query("DELETE FROM users WHERE id = ?1").bind(id.number());
-        let delete = delete.execute(self.sqlite.writer());
+        let delete = delete.execute(&mut *deleting);
         let done = self.database.query("DELETE", "users", delete).await.map_err(domain_error)?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.telling.commit(Transaction::Sqlite(deleting), &UserEvent::Deleted(id)).await?;
+        Ok(true)
     }
 
     async fn page(&self, after: Option<UserId>, size: PageSize) -> Result<Vec<User>, Error> {

@@ -104,7 +104,7 @@ async fn of_many_with_one_address_one_is_kept(users: &(impl Users + ?Sized)) {
     assert_eq!(users.page(None, PageSize::default()).await.unwrap().len(), 1);
 }
 
-fn user(name: &str, email: &str) -> NewUser {
+pub(crate) fn user(name: &str, email: &str) -> NewUser {
     NewUser { name: Name::try_new(name).unwrap(), email: Email::try_new(email).unwrap() }
 }
 

@@ -9,3 +9,4 @@ mod outage;
 mod rest;
 mod running;
 mod store;
+mod telling;

@@ -1,6 +1,9 @@
 //! The whole service on a free port, and callers of it.
 
+use std::sync::Arc;
+
 use regatta::auth::{Grant, Issuer, SigningKey, now};
+use regatta::events::EventBus;
 use regatta::http::{Method, Request};
 use regatta::testing::{Answer, Running};
 use regatta::{Config, Secret, Service};
@@ -12,6 +15,7 @@ pub(crate) const SECRET: &str = "a secret of the tests, 32 bytes or more";
 /// A user-service with a database of its own.
 pub(crate) struct UserService {
     pub(crate) running: Running,
+    pub(crate) bus: Arc<dyn EventBus>,
     _folder: TempDir,
 }
 
@@ -30,12 +34,14 @@ impl UserService {
     /// On this database.
     pub(crate) async fn start_on(database: &str, folder: TempDir, settings: &str) -> Self {
         let yaml = format!(
-            "database: {{ url: '{database}', acquire_timeout: 500ms }}\nauth: {{ secret: '{SECRET}' }}\n{settings}"
+            "database: {{ url: '{database}', acquire_timeout: 500ms }}\nauth: {{ secret: '{SECRET}' }}\nevents: {{ url: 'sqlite://{}/events.db' }}\n{settings}",
+            folder.path().display()
         );
         let config = Config::builder().yaml("config.yaml", &yaml).build().unwrap();
         let service = Service::builder("user-service").config(config).quiet();
         let service = user_service::assemble(service.build().await.unwrap()).await.unwrap();
-        Self { running: Running::start(service).await.unwrap(), _folder: folder }
+        let bus = service.events().unwrap().bus();
+        Self { running: Running::start(service).await.unwrap(), bus, _folder: folder }
     }
 
     /// Sends JSON without a token.
