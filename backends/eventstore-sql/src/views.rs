@@ -138,7 +138,11 @@ impl ProjectionStore for SqlStore {
         Ok(())
     }
 
-    async fn request_rebuild(&self, projection: &str) -> Result<Option<u32>, StoreError> {
+    async fn request_rebuild(
+        &self,
+        projection: &str,
+        revision: Option<u32>,
+    ) -> Result<Option<u32>, StoreError> {
         for _ in 0..TRIES {
             let Some((mut tx, builds)) = self.begin(projection).await? else {
                 tokio::time::sleep(PAUSE).await;
@@ -149,7 +153,7 @@ impl ProjectionStore for SqlStore {
             let newest = builds.iter().map(|build| build.generation).max().unwrap_or_default();
             let build = Build {
                 generation: newest + 1,
-                revision: active.revision,
+                revision: revision.unwrap_or(active.revision),
                 stage: Stage::Requested,
                 position: Position::START,
             };

@@ -109,7 +109,7 @@ pub use follower::{Follow, Follower};
 
 mod projection;
 pub use projection::{
-    Build, Effects, Projection, ProjectionError, ProjectionStore, Projector, Stage, Step,
+    Build, Effects, Overtaken, Projection, ProjectionError, ProjectionStore, Projector, Stage, Step,
 };
 
 mod outbox;

@@ -7,13 +7,15 @@ use async_trait::async_trait;
 use regatta_database::{Database, Engine, Transaction};
 use regatta_events::CloudEvent;
 use regatta_eventstore::{
-    Append, Effects, EventStore, Expected, Filter, NewEvent, Outbox, Projection, ProjectionError,
-    ProjectionStore, Projector, Recorded, Stage, StreamId,
+    Append, Effects, EventStore, Expected, Filter, NewEvent, Outbox, Overtaken, Projection,
+    ProjectionError, ProjectionStore, Projector, Recorded, Stage, StreamId,
 };
 use regatta_eventstore_sql::SqlStore;
 use regatta_testkit::wait_until;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -91,8 +93,8 @@ async fn a_rebuild_under_way_while_many_write_ends_equal_and_with_each_effect_on
             tasks.spawn(projector(&own, Totals::of(1)).run(drain.clone()));
         }
         append(&store, 100).await;
-        assert_eq!(store.request_rebuild("nothing").await.unwrap(), None);
-        assert_eq!(store.request_rebuild("totals").await.unwrap(), Some(2));
+        assert_eq!(store.request_rebuild("nothing", None).await.unwrap(), None);
+        assert_eq!(store.request_rebuild("totals", None).await.unwrap(), Some(2));
         for _ in 0..20 {
             append(&store, 10).await;
         }
@@ -118,13 +120,84 @@ async fn the_tables_of_the_last_but_one_build_are_removed() {
         let projector = projector(&store, Totals::of(1));
         projector.catch_up().await.unwrap();
         for generation in [2, 3] {
-            assert_eq!(store.request_rebuild("totals").await.unwrap(), Some(generation));
+            assert_eq!(store.request_rebuild("totals", None).await.unwrap(), Some(generation));
             projector.catch_up().await.unwrap();
         }
         let builds = store.builds("totals").await.unwrap();
         let generations: Vec<_> = builds.iter().map(|build| build.generation).collect();
         assert_eq!(generations, [2, 3]);
         assert!(select_total(&fresh.database, 1).await.is_err(), "its table is gone");
+    }
+}
+
+/// What a roll-back leaves: the tables of the later release, and nobody who knows how to fill them.
+#[tokio::test]
+async fn a_view_that_a_later_release_left_behind_is_told_and_built_again_by_the_earlier_one() {
+    for fresh in databases::both().await {
+        let store = SqlStore::new(&fresh.database);
+        append(&store, 10).await;
+        projector(&store, Totals::of(2)).catch_up().await.unwrap();
+        let (drain, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let earlier = projector(&store, Totals::of(1));
+        let overtaken = earlier.overtaken();
+        tasks.spawn(earlier.run(drain.clone()));
+
+        minutes_pass(&overtaken, false).await;
+        assert_eq!(*overtaken.borrow(), None, "nothing happened since");
+        append(&store, 5).await;
+        minutes_pass(&overtaken, true).await;
+        let told = overtaken.borrow().clone().unwrap();
+        assert_eq!((told.own, told.later), (1, 2));
+        assert!(told.to_string().contains("rebuild totals --revision 1"), "{told}");
+
+        assert_eq!(store.request_rebuild("totals", Some(1)).await.unwrap(), Some(2));
+        wait_until("the earlier release's view", LIMIT, async || {
+            store.active_generation("totals").await.unwrap() == Some(2)
+                && total(&fresh.database, 2).await == 15
+        })
+        .await;
+        wait_until("nothing to tell", LIMIT, async || overtaken.borrow().is_none()).await;
+        drain.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_release_beside_a_later_one_that_goes_on_has_nothing_to_tell() {
+    let fresh = databases::sqlite().await;
+    let store = SqlStore::new(&fresh.database);
+    append(&store, 10).await;
+    let later = projector(&store, Totals::of(2));
+    later.catch_up().await.unwrap();
+    let drain = CancellationToken::new();
+    let earlier = projector(&store, Totals::of(1));
+    let overtaken = earlier.overtaken();
+    let rolling_out = async {
+        for _ in 0..6 {
+            append(&store, 1).await;
+            later.catch_up().await.unwrap();
+            minutes_pass(&overtaken, false).await;
+            assert_eq!(*overtaken.borrow(), None);
+        }
+        drain.cancel();
+    };
+    tokio::join!(earlier.run(drain.clone()), rolling_out);
+}
+
+/// Two minutes, and more while something is to be told that is not yet.
+async fn minutes_pass(overtaken: &watch::Receiver<Option<Overtaken>>, is_told: bool) {
+    let start = Instant::now();
+    let minutes = Duration::from_secs(120);
+    let mut turns = 0;
+    while start.elapsed() < minutes || (is_told && overtaken.borrow().is_none()) {
+        turns += 1;
+        assert!(turns < 2000, "it is never told");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(6)).await;
+        tokio::time::resume();
+        // The database has threads of its own, which no clock of ours moves.
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -30,6 +30,10 @@ pub(crate) struct Rebuild {
     /// The projection, such as order_list.
     #[arg(value_name = "PROJECTION")]
     projection: String,
+    /// The revision of the code that is to build it. Default: that of the view as it is. After a
+    /// release was rolled back: the one that the running release has, which its log and health say.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    revision: Option<u32>,
     #[command(flatten)]
     store: StorePlace,
 }
@@ -91,7 +95,7 @@ impl Rebuild {
     async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let store = self.store.open(place)?;
         let name = &self.projection;
-        let Some(generation) = store.request_rebuild(name).await? else {
+        let Some(generation) = store.request_rebuild(name, self.revision).await? else {
             let known = store.projections().await?.join(", ");
             return Err(Failure::new(format!(
                 "there is no projection `{name}` whose first build is done; there are: {known}"

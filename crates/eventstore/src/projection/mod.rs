@@ -3,7 +3,9 @@
 mod plan;
 mod port;
 mod projector;
+mod standstill;
 
 pub use plan::{Build, Stage, Step};
 pub use port::{Effects, Projection, ProjectionError, ProjectionStore};
 pub use projector::Projector;
+pub use standstill::Overtaken;

@@ -51,7 +51,7 @@ pub enum Step {
         /// The build.
         generation: u32,
     },
-    /// Nothing: a later release's build is the active one.
+    /// Nothing: a later release's build is the active one, or will be the first.
     Rest,
 }
 

@@ -171,8 +171,9 @@ pub trait ProjectionStore: fmt::Debug + Send + Sync + 'static {
     /// Not cancel safe: a dropped commit may have been made.
     async fn commit(&self, tx: Self::Tx) -> Result<(), StoreError>;
 
-    /// Asks for a rebuild: a build of the active one's revision, filled from the first event on
-    /// beside it. Answers its generation; none without an active build.
+    /// Asks for a rebuild: a build of this revision, or else of the active one's, filled from the
+    /// first event on beside it by code that has the revision. Answers its generation; none without
+    /// an active build.
     ///
     /// # Errors
     ///
@@ -181,7 +182,11 @@ pub trait ProjectionStore: fmt::Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// Not cancel safe: a dropped call may have asked.
-    async fn request_rebuild(&self, projection: &str) -> Result<Option<u32>, StoreError>;
+    async fn request_rebuild(
+        &self,
+        projection: &str,
+        revision: Option<u32>,
+    ) -> Result<Option<u32>, StoreError>;
 
     /// Waits until there may be an event after this position; it may return without.
     ///

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_core::Chain;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Build, Effects, Projection, ProjectionError, ProjectionStore, Stage, Step};
+use super::standstill::{Look, Standstill};
+use super::{Build, Effects, Overtaken, Projection, ProjectionError, ProjectionStore, Stage, Step};
 use crate::{EventStore, Page, Position, backoff};
 
 /// How many events one transaction takes: SQLite's other writers wait for it.
@@ -17,6 +20,9 @@ const PAGE: u32 = 100;
 const SKIPPED: u64 = 1000;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How often a projector looks whether there is something for it again, when a later release's build
+/// is the active one: this long a rebuild that is asked for waits.
+const REST: Duration = Duration::from_secs(5);
 
 /// Runs a projection. Any number of processes may run the same one: one at a time works.
 ///
@@ -28,6 +34,7 @@ pub struct Projector<S, P> {
     events: Arc<dyn EventStore>,
     views: Arc<S>,
     projection: P,
+    overtaken: watch::Sender<Option<Overtaken>>,
 }
 
 /// How far each build has looked, which may be beyond its checkpoint.
@@ -36,6 +43,8 @@ struct Progress {
     looked: HashMap<u32, Position>,
     /// Builds after which the last read found nothing.
     level: HashMap<u32, bool>,
+    /// While a later release's build is the active one.
+    standstill: Option<Standstill>,
 }
 
 impl<S, P> fmt::Debug for Projector<S, P> {
@@ -47,7 +56,13 @@ impl<S, P> fmt::Debug for Projector<S, P> {
 impl<S: ProjectionStore, P: Projection<S::Tx>> Projector<S, P> {
     /// A projector over the events of one store, with its views in the same database or another.
     pub fn new(events: Arc<dyn EventStore>, views: Arc<S>, projection: P) -> Self {
-        Self { events, views, projection }
+        Self { events, views, projection, overtaken: watch::Sender::default() }
+    }
+
+    /// That the view stands still, while it does, because a later release has taken it over and
+    /// nobody goes on with it: known after a minute, and a warning in the log each minute.
+    pub fn overtaken(&self) -> watch::Receiver<Option<Overtaken>> {
+        self.overtaken.subscribe()
     }
 
     /// Runs until `drain` is cancelled; the transaction under way is finished.
@@ -68,7 +83,7 @@ impl<S: ProjectionStore, P: Projection<S::Tx>> Projector<S, P> {
                 }
                 Ok(false) => {
                     failures = 0;
-                    None
+                    progress.standstill.map(|_| REST)
                 }
                 Err(error) => {
                     failures += 1;
@@ -111,8 +126,15 @@ impl<S: ProjectionStore, P: Projection<S::Tx>> Projector<S, P> {
     /// Does what there is to do now, once; false when there was nothing.
     async fn turn(&self, progress: &mut Progress) -> Result<bool, ProjectionError> {
         let builds = self.views.builds(self.projection.name()).await?;
+        let steps = self.plan(&builds, progress);
+        if steps.contains(&Step::Rest) {
+            self.rest(&builds, progress).await?;
+            return Ok(false);
+        }
+        progress.standstill = None;
+        self.tell(None);
         let mut did = false;
-        for step in self.plan(&builds, progress) {
+        for step in steps {
             did |= match step {
                 Step::Begin { .. } | Step::Promote { .. } => self.change(step, progress).await?,
                 Step::Advance { generation, from, until } => {
@@ -127,6 +149,39 @@ impl<S: ProjectionStore, P: Projection<S::Tx>> Projector<S, P> {
     fn plan(&self, builds: &[Build], progress: &Progress) -> Vec<Step> {
         let is_level = |generation| progress.level.get(&generation) == Some(&true);
         Step::plan(builds, self.projection.revision(), is_level)
+    }
+
+    /// Looks whether somebody goes on with the view that a later release has taken over.
+    async fn rest(&self, builds: &[Build], progress: &mut Progress) -> Result<(), ProjectionError> {
+        let now = Instant::now().into_std();
+        let active = builds.iter().find(|build| build.stage == Stage::Active);
+        let (position, later) =
+            active.map_or_else(Default::default, |active| (active.position, active.revision));
+        let standstill = progress.standstill.get_or_insert(Standstill::new(position, now));
+        match standstill.look(position, now) {
+            Look::Waits => (),
+            Look::Moves => self.tell(None),
+            // Where nothing happens a view does not move either.
+            Look::Stands => {
+                let lacks = self.events.read_all(position, &self.projection.filter(), 1).await?;
+                let (projection, own) =
+                    (self.projection.name().to_owned(), self.projection.revision());
+                let is_behind = active.is_some() && !lacks.events.is_empty();
+                self.tell(is_behind.then_some(Overtaken { projection, own, later }));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, overtaken: Option<Overtaken>) {
+        if let Some(overtaken) = &overtaken {
+            tracing::warn!("{overtaken}");
+        }
+        self.overtaken.send_if_modified(|known| {
+            let differs = *known != overtaken;
+            *known = overtaken;
+            differs
+        });
     }
 
     /// Takes the next page of events into a build.

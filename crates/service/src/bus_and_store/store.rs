@@ -59,11 +59,17 @@ impl Service {
     }
 
     /// Keeps a projection up to date as a task of the service; each replica may run it. How many
-    /// positions it lags behind the store is the gauge `regatta.projection.lag`.
+    /// positions it lags behind the store is the gauge `regatta.projection.lag`. That it stands still
+    /// after a release was rolled back shows in `/health` under `projection` and its name.
     pub fn project<P: Projection<Transaction>>(&self, store: &SqlStore, projection: P) {
         let name = projection.name().to_owned();
         let shared = Arc::new(store.clone());
         let projector = Projector::new(shared.clone(), shared, projection);
+        let overtaken = projector.overtaken();
+        self.depend(Dependency::new(&format!("projection {name}"), false, move || {
+            let standing = overtaken.borrow().clone();
+            async move { standing.map_or(Ok(()), Err) }
+        }));
         self.tasks().spawn("projection", |drain| projector.run(drain));
         let gauge = self.telemetry.meter().u64_gauge("regatta.projection.lag");
         let gauge = gauge.with_description("Positions between the view and the store").build();
