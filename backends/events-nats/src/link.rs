@@ -1,5 +1,6 @@
 //! The connection to NATS, and the streams of the bus in it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ pub(crate) struct Streams {
 impl Link {
     pub(crate) fn try_new(options: Options) -> Result<Self, InvalidOptions> {
         let servers = options.validate()?;
-        let connecting = ConnectOptions::new()
+        let connecting = proving(ConnectOptions::new(), &options)?
             .retry_on_initial_connect()
             .max_reconnects(None)
             .connection_timeout(options.timeout)
@@ -121,6 +122,30 @@ impl Link {
         // One assignment leaves nothing half-made.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// With what the options have to prove who we are, and to know who the servers are.
+fn proving(
+    mut connecting: ConnectOptions,
+    options: &Options,
+) -> Result<ConnectOptions, InvalidOptions> {
+    let read = |option, path: &PathBuf, what| {
+        let wrong = move |path, source| InvalidOptions::File { option, path, what, source };
+        (std::fs::read_to_string(path).map_err(|source| wrong(path.clone(), source)), wrong)
+    };
+    if let Some(path) = &options.credentials {
+        let (text, wrong) = read("credentials", path, "what `nsc generate creds` writes");
+        let with = connecting.credentials(&text?);
+        connecting = with.map_err(|source| wrong(path.clone(), source))?;
+    }
+    if let Some(path) = &options.ca {
+        let (text, wrong) = read("ca", path, "PEM with certificates");
+        if !text?.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(wrong(path.clone(), std::io::Error::other("it holds no certificate")));
+        }
+        connecting = connecting.add_root_certificates(path.clone()).require_tls(true);
+    }
+    Ok(connecting)
 }
 
 impl std::fmt::Debug for Link {

@@ -1,6 +1,7 @@
 //! Where NATS is, and how it keeps events.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -28,6 +29,12 @@ pub struct Options {
     /// Whether the streams are made when they are not there; else each call fails then with
     /// `BusError::Absent`, for who only looks. Default true.
     pub makes_streams: bool,
+    /// File with the credentials of a user, as `nsc generate creds` writes it: the token and the seed
+    /// that signs for it. Read when the bus is opened. Default none.
+    pub credentials: Option<PathBuf>,
+    /// PEM file with the certificates of who vouches for the servers; with one, TLS is required.
+    /// Default none: those of the system, where a server asks for TLS or the URL is `tls://`.
+    pub ca: Option<PathBuf>,
 }
 
 impl Options {
@@ -40,6 +47,8 @@ impl Options {
             timeout: Duration::from_secs(5),
             duplicate_window: Duration::from_secs(3600),
             makes_streams: true,
+            credentials: None,
+            ca: None,
         }
     }
 
@@ -61,6 +70,20 @@ impl Options {
     #[must_use]
     pub fn with_replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
+        self
+    }
+
+    /// The same options with the credentials of this file.
+    #[must_use]
+    pub fn with_credentials(mut self, file: impl Into<PathBuf>) -> Self {
+        self.credentials = Some(file.into());
+        self
+    }
+
+    /// The same options with TLS, and servers for whom this file's certificates vouch.
+    #[must_use]
+    pub fn with_ca(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ca = Some(file.into());
         self
     }
 
@@ -108,6 +131,8 @@ impl fmt::Debug for Options {
             .field("prefix", &self.prefix)
             .field("replicas", &self.replicas)
             .field("timeout", &self.timeout)
+            .field("credentials", &self.credentials)
+            .field("ca", &self.ca)
             .finish_non_exhaustive()
     }
 }
@@ -119,6 +144,19 @@ pub enum InvalidOptions {
     /// The URL names no server. It is not repeated here: it may hold a password.
     #[error("the URL of the event bus is none; use nats://host:4222 or tls://host:4222")]
     Url(#[source] std::io::Error),
+    /// A file is not there, or not what it is to be.
+    #[error("the file `{}` of {option} cannot be used; see that it is there, readable and {what}", path.display())]
+    File {
+        /// The option that names it.
+        option: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// What it is to be.
+        what: &'static str,
+        /// Why it cannot be used.
+        #[source]
+        source: std::io::Error,
+    },
     /// The client cannot be made of these options.
     #[error("the client of NATS cannot be made")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),

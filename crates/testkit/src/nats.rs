@@ -15,6 +15,9 @@ use crate::{Process, free_port, wait_until};
 /// How long a server may take to answer: under 0.1 s on an idle machine, tests run on busy ones.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// The file with more configuration, in the server's directory.
+const CONFIG: &str = "nats.conf";
+
 /// A NATS server of its own: temporary directory, free port, gone with this value.
 #[derive(Debug)]
 pub struct Nats {
@@ -22,6 +25,7 @@ pub struct Nats {
     process: Option<Process>,
     directory: TempDir,
     port: u16,
+    has_config: bool,
 }
 
 /// The server could not be started.
@@ -56,8 +60,30 @@ impl Nats {
     ///
     /// Cancel safe: a server that is half started is ended.
     pub async fn start() -> Result<Self, NatsError> {
-        let directory = TempDir::new()?;
-        let mut server = Self { process: None, directory, port: free_port() };
+        Self::start_in(TempDir::new()?, None).await
+    }
+
+    /// Starts a server with more configuration, such as whom it lets in. What the configuration names
+    /// may lie in this directory, which is then the server's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Nats::start`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a server that is half started is ended.
+    pub async fn start_with(directory: TempDir, config: &str) -> Result<Self, NatsError> {
+        Self::start_in(directory, Some(config)).await
+    }
+
+    async fn start_in(directory: TempDir, config: Option<&str>) -> Result<Self, NatsError> {
+        if let Some(config) = config {
+            std::fs::write(directory.path().join(CONFIG), config)?;
+        }
+        let port = free_port();
+        let has_config = config.is_some();
+        let mut server = Self { process: None, directory, port, has_config };
         server.resume().await?;
         Ok(server)
     }
@@ -65,6 +91,11 @@ impl Nats {
     /// Where it listens, such as `nats://127.0.0.1:41234`.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Its directory, with what its configuration names.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Its port on 127.0.0.1.
@@ -106,6 +137,9 @@ impl Nats {
         let mut command = Command::new(program);
         command.args(["--addr", "127.0.0.1", "--port", &self.port.to_string(), "--jetstream"]);
         command.arg("--store_dir").arg(self.directory.path());
+        if self.has_config {
+            command.arg("--config").arg(self.directory.path().join(CONFIG));
+        }
         let mut process = Process::spawn(command).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => NatsError::NotInstalled,
             _ => NatsError::Io(error),
@@ -130,6 +164,10 @@ impl Nats {
         lines.read_line(&mut line).await?;
         if !line.starts_with("INFO ") || !line.contains("\"jetstream\":true") {
             return Ok(false);
+        }
+        // Whom it does not know it does not answer any more than this.
+        if ["\"auth_required\":true", "\"tls_required\":true"].iter().any(|it| line.contains(it)) {
+            return Ok(true);
         }
         lines.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").await?;
         line.clear();

@@ -73,7 +73,8 @@ impl Service {
         }
         let options = self.settings.pools.options(self.name.as_str());
         let url = self.settings.events.url.as_ref().map(regatta_core::Secret::expose);
-        let opened = open::open(url, &options).map_err(|error| self.refuse(error))?;
+        let nats = &self.settings.nats;
+        let opened = open::open(url, nats, &options).map_err(|error| self.refuse(error))?;
         let bus: Arc<dyn EventBus> = Arc::new(TracedBus::new(opened.bus, &self.telemetry));
         let events = Events {
             bus: bus.clone(),

@@ -6,6 +6,7 @@ use regatta_database::{Database, Options};
 use regatta_events::{EventBus, MemoryBus};
 use regatta_events_sql::SqlBus;
 
+use crate::settings::NatsSettings;
 use crate::{Error, Result};
 
 /// The file of a service that was told nothing.
@@ -18,7 +19,11 @@ pub(super) struct Opened {
 }
 
 /// Opens the bus at this URL; connects to nothing yet.
-pub(super) fn open(url: Option<&str>, options: &Options) -> Result<Opened> {
+pub(super) fn open(
+    url: Option<&str>,
+    settings: &NatsSettings,
+    options: &Options,
+) -> Result<Opened> {
     let url = url.map_or(DEFAULT_URL, str::trim);
     let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
     match scheme {
@@ -32,7 +37,7 @@ pub(super) fn open(url: Option<&str>, options: &Options) -> Result<Opened> {
             let bus = Arc::new(SqlBus::migrating(&database));
             Ok(Opened { bus, database: Some(database) })
         }
-        "nats" | "tls" => nats(url),
+        "nats" | "tls" => nats(url, settings),
         other => {
             let message = format!("an event bus of the sort `{other}` is not in this build");
             Err(Error::Events(message.into()))
@@ -41,15 +46,19 @@ pub(super) fn open(url: Option<&str>, options: &Options) -> Result<Opened> {
 }
 
 #[cfg(feature = "nats")]
-fn nats(url: &str) -> Result<Opened> {
+fn nats(url: &str, settings: &NatsSettings) -> Result<Opened> {
     use regatta_events_nats::{NatsBus, Options};
 
-    let bus = NatsBus::try_new(Options::new(url)).map_err(|error| Error::Events(error.into()))?;
+    let mut options = Options::new(url).with_prefix(&settings.prefix);
+    options.replicas = settings.replicas as usize;
+    options.credentials.clone_from(&settings.credentials);
+    options.ca.clone_from(&settings.ca);
+    let bus = NatsBus::try_new(options).map_err(|error| Error::Events(error.into()))?;
     Ok(Opened { bus: Arc::new(bus), database: None })
 }
 
 #[cfg(not(feature = "nats"))]
-fn nats(_: &str) -> Result<Opened> {
+fn nats(_: &str, _: &NatsSettings) -> Result<Opened> {
     let message =
         "the event bus `nats` is not in this build; build with the feature `nats` of `regatta`";
     Err(Error::Events(message.into()))
@@ -66,7 +75,29 @@ mod tests {
     use super::*;
 
     fn opened(url: &str) -> Result<bool> {
-        open(Some(url), &Options::default()).map(|opened| opened.database.is_some())
+        let nats = NatsSettings::default();
+        open(Some(url), &nats, &Options::default()).map(|opened| opened.database.is_some())
+    }
+
+    #[cfg(feature = "nats")]
+    #[tokio::test]
+    async fn what_is_set_for_nats_reaches_its_client() {
+        type Change = fn(&mut NatsSettings);
+        let changes: [(&str, Change); 4] = [
+            ("prefix", |nats| nats.prefix = "a.b".to_owned()),
+            ("replicas", |nats| nats.replicas = 2),
+            ("credentials", |nats| nats.credentials = Some("/nowhere/app.creds".into())),
+            ("ca", |nats| nats.ca = Some("/nowhere/ca.pem".into())),
+        ];
+        for (option, change) in changes {
+            let mut nats = NatsSettings::default();
+            change(&mut nats);
+            let opened = open(Some("nats://127.0.0.1:1"), &nats, &Options::default());
+            let Err(error) = opened else { panic!("{option} is refused") };
+            assert!(error.is_setting());
+            let text = regatta_core::Chain(&error).to_string();
+            assert!(text.contains(option), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ mod auth;
 pub use auth::{AuthSettings, GrpcAuth, KeyAlgorithm};
 
 mod events;
-pub use events::EventsSettings;
+pub use events::{EventsSettings, NatsSettings};
 
 #[cfg(feature = "database")]
 mod database;
@@ -56,7 +56,7 @@ pub type Groups = (
         ConfigCenterSettings,
     ),
     (TelemetrySettings, LogSettings),
-    (DatabaseSettings, PoolSettings, RedisSettings, CacheSettings, EventsSettings),
+    (DatabaseSettings, PoolSettings, RedisSettings, CacheSettings, EventsSettings, NatsSettings),
 );
 
 /// The groups of every service, read at once.
@@ -72,7 +72,7 @@ pub type Groups = (
         ConfigCenterSettings,
     ),
     (TelemetrySettings, LogSettings),
-    (DatabaseSettings, RedisSettings, CacheSettings, EventsSettings),
+    (DatabaseSettings, RedisSettings, CacheSettings, EventsSettings, NatsSettings),
 );
 
 /// What an operator has set about a service.
@@ -116,6 +116,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// Where the event bus is.
     pub events: EventsSettings,
+    /// What of it NATS needs to know.
+    pub nats: NatsSettings,
 }
 
 impl From<Groups> for Settings {
@@ -127,9 +129,9 @@ impl From<Groups> for Settings {
             stores,
         ) = groups;
         #[cfg(feature = "database")]
-        let (database, pools, redis, cache, events) = stores;
+        let (database, pools, redis, cache, events, nats) = stores;
         #[cfg(not(feature = "database"))]
-        let (database, redis, cache, events) = stores;
+        let (database, redis, cache, events, nats) = stores;
         Self {
             service,
             server,
@@ -150,6 +152,7 @@ impl From<Groups> for Settings {
             redis,
             cache,
             events,
+            nats,
         }
     }
 }

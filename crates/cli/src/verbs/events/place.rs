@@ -1,6 +1,6 @@
 //! Which bus a verb is about.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -17,6 +17,26 @@ pub(super) struct BusPlace {
     /// The bus, as in EVENTS_URL. Default: the one that `regatta up` gives its services.
     #[arg(long, value_name = "URL", env = "EVENTS_URL", hide_env_values = true)]
     bus: Option<String>,
+    #[command(flatten)]
+    nats: Nats,
+}
+
+/// What of a bus NATS needs to know, as in the settings `events.nats`.
+#[derive(Debug, Args)]
+#[cfg_attr(not(feature = "nats"), expect(dead_code, reason = "read where NATS is built in"))]
+struct Nats {
+    /// What names the streams and subjects of a bus on NATS.
+    #[arg(long, value_name = "NAME", env = "EVENTS__NATS__PREFIX", default_value = "regatta")]
+    nats_prefix: String,
+    /// On how many servers its streams are, should this verb be the first to need them: 1, 3 or 5.
+    #[arg(long, value_name = "N", env = "EVENTS__NATS__REPLICAS", default_value_t = 1)]
+    nats_replicas: usize,
+    /// File with the credentials of a user of NATS.
+    #[arg(long, value_name = "FILE", env = "EVENTS__NATS__CREDENTIALS")]
+    nats_credentials: Option<PathBuf>,
+    /// PEM file with the certificates of who vouches for NATS; TLS is required then.
+    #[arg(long, value_name = "FILE", env = "EVENTS__NATS__CA")]
+    nats_ca: Option<PathBuf>,
 }
 
 impl BusPlace {
@@ -30,7 +50,7 @@ impl BusPlace {
         match scheme {
             "sqlite" => is_there(&url)?,
             "postgres" | "postgresql" => (),
-            "nats" | "tls" => return nats(&url),
+            "nats" | "tls" => return nats(&url, &self.nats),
             other => {
                 let text = format!("a bus of the sort `{other}` cannot be looked into from here");
                 return Err(Failure::usage(format!("{text}; use sqlite:, postgres: or nats:")));
@@ -52,14 +72,18 @@ pub(super) async fn known(bus: &dyn EventBus, group: &GroupName) -> Result<Group
 }
 
 #[cfg(feature = "nats")]
-fn nats(url: &str) -> Result<Arc<dyn EventBus>, Failure> {
+fn nats(url: &str, nats: &Nats) -> Result<Arc<dyn EventBus>, Failure> {
     use regatta_events_nats::{NatsBus, Options};
 
-    Ok(Arc::new(NatsBus::try_new(Options::new(url).existing())?))
+    let mut options = Options::new(url).existing().with_prefix(&nats.nats_prefix);
+    options.replicas = nats.nats_replicas;
+    options.credentials.clone_from(&nats.nats_credentials);
+    options.ca.clone_from(&nats.nats_ca);
+    Ok(Arc::new(NatsBus::try_new(options)?))
 }
 
 #[cfg(not(feature = "nats"))]
-fn nats(_: &str) -> Result<Arc<dyn EventBus>, Failure> {
+fn nats(_: &str, _: &Nats) -> Result<Arc<dyn EventBus>, Failure> {
     let text = "the event bus `nats` is not in this build; build with `--features nats`";
     Err(Failure::usage(text))
 }
