@@ -1,4 +1,4 @@
-//! Tells a view that nobody keeps up to date from one that a later release does: a pure rule.
+//! Tells a view that nobody keeps up to date: a pure rule.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What the bus must hold when all is over: each order told of once, and nothing given up.
+//! Afterwards on the bus: each order told of once, nothing given up.
 
 use std::collections::BTreeSet;
 
