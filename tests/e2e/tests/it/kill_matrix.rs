@@ -17,3 +17,12 @@ async fn on_postgres_every_order_ends_once_whoever_is_killed() {
     assert!(verdict.orders >= tally.acknowledged && tally.acknowledged > 10, "{verdict:?}");
     assert!(verdict.paid > 0, "{verdict:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_nats_every_order_ends_once_whoever_is_killed() {
+    let matrix = Matrix { engines: Engines::PostgresNats, rounds: 20 };
+    let (tally, verdict) = matrix.run().await.unwrap();
+    assert_eq!(tally.kills.len(), 20, "every participant at every step");
+    assert!(verdict.orders >= tally.acknowledged && tally.acknowledged > 10, "{verdict:?}");
+    assert!(verdict.paid > 0, "{verdict:?}");
+}

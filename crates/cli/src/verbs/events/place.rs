@@ -23,7 +23,6 @@ pub(super) struct BusPlace {
 
 /// What of a bus NATS needs to know, as in the settings `events.nats`.
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "nats"), expect(dead_code, reason = "read where NATS is built in"))]
 struct Nats {
     /// What names the streams and subjects of a bus on NATS.
     #[arg(long, value_name = "NAME", env = "EVENTS__NATS__PREFIX", default_value = "regatta")]
