@@ -40,7 +40,8 @@ pub(super) async fn run(
     alarm: &mut Alarm,
 ) -> After {
     let head_length = out.len();
-    let mut body = match Upload::begin(forward.body, buffer, out, rules.limits.body_bytes) {
+    let (most, may_repeat) = (rules.limits.body_bytes, forward.is_idempotent);
+    let mut body = match Upload::begin(forward.body, buffer, out, most, may_repeat) {
         Ok(body) => body,
         Err(error) => {
             out.clear();
@@ -82,6 +83,7 @@ pub(super) async fn run(
         };
         let Reached { mut upstream, mut picked, mut began, mut is_reused, trace } = reached;
         attempts.prepare(&forward, out, head_length);
+        body.rewind();
         if let Some(trace) = trace {
             write::patch_trace(&mut out[..head_length], forward.patch, &trace);
         }
@@ -112,7 +114,7 @@ pub(super) async fn run(
                 }
             }
         } else {
-            if forward.expects_continue
+            if std::mem::take(&mut forward.expects_continue)
                 && write_all(client, b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err()
             {
                 return After::Close;
@@ -137,10 +139,13 @@ pub(super) async fn run(
                     Err(NoHead::Broken)
                 }
                 Some(_) if found.is_none() => {
-                    let wait = if side.result == Some(Ok(())) {
-                        attempts.deadline(&forward)
-                    } else {
-                        Instant::now() + AFTER_REFUSED_BODY
+                    let now = Instant::now();
+                    let wait = match side.result {
+                        Some(Ok(())) if body.may_come_again() => {
+                            attempts.try_deadline(&forward, now)
+                        }
+                        Some(Ok(())) => attempts.deadline(&forward),
+                        _ => now + AFTER_REFUSED_BODY,
                     };
                     head(&mut upstream, &mut response, forward.is_head, wait, alarm).await
                 }
@@ -153,7 +158,7 @@ pub(super) async fn run(
             return refuse_body(client, out, forward, error, shared, alarm).await;
         }
 
-        let is_replayable = body.was_at_hand();
+        let is_replayable = body.may_come_again();
         let member = Arc::clone(picked.member());
         match head {
             Ok(Look { status, verdict: Verdict { outcome, failure, .. } }) => {
@@ -169,6 +174,10 @@ pub(super) async fn run(
                     && attempts.go_on(&mut forward, &member, failure, is_replayable, shared).await
                 {
                     let address = attempts.address;
+                    // The rest of the body goes to the next one.
+                    if !body.is_done() {
+                        side.result = Some(Err(UploadError::Upstream));
+                    }
                     kept = Some(Kept { upstream, address, response, side });
                     continue;
                 }
@@ -180,21 +189,18 @@ pub(super) async fn run(
             }
             Err(NoHead::Broken) => {
                 forward.record.call_failed("connection_broken");
-                let (failure, at_hand) = match sent {
-                    0 => (Failure::Unsent, side.result.is_none() && body.is_untouched()),
-                    _ => (Failure::Lost, is_replayable),
-                };
+                let failure = if sent == 0 { Failure::Unsent } else { Failure::Lost };
                 // An idle connection that was closed before it took a byte says nothing about the
                 // instance: it is asked again on a new one. What took bytes may have worked on
                 // them, so the rules of sending again hold.
                 let is_stale = is_reused && failure == Failure::Unsent;
                 let how = if is_stale { Silence::Stale } else { Silence::Broken };
                 Reached::finish(picked, began, silence(how).outcome);
-                if is_stale && at_hand && attempts.starts_afresh() {
+                if is_stale && is_replayable && attempts.starts_afresh() {
                     continue;
                 }
                 attempts.fresh_only |= is_reused;
-                if attempts.go_on(&mut forward, &member, failure, at_hand, shared).await {
+                if attempts.go_on(&mut forward, &member, failure, is_replayable, shared).await {
                     continue;
                 }
                 break Denial::bad_upstream(
@@ -229,7 +235,7 @@ pub(super) async fn run(
         }
     };
     out.clear();
-    forward.keep_alive &= body.is_done();
+    forward.keep_alive &= body.is_taken();
     deny(&denial, forward.is_grpc, &forward.trace, forward.is_head, &forward.common(), out);
     let status = denial.status();
     finish_own(client, out, forward, status, shared, alarm, attempts.made).await
@@ -293,9 +299,10 @@ async fn answer(
     picked: Option<Picked<SocketAddr>>,
 ) -> After {
     out.clear();
+    body.settle();
     let sending = !body.is_done() && side.result.is_none();
     // Half a body that nobody reads would be taken for the next request.
-    forward.keep_alive &= body.is_done() || sending;
+    forward.keep_alive &= body.is_taken() || sending;
     let start = relay::begin(&mut response, &mut forward, out);
     let relayed = match start {
         Err(what) => {
@@ -342,7 +349,8 @@ async fn answer(
         }
     };
     let now = Instant::now();
-    let done = body.is_done();
+    // A connection with half a body on it is no connection for another request.
+    let done = body.is_done() && !matches!(side.result, Some(Err(_)));
     if relayed == (Relayed::Whole { reusable: true })
         && done
         && response.is_empty()
@@ -350,7 +358,8 @@ async fn answer(
     {
         pool::put(address, upstream, now, rules.limits.idle_upstream);
     }
-    let keep_alive = forward.keep_alive && done && matches!(relayed, Relayed::Whole { .. });
+    let keep_alive =
+        forward.keep_alive && body.is_taken() && matches!(relayed, Relayed::Whole { .. });
     match relayed {
         Relayed::Whole { .. } => drop(picked),
         Relayed::CutOff => broke_off(picked),

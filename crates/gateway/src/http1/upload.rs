@@ -34,16 +34,22 @@ impl UploadError {
     }
 }
 
+/// Bytes of a body that are kept to send it again; a longer one is sent once. As in the calls of
+/// services and over HTTP/2.
+const MOST_KEPT: usize = 64 * 1024;
+
 /// How much of a body has been passed on.
 #[derive(Debug)]
 pub(crate) struct Upload {
     left: Left,
     /// Bytes of data that may still come.
     allowed: u64,
-    at_hand: bool,
-    touched: bool,
-    /// Taken from the client and not yet written; kept here, so that a sender that is dropped
-    /// half-way leaves no hole in the body.
+    /// Whether what is written is kept, up to [`MOST_KEPT`].
+    keeps: bool,
+    /// Whether something was written that is not kept.
+    is_lost: bool,
+    /// Taken from the client, framed; what is not yet written, so that a sender that is dropped
+    /// half-way leaves no hole in the body, and before it what is kept.
     pending: Vec<u8>,
     /// How much of `pending` is written.
     written: usize,
@@ -57,7 +63,9 @@ enum Left {
 }
 
 impl Upload {
-    /// Appends the body to the head when all of it has come already; then it can be sent again.
+    /// Appends the body to the head as far as it has come and its framing is known.
+    ///
+    /// `may_repeat` is whether the request may be sent again, if its body is at hand.
     ///
     /// # Errors
     ///
@@ -67,17 +75,19 @@ impl Upload {
         buffer: &mut Buffer,
         out: &mut Vec<u8>,
         most: u64,
+        may_repeat: bool,
     ) -> Result<Self, UploadError> {
         let left = match body {
             Body::None | Body::UntilClose | Body::Length(0) => Left::Nothing,
             Body::Length(length) => Left::Bytes(length),
             Body::Chunked => Left::Chunks(Box::default()),
         };
+        let is_long = matches!(left, Left::Bytes(length) if length > MOST_KEPT as u64);
         let mut upload = Self {
             left,
             allowed: most,
-            at_hand: true,
-            touched: false,
+            keeps: may_repeat && !is_long,
+            is_lost: false,
             pending: Vec::new(),
             written: 0,
         };
@@ -85,31 +95,53 @@ impl Upload {
             Left::Bytes(length) if length <= buffer.filled().len() as u64 => {
                 upload.step(buffer, out)?;
             }
-            Left::Chunks(_) => {
-                let begin = out.len();
-                upload.step(buffer, out)?;
-                upload.touched = out.len() > begin;
-                upload.at_hand = upload.is_done();
-            }
-            Left::Bytes(_) => upload.at_hand = false,
-            Left::Nothing => (),
+            Left::Chunks(_) => upload.step(buffer, out)?,
+            Left::Bytes(_) | Left::Nothing => (),
         }
         Ok(upload)
     }
 
     /// Whether all of it is with the upstream.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.left, Left::Nothing) && self.pending.is_empty()
+        self.is_taken() && self.written == self.pending.len()
     }
 
-    /// Whether all of it is still at hand, so that it can be sent again.
-    pub(crate) fn was_at_hand(&self) -> bool {
-        self.at_hand
+    /// Whether all of it is taken from the client, so that the next request may follow.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self.left, Left::Nothing)
     }
 
-    /// Whether nothing but what is in `out` has been taken from the client.
-    pub(crate) fn is_untouched(&self) -> bool {
-        !self.touched || self.at_hand
+    /// Whether what was taken from the client is still at hand, so that it can be sent again.
+    pub(crate) fn may_come_again(&self) -> bool {
+        !self.is_lost
+    }
+
+    /// Begins again, behind what stands in the head's buffer.
+    pub(crate) fn rewind(&mut self) {
+        debug_assert!(!self.is_lost, "what is lost is sent once");
+        self.written = 0;
+    }
+
+    /// Keeps nothing any more: the answer stands.
+    pub(crate) fn settle(&mut self) {
+        self.keeps = false;
+        self.drop_written();
+    }
+
+    /// Drops what is written, unless it is kept.
+    fn drop_written(&mut self) {
+        if self.written < self.pending.len() || self.pending.is_empty() {
+            return;
+        }
+        self.keeps &= self.pending.len() <= MOST_KEPT;
+        if !self.keeps {
+            self.is_lost = true;
+            self.written = 0;
+            self.pending.clear();
+            if self.is_taken() {
+                self.pending = Vec::new();
+            }
+        }
     }
 
     /// Moves what is in the buffer to `out`, framed for the upstream.
@@ -177,7 +209,6 @@ where
         let stepped = body.step(buffer, &mut pending);
         body.pending = pending;
         stepped?;
-        body.touched |= !body.pending.is_empty();
         while body.written < body.pending.len() {
             let write = upstream.write(&body.pending[body.written..]);
             match alarm.within(Instant::now() + idle, write).await {
@@ -185,10 +216,8 @@ where
                 Ok(_) | Err(TimedOut) => return Err(UploadError::Upstream),
             }
         }
-        body.pending.clear();
-        body.written = 0;
-        if body.is_done() {
-            body.pending = Vec::new();
+        body.drop_written();
+        if body.is_taken() {
             return Ok(());
         }
         match alarm.within(Instant::now() + idle, read_some(client, buffer, 64 * 1024)).await {
@@ -217,7 +246,7 @@ mod tests {
         // Room for sixteen bytes: the rest of what is taken from the client waits.
         let (mut upstream, mut service) = duplex(16);
         let mut buffer = Buffer::default();
-        let begun = Upload::begin(Body::Length(100), &mut buffer, &mut Vec::new(), 1000);
+        let begun = Upload::begin(Body::Length(100), &mut buffer, &mut Vec::new(), 1000, false);
         let mut body = begun.unwrap();
 
         {
