@@ -48,6 +48,8 @@ pub(super) struct Outgoing {
     /// Known from the start when it is the caller's own, or when there is no body to wait for.
     pub(super) deadline: Option<Instant>,
     pub(super) is_callers_timeout: bool,
+    /// When a gRPC call is to end, if its caller says so.
+    pub(super) whole: Option<Duration>,
     pub(super) attempt_before: u8,
     pub(super) is_grpc: bool,
     /// When the upload last moved, and how long it may stand still.
@@ -270,11 +272,9 @@ pub(super) async fn exchange(
 /// Says which attempt it is and how much time is left, just before it is sent.
 pub(super) fn mark(headers: &mut http::HeaderMap, outgoing: &Outgoing, sent: u8) {
     request::set_attempt(headers, outgoing.attempt_before.saturating_add(sent).min(9));
-    // A stream may outlast the time until its head, so gRPC gets only a deadline the caller set.
-    if outgoing.is_callers_timeout || !outgoing.is_grpc {
-        let left = outgoing.left(sent, Instant::now());
-        request::set_timeout(headers, left, outgoing.is_grpc);
-    }
+    let now = Instant::now();
+    let whole = outgoing.whole.map(|it| (outgoing.started + it).saturating_duration_since(now));
+    request::set_timeout(headers, outgoing.left(sent, now), whole);
 }
 
 /// Says under which span, for a second try beside the first.

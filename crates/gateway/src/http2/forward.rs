@@ -159,6 +159,7 @@ async fn answer(
         deadline: (allowance.is_callers || body.is_end_stream())
             .then(|| started + allowance.timeout),
         is_callers_timeout: allowance.is_callers,
+        whole: allowance.whole,
         attempt_before,
         is_grpc: stamp.is_grpc,
         moved: Arc::clone(&activity),

@@ -100,13 +100,13 @@ pub(super) fn rewrite(map: &mut HeaderMap, rewrite: &Rewrite<'_>) {
     }
 }
 
-/// Says how much time is left; not nothing, which would be no request at all.
-pub(super) fn set_timeout(map: &mut HeaderMap, left: Duration, is_grpc: bool) {
-    if is_grpc {
-        let left = left.max(Duration::from_millis(1));
-        set(map, GRPC_TIMEOUT.as_bytes(), format_grpc_timeout(left).as_bytes());
-    } else {
-        set(map, ENVOY_TIMEOUT.as_bytes(), left.as_millis().max(1).to_string().as_bytes());
+/// Says how much time is left until the head of the answer, and until the end of a call whose
+/// caller has set one; not nothing, which would be no request at all.
+pub(super) fn set_timeout(map: &mut HeaderMap, left: Duration, whole: Option<Duration>) {
+    set(map, ENVOY_TIMEOUT.as_bytes(), left.as_millis().max(1).to_string().as_bytes());
+    if let Some(whole) = whole {
+        let whole = whole.max(Duration::from_millis(1));
+        set(map, GRPC_TIMEOUT.as_bytes(), format_grpc_timeout(whole).as_bytes());
     }
 }
 
@@ -198,16 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn what_time_is_left_is_said_in_the_protocols_own_words() {
+    fn what_time_is_left_is_said_to_the_head_and_to_the_end() {
         let mut map = HeaderMap::new();
-        set_timeout(&mut map, Duration::from_secs(2), true);
-        set_timeout(&mut map, Duration::from_secs(3), false);
-        assert_eq!(
-            (&map["grpc-timeout"], &map["x-envoy-expected-rq-timeout-ms"]),
-            (&HeaderValue::from_static("2000000u"), &HeaderValue::from_static("3000"),)
-        );
-        set_timeout(&mut map, Duration::ZERO, false);
+        set_timeout(&mut map, Duration::from_secs(3), None);
+        assert_eq!(map["x-envoy-expected-rq-timeout-ms"], "3000");
+        assert!(!map.contains_key("grpc-timeout"), "no stream is cut by the route's time");
+        set_timeout(&mut map, Duration::ZERO, Some(Duration::ZERO));
         assert_eq!(map["x-envoy-expected-rq-timeout-ms"], "1", "nothing would be no request");
+        assert_eq!(map["grpc-timeout"], "1000000n");
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! How long an exchange may take: the route's time, or the caller's when that is shorter.
+//!
+//! Both are times until the head of the answer. A gRPC caller's `grpc-timeout` is more: the end of
+//! the whole call, which a stream may reach long after its head, so it is passed on beside them.
 
 use std::time::Duration;
 
@@ -11,6 +14,8 @@ pub(crate) struct Allowance {
     pub(crate) timeout: Duration,
     /// Whether the caller set it: then it runs from the request's head, else from its end.
     pub(crate) is_callers: bool,
+    /// Time until the end of the call, where the caller set it over gRPC; may be longer.
+    pub(crate) whole: Option<Duration>,
 }
 
 /// The shortest of the route's time and what the caller says in either header.
@@ -25,8 +30,10 @@ pub(crate) fn allowance(
     let grpc = grpc_timeout.and_then(text).and_then(|text| parse_grpc_timeout(&text));
     let envoy = envoy_timeout.and_then(text).and_then(|text| parse_millis(&text));
     match [grpc, envoy].into_iter().flatten().min() {
-        Some(callers) if callers <= route => Allowance { timeout: callers, is_callers: true },
-        _ => Allowance { timeout: route, is_callers: false },
+        Some(callers) if callers <= route => {
+            Allowance { timeout: callers, is_callers: true, whole: grpc }
+        }
+        _ => Allowance { timeout: route, is_callers: false, whole: grpc },
     }
 }
 
@@ -42,6 +49,16 @@ mod tests {
         assert_eq!((found.timeout, found.is_callers), (Duration::from_millis(1500), true));
         assert_eq!(allowance(ROUTE, Some(b"1H"), None).timeout, ROUTE);
         assert_eq!(allowance(ROUTE, None, None).timeout, ROUTE);
+    }
+
+    #[test]
+    fn the_end_of_a_grpc_call_is_the_callers_alone() {
+        let found = allowance(ROUTE, Some(b"60S"), Some(b"1500"));
+        assert_eq!(found.whole, Some(Duration::from_secs(60)));
+        assert_eq!((found.timeout, found.is_callers), (Duration::from_millis(1500), true));
+        let found = allowance(ROUTE, Some(b"60S"), None);
+        assert_eq!((found.timeout, found.is_callers), (ROUTE, false));
+        assert_eq!(allowance(ROUTE, None, Some(b"1500")).whole, None, "no stream is cut by it");
     }
 
     #[test]

@@ -56,11 +56,12 @@ async fn grpc_service(wait: Duration) -> SocketAddr {
                 let mut trailers = HeaderMap::new();
                 trailers.insert("grpc-status", HeaderValue::from_static("0"));
                 let seen = format!(
-                    "{} {} {:?} {:?}",
+                    "{} {} {:?} {:?} {:?}",
                     head.uri.path(),
                     body.len(),
                     head.headers.get("te"),
                     head.headers.get("grpc-timeout"),
+                    head.headers.get("x-envoy-expected-rq-timeout-ms"),
                 );
                 let frames = [Ok(Frame::data(Bytes::from(seen))), Ok(Frame::trailers(trailers))];
                 let body = StreamBody::new(futures::stream::iter(frames));
@@ -117,9 +118,38 @@ async fn a_grpc_call_keeps_its_trailers_and_its_deadline() {
         assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
         let text = String::from_utf8(collected.to_bytes().to_vec()).unwrap();
         let start = format!("{seen} 5 Some(\"trailers\") Some(\"");
-        let left = text.strip_prefix(&start).and_then(|rest| rest.strip_suffix("u\")"));
+        let left = text.strip_prefix(&start).and_then(|rest| rest.split_once("u\")"));
+        let left = left.map(|(left, _)| left);
         let left: u32 = left.unwrap_or_else(|| panic!("{text}")).parse().unwrap();
         assert!(left < 2_000_000 && left > 1_000_000, "what is left when it is sent: {left}");
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_call_says_what_is_left_to_its_head_and_to_its_end() {
+    let gateway = start(settings(), &[grpc_service(Duration::ZERO).await]).await;
+    let mut client = client(gateway.addr).await;
+    // The route gives 15 s to the head.
+    for (timeout, whole) in
+        [(None, None), (Some("60S"), Some(60_000_000)), (Some("2S"), Some(2_000_000))]
+    {
+        let mut request = grpc("/a/p.S/X");
+        if let Some(timeout) = timeout {
+            request = request.header("grpc-timeout", timeout);
+        }
+        let response = send(&mut client, request.body(Full::from("12345")).unwrap()).await;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        let mut fields =
+            text.rsplit(' ').map(|it| it.trim_start_matches("Some(").trim_matches(['"', ')']));
+        let head: u32 = fields.next().unwrap().parse().unwrap_or_else(|_| panic!("{text}"));
+        let sooner = timeout == Some("2S");
+        assert!(if sooner { head <= 2000 } else { (10_000..=15_000).contains(&head) }, "{text}");
+        let left = fields.next().and_then(|it| it.strip_suffix('u')?.parse::<u32>().ok());
+        assert_eq!(left.is_some(), whole.is_some(), "{text}");
+        if let (Some(left), Some(whole)) = (left, whole) {
+            assert!(left <= whole && left > whole / 2, "{text}");
+        }
     }
 }
 

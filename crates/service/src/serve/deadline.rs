@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use regatta_core::Context;
+use http::HeaderMap;
+use regatta_core::{Context, GRPC_TIMEOUT, parse_grpc_timeout};
 use tokio::time::Instant;
 
 /// When the request's caller stops waiting, or the service does, whichever is earlier.
@@ -21,6 +22,13 @@ impl Deadline {
         )
     }
 
+    /// When a call over gRPC is over with its last message, if its caller says so. What else bounds
+    /// it, as a hop's time for the head of the answer, cuts no stream.
+    pub(super) fn of_call(headers: &HeaderMap, now: Instant) -> Option<Self> {
+        let timeout = headers.get(GRPC_TIMEOUT)?.to_str().ok().and_then(parse_grpc_timeout)?;
+        Some(Self(regatta_core::Deadline::after(now.into_std(), timeout)))
+    }
+
     pub(super) fn is_over(self) -> bool {
         self.0.is_over(Instant::now().into_std())
     }
@@ -31,5 +39,22 @@ impl Deadline {
 
     pub(super) fn instant(self) -> Instant {
         self.0.instant().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_by_its_callers_word_and_not_by_a_hops_time_for_the_head() {
+        let (now, mut headers) = (Instant::now(), HeaderMap::new());
+        headers.insert(regatta_core::ENVOY_TIMEOUT, "50".parse().unwrap());
+        assert!(Deadline::of_call(&headers, now).is_none());
+        headers.insert(GRPC_TIMEOUT, "60S".parse().unwrap());
+        let ends = Deadline::of_call(&headers, now).unwrap();
+        assert_eq!(ends.instant() - now, Duration::from_secs(60));
+        headers.insert(GRPC_TIMEOUT, "soon".parse().unwrap());
+        assert!(Deadline::of_call(&headers, now).is_none(), "a malformed one counts for nothing");
     }
 }

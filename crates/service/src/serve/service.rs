@@ -11,6 +11,7 @@ use axum::body::Body;
 use http::{Method, Request, Version, header};
 use http_body::Body as _;
 use regatta_resilience::concurrency::Acquire;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
@@ -124,9 +125,10 @@ impl Service<Request<Body>> for Serve {
         }
         let asked = Asked::of(&request);
         // A call over gRPC has a deadline of its own to its last message.
-        let ends_at = (protocol == Protocol::Grpc
-            && request.headers().contains_key(regatta_core::GRPC_TIMEOUT))
-        .then_some(deadline);
+        let ends_at = match protocol {
+            Protocol::Grpc => Deadline::of_call(request.headers(), Instant::now()),
+            Protocol::Rest | Protocol::UnknownGrpc => None,
+        };
         if let Count::Ask(client) = counted {
             let asking = Box::pin(self.clone().ask(client, request, deadline));
             let mut serving = Serving::waiting(asking, protocol, deadline, asked);
