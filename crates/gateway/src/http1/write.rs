@@ -226,7 +226,7 @@ fn rate_fields(rate: &Decision, window: Duration, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\nRateLimit: \"client\";r=");
     number::push(out, rate.remaining.into());
     out.extend_from_slice(b";t=");
-    number::push(out, whole_seconds(rate.reset));
+    number::push(out, whole_seconds(rate.until_more()));
     out.extend_from_slice(b"\r\nRateLimit-Policy: \"client\";q=");
     number::push(out, rate.limit.into());
     out.extend_from_slice(b";w=");
@@ -355,6 +355,26 @@ mod tests {
                 assert_eq!(text.matches(name).count(), limits, "{text}");
             }
             assert_eq!(text.contains("x-ratelimit-limit: 60"), rate.is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_with_nothing_left_is_told_when_the_next_request_passes() {
+        let request_id = RequestId::echo_or_make(Some(IDS), || 0);
+        let (whole, next) = (Duration::from_secs(60), Duration::from_millis(6_500));
+        for (remaining, until) in [(0, 7), (3, 60)] {
+            let common = Common {
+                request_id: &request_id,
+                rate: Some(&Decision::new(remaining > 0, 9, remaining, whole, next)),
+                window: whole,
+                keep_alive: true,
+                minor_version: 1,
+            };
+            let mut out = Vec::new();
+            own_answer(429, "", &[], b"", false, &common, &mut out);
+            let text = String::from_utf8(out).unwrap();
+            let line = format!("\r\nRateLimit: \"client\";r={remaining};t={until}\r\n");
+            assert!(text.contains(&line), "{text}");
         }
     }
 

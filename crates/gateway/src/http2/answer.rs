@@ -105,7 +105,7 @@ pub(super) fn stamp_headers(headers: &mut HeaderMap, stamp: &Stamp, keep_id: boo
     }
     let Some(rate) = &stamp.rate else { return };
     let (limit, remaining) = (rate.limit, rate.remaining);
-    let (reset, window) = (whole_seconds(rate.reset), whole_seconds(stamp.window));
+    let (reset, window) = (whole_seconds(rate.until_more()), whole_seconds(stamp.window));
     headers.insert("x-ratelimit-limit", limit.into());
     headers.insert("x-ratelimit-remaining", remaining.into());
     for (name, value) in [
@@ -114,6 +114,30 @@ pub(super) fn stamp_headers(headers: &mut HeaderMap, stamp: &Stamp, keep_id: boo
     ] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_with_nothing_left_is_told_when_the_next_request_passes() {
+        let (whole, next) = (Duration::from_secs(60), Duration::from_millis(6_500));
+        for (remaining, until) in [(0, 7), (3, 60)] {
+            let rate = rate_limit::Decision::new(remaining > 0, 9, remaining, whole, next);
+            let stamp = Stamp {
+                request_id: RequestId::echo_or_make(Some(b"r"), || 0),
+                trace: Trace::pass_or_make(None, || (1, 2)),
+                rate: Some(rate),
+                window: whole,
+                is_grpc: false,
+            };
+            let mut headers = HeaderMap::new();
+            stamp_headers(&mut headers, &stamp, false);
+            let said = headers["ratelimit"].to_str().unwrap();
+            assert_eq!(said, format!("\"client\";r={remaining};t={until}"));
         }
     }
 }

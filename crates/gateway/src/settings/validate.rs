@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use regatta_core::Chain;
+use regatta_resilience::rate_limit::{self, Algorithm};
 use regatta_resilience::retry::{Backoff, Budget};
 
 use super::{Access, Route, Settings, Traffic};
@@ -54,6 +55,14 @@ impl Settings {
         }
         if self.rate_limit.is_some_and(|limit| limit.window.is_zero()) {
             return Err(InvalidSettings::ZeroTime { setting: "rate_limit.window" });
+        }
+        if let Some(limit) = &self.rate_limit
+            && let Algorithm::Gcra { burst } = limit.algorithm
+        {
+            let settings = rate_limit::Settings::new(limit.requests.get(), limit.window);
+            settings
+                .validate_pace(burst)
+                .map_err(|error| InvalidSettings::BadRateLimit { reason: error.to_string() })?;
         }
         Ok(())
     }

@@ -111,6 +111,8 @@ async fn a_client_over_its_limit_is_told_when_to_come_back() {
     let retry_after = body["retry_after"].as_u64().unwrap();
     assert!((1..=60).contains(&retry_after));
     assert_eq!(answer.field("retry-after").unwrap(), retry_after.to_string());
+    let said = format!("\"client\";r=0;t={retry_after}");
+    assert_eq!(answer.field("ratelimit"), Some(said.as_str()));
     let other = get_with(gateway.addr, "/a/x", "X-Client-ID: two\r\n").await;
     assert_eq!(other.status, 200);
     assert_eq!(get(gateway.addr, "/a/x").await.status, 200, "the address counts for itself");

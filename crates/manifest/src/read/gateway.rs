@@ -165,11 +165,12 @@ fn limits(node: &Node, problems: &mut Vec<Problem>) -> Limits {
         let name = "gateway.limits.burst";
         limits.burst = scalars::number(node, name, (1, 1_000_000), problems);
         if let (Some(burst), Some(PerClient::AtMost(rate))) = (limits.burst, limits.per_client)
-            && burst > rate.count.get()
+            && burst > most_burst(rate.count.get())
         {
             let message = format!(
-                "{name}: `{burst}` is more than per_client allows; use 1 to {}",
-                rate.count
+                "{name}: `{burst}` leaves nothing of per_client to a client that never rests; use \
+                 1 to {}, or remove it, so that all may come at once",
+                most_burst(rate.count.get())
             );
             problems.push(Problem::new(node.mark, message));
         }
@@ -208,6 +209,11 @@ fn limits(node: &Node, problems: &mut Vec<Problem>) -> Limits {
     }
     fields.finish(problems);
     limits
+}
+
+/// All of a rate at once would leave one request a window to a client that never rests.
+fn most_burst(count: u32) -> u32 {
+    count.saturating_sub(1).max(1)
 }
 
 fn redis(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<String> {

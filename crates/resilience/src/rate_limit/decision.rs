@@ -29,4 +29,28 @@ impl Decision {
     ) -> Self {
         Self { allowed, limit, remaining, reset, retry_after }
     }
+
+    /// How long a client waits for more than it has: for the next call when none is left, else for
+    /// the whole limit. What the field `RateLimit` calls `t`, so that it never says another time
+    /// than `Retry-After`.
+    #[must_use]
+    pub fn until_more(&self) -> Duration {
+        if self.remaining == 0 { self.retry_after } else { self.reset }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_nothing_left_the_next_call_is_what_a_client_waits_for() {
+        let (whole, next) = (Duration::from_secs(60), Duration::from_secs(7));
+        for (remaining, until) in [(0, next), (1, whole)] {
+            for allowed in [false, true] {
+                let decision = Decision::new(allowed, 60, remaining, whole, next);
+                assert_eq!(decision.until_more(), until);
+            }
+        }
+    }
 }

@@ -18,6 +18,9 @@ pub(crate) struct Rule {
     tolerance: u64,
 }
 
+/// A century in nanoseconds: with the time that a process runs it fits a number of 64 bits.
+const LONGEST_TOLERANCE: u64 = 100 * 365 * 86_400 * 1_000_000_000;
+
 impl Rule {
     /// At most `limit` calls in every window, `burst` of them at once; `1 <= burst <= limit`.
     ///
@@ -27,7 +30,10 @@ impl Rule {
     pub(crate) fn new(limit: u32, window: Duration, burst: u32) -> Self {
         let rest = u128::from(limit - burst + 1);
         let interval = window.as_nanos().div_ceil(rest) as u64;
-        Self { limit, interval, tolerance: interval * u64::from(burst - 1) }
+        // A burst that would take centuries to come back is cut to one that takes a century.
+        let tolerance = u128::from(interval) * u128::from(burst - 1);
+        let tolerance = tolerance.min(u128::from(LONGEST_TOLERANCE)) as u64;
+        Self { limit, interval, tolerance }
     }
 }
 
@@ -114,6 +120,19 @@ mod tests {
             |cell: &mut Arrival, now| (0..100).filter(|_| cell.check(rule, now).allowed).count();
         assert_eq!(at(&mut cell, SECOND), 11);
         assert_eq!(at(&mut cell, 1_000 * SECOND), 11);
+    }
+
+    #[test]
+    fn the_largest_limit_in_the_longest_window_overflows_nothing() {
+        let day = Duration::from_secs(86_400);
+        let (most, now) = (1_000_000, 100 * SECOND);
+        for burst in [most, most / 2, 1] {
+            let (rule, mut cell) = (Rule::new(most, day, burst), Arrival::default());
+            let passed = (0..50_000).filter(|_| cell.check(rule, now).allowed).count();
+            // One call a day beyond the burst, for the whole of it: a century of days.
+            let least = if burst == most { 36_500 } else { 50_000.min(burst as usize) };
+            assert!((least..=burst as usize).contains(&passed), "{burst}: {passed}");
+        }
     }
 
     proptest! {

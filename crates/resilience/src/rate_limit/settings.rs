@@ -63,6 +63,20 @@ impl Settings {
             Err(InvalidSettings::Burst { burst, limit })
         }
     }
+
+    /// [`Settings::validate_burst`], and that who never rests gets more than one call a window:
+    /// for what an operator sets, who means a pace.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] names the first setting out of range.
+    pub fn validate_pace(&self, burst: u32) -> Result<(), InvalidSettings> {
+        self.validate_burst(burst)?;
+        if burst == self.limit && burst > 1 {
+            return Err(InvalidSettings::NoPace { burst });
+        }
+        Ok(())
+    }
 }
 
 /// A limiter setting is out of range.
@@ -88,6 +102,15 @@ pub enum InvalidSettings {
         burst: u32,
         /// The most.
         limit: u32,
+    },
+    /// All calls of a window at once leave nothing to be paced.
+    #[error(
+        "burst is `{burst}`, the whole limit: who never rests would get one call a window; use a \
+         tenth of it, or the sliding window"
+    )]
+    NoPace {
+        /// What was given.
+        burst: u32,
     },
     /// The memory holds no client.
     #[error("max_bytes is `{bytes}`, too little for the limit; use {least} or more")]

@@ -206,7 +206,7 @@ pub(super) fn tell<B>(response: &mut Response<B>, decision: &Decision, window: D
     headers.insert("x-ratelimit-limit", decision.limit.into());
     headers.insert("x-ratelimit-remaining", decision.remaining.into());
     let (limit, remaining) = (decision.limit, decision.remaining);
-    let (reset, window) = (whole_seconds(decision.reset), whole_seconds(window));
+    let (reset, window) = (whole_seconds(decision.until_more()), whole_seconds(window));
     for (name, text) in [
         ("ratelimit", format!("\"client\";r={remaining};t={reset}")),
         ("ratelimit-policy", format!("\"client\";q={limit};w={window}")),
@@ -270,6 +270,18 @@ mod tests {
         assert_eq!(priority(&headers).urgency(), 6);
         headers.insert("priority", "urgent".parse().unwrap());
         assert_eq!(priority(&headers).urgency(), 3);
+    }
+
+    #[test]
+    fn a_client_with_nothing_left_is_told_one_time_in_every_field() {
+        let (whole, next) = (Duration::from_secs(60), Duration::from_millis(6_500));
+        for (remaining, until) in [(0, 7), (3, 60)] {
+            let mut response = Response::new(());
+            let decision = Decision::new(remaining > 0, 9, remaining, whole, next);
+            tell(&mut response, &decision, whole);
+            let limit = response.headers()["ratelimit"].to_str().unwrap();
+            assert_eq!(limit, format!("\"client\";r={remaining};t={until}"));
+        }
     }
 
     #[test]

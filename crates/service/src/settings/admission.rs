@@ -43,7 +43,8 @@ settings! {
             range Duration::from_millis(1)..=Duration::from_secs(86_400);
         /// How requests are counted.
         pub algorithm: RateAlgorithm;
-        /// Requests at once that gcra lets through after a rest; the whole limit when not set.
+        /// Requests at once that gcra lets through after a rest; a tenth of the limit when not set.
+        /// Who never rests gets the limit less the burst, and one.
         pub burst: Option<u32>;
         /// The most memory for all clients together.
         pub max_bytes: ByteSize = ByteSize::mib(32);
@@ -91,6 +92,9 @@ impl RateLimitSettings {
             return Ok(None);
         }
         let (settings, algorithm) = self.rules();
+        if let rate_limit::Algorithm::Gcra { burst } = algorithm {
+            settings.validate_pace(burst)?;
+        }
         rate_limit::Limiter::try_new(settings, algorithm).map(Some)
     }
 
@@ -101,7 +105,8 @@ impl RateLimitSettings {
         let algorithm = match self.algorithm {
             RateAlgorithm::SlidingWindow => rate_limit::Algorithm::SlidingWindow,
             RateAlgorithm::Gcra => {
-                rate_limit::Algorithm::Gcra { burst: self.burst.unwrap_or(self.requests) }
+                let default = || rate_limit::Gcra::default_burst(self.requests);
+                rate_limit::Algorithm::Gcra { burst: self.burst.unwrap_or_else(default) }
             }
         };
         (settings, algorithm)
@@ -121,13 +126,25 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_over_the_limit_is_refused() {
-        let settings = RateLimitSettings {
-            requests: 10,
-            algorithm: RateAlgorithm::Gcra,
-            burst: Some(11),
-            ..RateLimitSettings::default()
-        };
-        assert!(settings.limiter().is_err());
+    fn a_burst_that_leaves_no_pace_is_refused() {
+        for burst in [10, 11] {
+            assert!(paced(10, Some(burst)).limiter().is_err(), "{burst}");
+        }
+        assert!(paced(10, Some(9)).limiter().is_ok());
+        assert!(paced(1, Some(1)).limiter().is_ok());
+    }
+
+    #[test]
+    fn who_asks_for_a_pace_without_a_burst_gets_one() {
+        for (requests, burst) in [(100, 10), (5, 1), (1, 1)] {
+            let (_, algorithm) = paced(requests, None).rules();
+            assert_eq!(algorithm, rate_limit::Algorithm::Gcra { burst });
+            assert!(paced(requests, None).limiter().is_ok());
+        }
+    }
+
+    fn paced(requests: u32, burst: Option<u32>) -> RateLimitSettings {
+        let algorithm = RateAlgorithm::Gcra;
+        RateLimitSettings { requests, algorithm, burst, ..RateLimitSettings::default() }
     }
 }

@@ -223,6 +223,7 @@ async fn clients_over_their_share_are_told_and_others_are_served() {
     assert_eq!(third.json()["error"], "Rate limit exceeded");
     let seconds: u64 = third.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&seconds) && third.json()["retry_after"] == seconds);
+    assert_eq!(third.header("ratelimit"), format!("\"client\";r=0;t={seconds}"));
     assert_eq!(ask("b").await.status(), 200);
     // By its address, where a client does not say who it is.
     assert_eq!(service.get("/hello").await.status(), 200);
