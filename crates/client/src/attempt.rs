@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, Response, Uri, Version};
 use regatta_core::{Deadline, Endpoint};
 use regatta_resilience::retry::Failure;
 use regatta_telemetry::client::{ClientSpan, Outgoing, span};
-use regatta_traffic::cluster::{Outcome, Picked, State};
+use regatta_traffic::cluster::{Effect, Outcome, Picked};
 use regatta_traffic::verdict::{Silence, Verdict, silence};
 
 use crate::Error;
@@ -93,10 +93,14 @@ fn finish(picked: Picked<Pool>, outcome: Outcome, latency: Duration, span: Optio
     annotate(span, picked.finish(now(), outcome, latency));
 }
 
-/// Notes on the span what the call did to the instance's breaker.
-fn annotate(span: Option<&ClientSpan>, changed: Option<State>) {
-    if let (Some(state), Some(span)) = (changed, span) {
+/// Notes on the span what the call did to the instance.
+fn annotate(span: Option<&ClientSpan>, effect: Effect) {
+    let Some(span) = span else { return };
+    if let Some(state) = effect.breaker {
         span.annotate("regatta.breaker.changed_to", state.name());
+    }
+    if effect.ejected {
+        span.annotate("regatta.ejected", true);
     }
 }
 

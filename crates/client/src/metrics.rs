@@ -70,12 +70,13 @@ impl Metrics {
             let id = event.instance.map_or("all", |instance| instance.id.as_str());
             match &event.what {
                 What::Breaker(change) => {
-                    let to = change.to.name();
+                    let (from, to) = (change.from.name(), change.to.name());
+                    let (cause, control) = (change.cause.name(), change.control.name());
                     metrics.0.changes.add(1, &[name(service), KeyValue::new("state", to)]);
                     if change.to == State::Open {
-                        tracing::warn!(%service, instance = id, "breaker opened: calls go elsewhere");
+                        tracing::warn!(%service, instance = id, from, to, cause, control, "breaker opened: calls go elsewhere");
                     } else {
-                        tracing::info!(%service, instance = id, state = to, "breaker changed");
+                        tracing::info!(%service, instance = id, from, to, cause, control, "breaker changed");
                     }
                 }
                 What::Ejected { time, times, cause } => {

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::health;
 use crate::policy::{Denial, Health};
 use crate::shared::Shared;
-use crate::upstream::Upstream;
+use crate::upstream::Target;
 
 /// Connections at once; scrapers need few.
 const MOST: usize = 64;
@@ -81,12 +81,14 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<By
     }
     match path.as_str() {
         "/metrics" if reads => {
-            let text = shared.metrics.text(shared.open(), &services(shared));
+            let now = Instant::now().into_std();
+            let text = shared.metrics.text(shared.open(), &services(shared), now);
             respond(200, "text/plain; version=0.0.4; charset=utf-8", text)
         }
         "/clusters" if reads => {
             let now = Instant::now().into_std();
-            let views: Vec<View> = services(shared).iter().map(|it| it.cluster.view(now)).collect();
+            let views: Vec<View> =
+                services(shared).iter().map(|it| it.upstream.cluster.view(now)).collect();
             // Plain data with text for keys always has a JSON.
             let json = serde_json::to_string(&views).unwrap_or_default();
             respond(200, "application/json", json)
@@ -133,10 +135,10 @@ fn is_address(host: &str) -> bool {
 }
 
 /// The services of the rules in force, by name.
-fn services(shared: &Shared) -> Vec<Arc<Upstream>> {
+fn services(shared: &Shared) -> Vec<Arc<Target>> {
     let rules = shared.rules.load();
-    let mut all: Vec<_> = rules.targets().map(|target| Arc::clone(&target.upstream)).collect();
-    all.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+    let mut all: Vec<_> = rules.targets().cloned().collect();
+    all.sort_by(|one, other| one.name().cmp(other.name()));
     all
 }
 
@@ -172,11 +174,11 @@ async fn set_breaker(rest: &str, body: Incoming, shared: &Shared) -> Result<(), 
         invalid(format!("state `{state}` is none; use forced_open, forced_closed or automatic"))
     })?;
     let known = services(shared);
-    let upstream = known.iter().find(|it| it.name.as_str() == service).ok_or_else(|| {
+    let target = known.iter().find(|it| it.name() == service).ok_or_else(|| {
         Problem::of(Code::NotFound, format!("no service `{service}` is offered here"))
     })?;
     let now = Instant::now().into_std();
-    let set = upstream.cluster.override_breaker(now, instance.as_ref(), chosen);
+    let set = target.upstream.cluster.override_breaker(now, instance.as_ref(), chosen);
     set.map_err(|error| Problem::of(Code::NotFound, error.to_string()))?;
     let instance = instance.as_ref().map_or("all", |id| id.as_str());
     tracing::warn!(service, instance, state = said.state, "an operator set the circuit breaker");

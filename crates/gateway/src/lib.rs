@@ -39,6 +39,7 @@ mod error;
 pub use error::{BindError, InvalidSettings};
 mod access_log;
 mod admin;
+mod gauges;
 mod grpc;
 mod health;
 pub mod http1;

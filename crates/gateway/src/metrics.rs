@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use regatta_resilience::concurrency::Rejected;
 use regatta_resilience::retry::Stop;
 use regatta_traffic::cluster::PickError;
 
+use crate::gauges;
 use crate::record::{Method, Record};
-use crate::upstream::Upstream;
+use crate::upstream::Target;
 
 /// Upper bounds in seconds; OpenTelemetry's advice for `http.server.request.duration`.
 const BOUNDS: [f64; 14] =
@@ -168,7 +169,12 @@ impl Metrics {
     }
 
     /// All series in Prometheus' text format, with what services and their instances count.
-    pub(crate) fn text(&self, connections: usize, services: &[Arc<Upstream>]) -> String {
+    pub(crate) fn text(
+        &self,
+        connections: usize,
+        services: &[Arc<Target>],
+        now: Instant,
+    ) -> String {
         let mut sums = BTreeMap::<Labels, ([u64; BUCKETS], u64)>::new();
         for (labels, series) in self.series.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let (buckets, nanoseconds) = sums.entry(labels.clone()).or_default();
@@ -180,6 +186,7 @@ impl Metrics {
         let mut text = String::new();
         // Writing to memory cannot fail.
         _ = self.render(&sums, connections, services, &mut text);
+        _ = gauges::render(services, now, &mut text);
         text
     }
 
@@ -187,7 +194,7 @@ impl Metrics {
         &self,
         sums: &BTreeMap<Labels, ([u64; BUCKETS], u64)>,
         connections: usize,
-        services: &[Arc<Upstream>],
+        services: &[Arc<Target>],
         text: &mut String,
     ) -> std::fmt::Result {
         const DURATION: &str = "http_server_request_duration_seconds";
@@ -258,13 +265,13 @@ impl Metrics {
         for (answer, count) in self.hedges.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             writeln!(text, "regatta_gateway_hedges_total{{answer=\"{answer}\"}} {count}")?;
         }
-        for kind in ["breaker", "ejection"] {
+        for kind in ["breaker", "ejection", "panic"] {
             let name = format!("regatta_gateway_{kind}_changes_total");
             writeln!(text, "# HELP {name} Changes of a service's instances into a state.")?;
             writeln!(text, "# TYPE {name} counter")?;
-            for upstream in services {
-                let service = escape(upstream.name.as_str());
-                let counts = upstream.changes.counts();
+            for target in services {
+                let service = escape(target.name());
+                let counts = target.upstream.changes.counts();
                 for ((_, to), count) in counts.iter().filter(|((own, _), _)| *own == kind) {
                     writeln!(text, "{name}{{service=\"{service}\",to=\"{to}\"}} {count}")?;
                 }
@@ -289,7 +296,7 @@ impl Series {
     }
 }
 
-fn escape(label: &str) -> String {
+pub(crate) fn escape(label: &str) -> String {
     label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
@@ -310,7 +317,8 @@ mod tests {
             std::thread::spawn(count).join().unwrap();
         }
         metrics.request(&Record::for_tests(404), Duration::ZERO);
-        let text = metrics.text(2, &[]);
+        #[expect(clippy::disallowed_methods, reason = "any instant does")]
+        let text = metrics.text(2, &[], Instant::now());
         let ok = "http_request_method=\"GET\",http_response_status_code=\"200\"";
         let has =
             |line: String| assert!(text.lines().any(|l| l.ends_with(&line)), "{line}\n{text}");

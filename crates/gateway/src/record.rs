@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderMap;
-use regatta_core::{Instance, ServiceName, TraceContext};
+use regatta_core::{ServiceName, TraceContext};
+use regatta_traffic::cluster::{Effect, Picked};
 use tokio::time::Instant;
 
 use crate::access_log::Line;
@@ -134,24 +135,29 @@ impl Record {
     /// A try at an instance begins; says what `traceparent` it carries if spans are made.
     pub(crate) fn call(
         &mut self,
-        address: SocketAddr,
-        instance: &Instance,
+        picked: &Picked<SocketAddr>,
     ) -> Option<[u8; TraceContext::LENGTH]> {
         let spans = self.spans.as_mut()?;
         let service = self.service.as_ref().map_or("", |name| name.as_str());
-        spans.call(service, address, instance, u32::from(self.attempts.saturating_sub(1)));
+        spans.call(service, picked, u32::from(self.attempts.saturating_sub(1)));
         spans.traceparent()
+    }
+
+    /// What the end of a try did to its instance.
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        if let Some(spans) = &self.spans {
+            spans.effect(effect);
+        }
     }
 
     /// A second try begins beside the first; says what `traceparent` it carries if spans are made.
     pub(crate) fn hedge(
         &mut self,
-        address: SocketAddr,
-        instance: &Instance,
+        picked: &Picked<SocketAddr>,
     ) -> Option<[u8; TraceContext::LENGTH]> {
         let spans = self.spans.as_mut()?;
         let service = self.service.as_ref().map_or("", |name| name.as_str());
-        spans.hedge(service, address, instance, u32::from(self.attempts.saturating_sub(1)))
+        spans.hedge(service, picked, u32::from(self.attempts.saturating_sub(1)))
     }
 
     /// One of two tries has an answer, and the other is given up.

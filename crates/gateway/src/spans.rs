@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use futures::FutureExt;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Extensions, HeaderMap, Method, Uri, Version};
-use regatta_core::{Instance, TraceContext};
+use regatta_core::TraceContext;
 use regatta_telemetry::client::{ClientSpan, Outgoing};
 use regatta_telemetry::{Exchange, Head, REQUEST_ID, Telemetry};
+use regatta_traffic::cluster::{Effect, Picked};
 
 use crate::policy::{Plan, Verdict};
 
@@ -89,29 +90,22 @@ impl Spans {
     }
 
     /// Starts the span of a try, counted from 0; the try before has ended.
-    pub(crate) fn call(
-        &mut self,
-        service: &str,
-        address: SocketAddr,
-        instance: &Instance,
-        attempt: u32,
-    ) {
+    pub(crate) fn call(&mut self, service: &str, picked: &Picked<SocketAddr>, attempt: u32) {
         if let Some(before) = self.call.take() {
             before.end();
         }
         self.grpc_status = None;
-        self.call = self.start(service, address, instance, attempt);
+        self.call = self.start(service, picked, attempt);
     }
 
     /// Starts the span of a second try beside the first.
     pub(crate) fn hedge(
         &mut self,
         service: &str,
-        address: SocketAddr,
-        instance: &Instance,
+        picked: &Picked<SocketAddr>,
         attempt: u32,
     ) -> Option<[u8; TraceContext::LENGTH]> {
-        self.second = self.start(service, address, instance, attempt);
+        self.second = self.start(service, picked, attempt);
         traceparent(self.second.as_ref()?)
     }
 
@@ -127,10 +121,10 @@ impl Spans {
     fn start(
         &self,
         service: &str,
-        address: SocketAddr,
-        instance: &Instance,
+        picked: &Picked<SocketAddr>,
         attempt: u32,
     ) -> Option<ClientSpan> {
+        let (address, instance) = (*picked.data(), picked.instance());
         let host = address.ip().to_string();
         let mut outgoing = Outgoing::new(&self.method, &self.path, &host, address.port())
             .service(service)
@@ -147,6 +141,9 @@ impl Spans {
             if let Some(version) = &instance.version {
                 call.annotate("regatta.instance.version", version.clone());
             }
+            if picked.is_probe() {
+                call.annotate("regatta.breaker.probe", true);
+            }
         }
         call
     }
@@ -154,6 +151,16 @@ impl Spans {
     /// A decision about the request.
     pub(crate) fn note(&self, key: &'static str, value: &str) {
         self.exchange.annotate(key, value.to_owned());
+    }
+
+    /// What the end of a try did to its instance; its own span may have ended by now.
+    pub(crate) fn effect(&self, effect: Effect) {
+        if let Some(state) = effect.breaker {
+            self.exchange.annotate("regatta.breaker.changed_to", state.name());
+        }
+        if effect.ejected {
+            self.exchange.annotate("regatta.ejected", true);
+        }
     }
 
     /// What the service is told: the try's span as its parent.

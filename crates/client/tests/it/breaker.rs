@@ -1,5 +1,6 @@
 //! The breakers of instances, seen from their caller.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use regatta_client::Error;
@@ -20,6 +21,40 @@ async fn an_instance_that_keeps_failing_is_left_alone_and_the_error_says_for_how
     assert!(retry_after > Duration::from_secs(50) && retry_after <= Duration::from_secs(60));
     assert!(error.is_retryable() && !error.was_sent());
     assert_eq!(server.hits(), 5);
+}
+
+#[tokio::test]
+async fn the_log_says_from_which_state_a_breaker_went_and_why() {
+    let lines = Lines::default();
+    let copy = lines.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || copy.clone());
+    let guard = tracing::subscriber::set_default(log.finish());
+    let fleet = Fleet::new();
+    fleet.serve(Does::Answer(500)).await;
+    let users = fleet.client(options());
+    for _ in 0..5 {
+        users.get("/").send().await.unwrap();
+    }
+    drop(guard);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let line = text.lines().find(|line| line.contains("breaker opened")).unwrap();
+    for part in ["WARN", "from=\"closed\"", "to=\"open\"", "cause=\"failures_in_a_row\""] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]

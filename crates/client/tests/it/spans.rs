@@ -49,6 +49,25 @@ async fn a_span_says_what_its_call_did_to_the_breaker_and_a_rejected_call_has_on
 }
 
 #[tokio::test]
+async fn a_span_says_that_its_call_ejected_the_instance() {
+    let (collector, telemetry) = exporting().await;
+    let fleet = Fleet::new();
+    fleet.serve(Does::Answer(500)).await;
+    let mut options = options();
+    let mut outlier = regatta_resilience::outlier::Settings::default();
+    outlier.consecutive_failures = 2;
+    (options.cluster.outlier, options.cluster.breaker) = (Some(outlier), None);
+    let users = fleet.client(options);
+    for number in 1..=2 {
+        users.get(&format!("/users/{number}")).send().await.unwrap();
+    }
+    let spans = collector.spans(&telemetry).await;
+    let ejected = |span: &&Span| attribute(span, "regatta.ejected").is_some();
+    let [span] = spans.iter().filter(ejected).collect::<Vec<_>>()[..] else { panic!("{spans:?}") };
+    assert_eq!(attribute(span, "url.path").as_deref(), Some("/users/2"));
+}
+
+#[tokio::test]
 async fn a_probe_is_marked_and_says_what_came_of_it() {
     let (collector, telemetry) = exporting().await;
     let fleet = Fleet::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use regatta_core::TraceContext;
 use regatta_resilience::retry::Decision;
-use regatta_traffic::cluster::{Member, Outcome, PickError, Picked};
+use regatta_traffic::cluster::{Effect, Member, Outcome, PickError, Picked};
 use regatta_traffic::verdict::{Failure, Silence, silence};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
@@ -30,26 +30,25 @@ pub(super) struct Reached {
 }
 
 impl Reached {
-    /// The attempt's answer has begun so: the instance as long as it lasts, if it is a good one.
+    /// The attempt's answer has begun so: the instance as long as it lasts, if it is a good one, and
+    /// what that did to it.
     pub(super) fn begin(
         mut picked: Picked<SocketAddr>,
         began: Instant,
         outcome: Outcome,
-    ) -> Option<Picked<SocketAddr>> {
+    ) -> (Option<Picked<SocketAddr>>, Effect) {
         if outcome != Outcome::Success {
-            Self::finish(picked, began, outcome);
-            return None;
+            return (None, Self::finish(picked, began, outcome));
         }
         let now = Instant::now();
-        _ = picked.begin(now.into_std(), now.duration_since(began));
-        Some(picked)
+        let effect = picked.begin(now.into_std(), now.duration_since(began));
+        (Some(picked), effect)
     }
 
-    /// The attempt has ended so.
-    pub(super) fn finish(picked: Picked<SocketAddr>, began: Instant, outcome: Outcome) {
+    /// The attempt has ended so; says what that did to the instance.
+    pub(super) fn finish(picked: Picked<SocketAddr>, began: Instant, outcome: Outcome) -> Effect {
         let now = Instant::now();
-        // What it does to a breaker, the cluster's observer tells.
-        _ = picked.finish(now.into_std(), outcome, now.duration_since(began));
+        picked.finish(now.into_std(), outcome, now.duration_since(began))
     }
 }
 
@@ -93,7 +92,7 @@ impl Attempts {
             let address = *picked.data();
             self.address = Some(address);
             forward.record.attempts = self.made;
-            let trace = forward.record.call(address, picked.instance());
+            let trace = forward.record.call(&picked);
             if !self.fresh_only {
                 let (idle, ask) = (rules.timeouts.upstream_idle, !forward.is_idempotent);
                 if let Some(upstream) = pool::take(address, began, idle, ask) {
@@ -113,7 +112,8 @@ impl Attempts {
                     forward.record.call_failed(why);
                     let how = if in_time { Silence::Refused } else { Silence::Unreached };
                     let member = Arc::clone(picked.member());
-                    Reached::finish(picked, began, silence(how).outcome);
+                    let effect = Reached::finish(picked, began, silence(how).outcome);
+                    forward.record.effect(effect);
                     if forward.end() <= Instant::now() {
                         return Err(Denial::timed_out(forward.target.name(), forward.timeout));
                     }

@@ -166,7 +166,8 @@ pub(super) async fn run(
                 let refused = failure.filter(|it| matches!(it, Failure::Refused { .. }));
                 let is_overloaded = refused.is_some();
                 forward.slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
-                let picked = Reached::begin(picked, began, outcome);
+                let (picked, effect) = Reached::begin(picked, began, outcome);
+                forward.record.effect(effect);
                 if outcome == Outcome::Success {
                     forward.target.budget.deposit(Instant::now().into_std());
                 }
@@ -195,7 +196,7 @@ pub(super) async fn run(
                 // them, so the rules of sending again hold.
                 let is_stale = is_reused && failure == Failure::Unsent;
                 let how = if is_stale { Silence::Stale } else { Silence::Broken };
-                Reached::finish(picked, began, silence(how).outcome);
+                forward.record.effect(Reached::finish(picked, began, silence(how).outcome));
                 if is_stale && is_replayable && attempts.starts_afresh() {
                     continue;
                 }
@@ -210,7 +211,11 @@ pub(super) async fn run(
             }
             Err(NoHead::Garbage(what)) => {
                 forward.record.call_failed("malformed_answer");
-                Reached::finish(picked, began, silence(Silence::Broken).outcome);
+                forward.record.effect(Reached::finish(
+                    picked,
+                    began,
+                    silence(Silence::Broken).outcome,
+                ));
                 break Denial::bad_upstream(forward.target.name(), what);
             }
             Err(NoHead::TooLate) => {
@@ -221,7 +226,11 @@ pub(super) async fn run(
                     let now = Instant::now();
                     picked.give_up(now.into_std(), now.duration_since(began));
                 } else {
-                    Reached::finish(picked, began, silence(Silence::Late).outcome);
+                    forward.record.effect(Reached::finish(
+                        picked,
+                        began,
+                        silence(Silence::Late).outcome,
+                    ));
                 }
                 if !is_over
                     && attempts

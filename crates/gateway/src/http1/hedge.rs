@@ -105,9 +105,14 @@ async fn race(
         // It is given up.
         Err(NoHead::TooLate) => first.picked.give_up(now.into_std(), waited),
         Err(NoHead::Broken | NoHead::Garbage(_)) => {
-            Reached::finish(first.picked, first.began, silence(Silence::Broken).outcome);
+            let effect =
+                Reached::finish(first.picked, first.began, silence(Silence::Broken).outcome);
+            asking.forward.record.effect(effect);
         }
-        Ok(look) => Reached::finish(first.picked, first.began, look.verdict.outcome),
+        Ok(look) => {
+            let effect = Reached::finish(first.picked, first.began, look.verdict.outcome);
+            asking.forward.record.effect(effect);
+        }
     }
     (second, Ok(look))
 }
@@ -116,7 +121,7 @@ impl Asking<'_> {
     /// Another instance, told which attempt it is and how much time is left.
     fn second(&mut self, first: &Try) -> Option<Picked<SocketAddr>> {
         let picked = self.attempts.second(self.forward, first.picked.member())?;
-        let trace = self.forward.record.hedge(*picked.data(), picked.instance());
+        let trace = self.forward.record.hedge(&picked);
         self.attempts.prepare(self.forward, self.out, self.head_length);
         if let Some(trace) = trace {
             write::patch_trace(&mut self.out[..self.head_length], self.forward.patch, &trace);
@@ -147,7 +152,7 @@ async fn ask(
     let mut upstream = match upstream {
         Ok(upstream) => upstream,
         Err(why) => {
-            Reached::finish(picked, began, silence(why).outcome);
+            _ = Reached::finish(picked, began, silence(why).outcome);
             return None;
         }
     };
@@ -161,12 +166,12 @@ async fn ask(
             Some((Try { upstream, picked, began, is_reused, response }, look))
         }
         Ok(look) => {
-            Reached::finish(picked, began, look.verdict.outcome);
+            _ = Reached::finish(picked, began, look.verdict.outcome);
             None
         }
         Err(_) => {
             let how = if is_reused { Silence::Stale } else { Silence::Broken };
-            Reached::finish(picked, began, silence(how).outcome);
+            _ = Reached::finish(picked, began, silence(how).outcome);
             None
         }
     }

@@ -152,7 +152,9 @@ pub(super) async fn exchange(
                             let (now, waited) = (now.into_std(), now.duration_since(began));
                             let first = std::mem::replace(&mut picked, second.picked);
                             match second.first {
-                                Some(outcome) => _ = first.finish(now, outcome, waited),
+                                Some(outcome) => {
+                                    record.effect(first.finish(now, outcome, waited));
+                                }
                                 None => first.give_up(now, waited),
                             }
                             began = second.began;
@@ -174,10 +176,9 @@ pub(super) async fn exchange(
         let member = Arc::clone(picked.member());
         let now = Instant::now();
         let (at, took) = (now.into_std(), now.duration_since(began));
-        // What it does to a breaker, the cluster's observer tells.
         let answering = match outcome {
             Outcome::Success => {
-                _ = picked.begin(at, took);
+                record.effect(picked.begin(at, took));
                 Some(picked)
             }
             Outcome::Abandoned if matches!(ended, Err(Lost::TooLate)) => {
@@ -185,7 +186,7 @@ pub(super) async fn exchange(
                 None
             }
             _ => {
-                _ = picked.finish(at, outcome, took);
+                record.effect(picked.finish(at, outcome, took));
                 None
             }
         };
@@ -283,7 +284,7 @@ pub(super) fn trace_second(
     picked: &Picked<SocketAddr>,
     record: &mut Record,
 ) {
-    if let Some(trace) = record.hedge(*picked.data(), picked.instance())
+    if let Some(trace) = record.hedge(picked)
         && let Ok(trace) = HeaderValue::from_bytes(&trace)
     {
         headers.insert("traceparent", trace);
@@ -292,7 +293,7 @@ pub(super) fn trace_second(
 
 /// Says under which span.
 fn trace(headers: &mut http::HeaderMap, picked: &Picked<SocketAddr>, record: &mut Record) {
-    if let Some(trace) = record.call(*picked.data(), picked.instance())
+    if let Some(trace) = record.call(picked)
         && let Ok(trace) = HeaderValue::from_bytes(&trace)
     {
         headers.insert("traceparent", trace);

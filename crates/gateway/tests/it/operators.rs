@@ -38,6 +38,10 @@ async fn an_operator_sees_every_instance_and_decides_about_breakers() {
     let instances = clusters[0]["instances"].as_array().unwrap();
     assert_eq!(instances.len(), 2);
     assert_eq!(instances[0]["breaker"], "closed");
+    let calls = |one: &serde_json::Value| one["counted"]["calls"].as_u64().unwrap();
+    assert_eq!(instances.iter().map(calls).sum::<u64>(), 1);
+    assert_eq!(calls(&clusters[0]), 1);
+    assert!(instances[0]["counted"]["probe_in_ms"].is_null());
 
     let forced = r#"{"state":"forced_open"}"#;
     assert_eq!(ask(gateway.admin, put("/clusters/a/breaker", forced)).await.status, 204);

@@ -89,10 +89,20 @@ async fn a_breaker_keeps_requests_from_an_instance_that_fails() {
     }
     assert_eq!(down.unseen(), 5, "the threshold");
     let metrics = get(gateway.admin, "/metrics").await.text();
-    for (to, count) in [("open", 1), ("half_open", 0)] {
-        let name = "regatta_gateway_breaker_changes_total";
-        let line = format!("{name}{{service=\"a\",to=\"{to}\"}} {count}");
-        assert!(metrics.lines().any(|own| own == line), "{metrics}");
+    for line in [
+        "regatta_gateway_breaker_changes_total{service=\"a\",to=\"open\"} 1",
+        "regatta_gateway_breaker_changes_total{service=\"a\",to=\"half_open\"} 0",
+        "regatta_gateway_ejection_changes_total{service=\"a\",to=\"ejected\"} 1",
+        "regatta_gateway_ejection_changes_total{service=\"a\",to=\"returned\"} 0",
+        "regatta_gateway_panic_changes_total{service=\"a\",to=\"begun\"} 0",
+        "regatta_gateway_instances{service=\"a\",state=\"open\"} 1",
+        "regatta_gateway_instances{service=\"a\",state=\"closed\"} 1",
+        "regatta_gateway_instances{service=\"a\",state=\"ejected\"} 1",
+        "regatta_gateway_requests{service=\"a\",state=\"in_flight\"} 0",
+        "regatta_gateway_requests{service=\"a\",state=\"queued\"} 0",
+        "regatta_gateway_discovery_stale_seconds{service=\"a\"} 0",
+    ] {
+        assert!(metrics.lines().any(|own| own == line), "{line}\n{metrics}");
     }
 }
 

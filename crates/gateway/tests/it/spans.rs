@@ -20,6 +20,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use regatta_gateway::Settings;
+use regatta_resilience::{breaker, outlier};
 use regatta_telemetry::{Identity, Options, Otlp, Telemetry};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -54,6 +55,39 @@ async fn the_service_is_told_the_try_whose_span_is_exported_under_the_requests()
     assert_eq!(attribute(call, "service.peer.name").as_deref(), Some("a"));
     let port = service.addr.port().to_string();
     assert_eq!(attribute(call, "server.port"), Some(port));
+}
+
+#[tokio::test]
+async fn a_span_says_what_its_request_did_to_an_instance_and_which_try_was_a_probe() {
+    let (collector, telemetry, mut settings) = exporting().await;
+    let broken = answering("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n").await;
+    let cluster = &mut settings.traffic.cluster;
+    let soon = std::time::Duration::from_millis(1);
+    cluster.breaker =
+        Some(breaker::Settings::default().with_failure_threshold(2).with_open_for(soon));
+    let mut outlier = outlier::Settings::default();
+    outlier.consecutive_failures = 2;
+    (cluster.outlier, cluster.service_breaker) = (Some(outlier), None);
+    let gateway = start(settings, &[broken.addr]).await;
+    for _ in 0..2 {
+        assert_eq!(get(gateway.addr, "/a/x").await.status, 500);
+    }
+    while get(gateway.addr, "/a/probe").await.status != 500 {}
+
+    let spans = collector.spans(gateway, &telemetry).await;
+    let having = |key: &str, kind: SpanKind| {
+        let has = |span: &&Span| span.kind() == kind && attribute(span, key).is_some();
+        spans.iter().filter(has).collect::<Vec<_>>()
+    };
+    let changed = having("regatta.breaker.changed_to", SpanKind::Server);
+    let states: Vec<_> =
+        changed.iter().map(|span| attribute(span, "regatta.breaker.changed_to").unwrap()).collect();
+    assert_eq!(states, ["open", "open"], "by its threshold, and by the probe");
+    assert_eq!(having("regatta.ejected", SpanKind::Server).len(), 1);
+    let [probe] = having("regatta.breaker.probe", SpanKind::Client)[..] else {
+        panic!("{spans:?}")
+    };
+    assert_eq!(attribute(probe, "url.path").as_deref(), Some("/probe"));
 }
 
 #[tokio::test]

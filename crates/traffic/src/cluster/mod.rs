@@ -49,10 +49,10 @@ mod handle;
 pub use handle::{Cluster, Replaced, UnknownInstance};
 
 mod picked;
-pub use picked::Picked;
+pub use picked::{Effect, Picked};
 
 mod view;
-pub use view::{InstanceView, SubsetView, View};
+pub use view::{BreakerView, InstanceView, SubsetView, View};
 
 mod announce;
 mod bits;

@@ -32,6 +32,16 @@ pub struct Picked<T> {
     is_settled: bool,
 }
 
+/// What the end of a call did to its instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Effect {
+    /// The state that its breaker went into, if it did.
+    pub breaker: Option<State>,
+    /// Whether it was ejected.
+    pub ejected: bool,
+}
+
 impl<T> Picked<T> {
     pub(super) fn new(
         shared: &Shared<T>,
@@ -67,10 +77,10 @@ impl<T> Picked<T> {
 
     /// Reports that a good answer has begun, after so long. It is a success from now on, unless
     /// [`Picked::finish`] says later that it broke off; the call is in flight as long as this is
-    /// held. Says which state the instance's breaker went into by it, if it did.
-    pub fn begin(&mut self, now: Instant, latency: Duration) -> Option<State> {
+    /// held. Says what it did to the instance.
+    pub fn begin(&mut self, now: Instant, latency: Duration) -> Effect {
         if self.begun.is_some() {
-            return None;
+            return Effect::default();
         }
         let life = &self.member.life;
         life.load.observe(self.millis(now), latency, false);
@@ -83,26 +93,26 @@ impl<T> Picked<T> {
         self.began = now;
         let after = before.map(|_| life.breaker.state(now));
         self.settle();
-        after.filter(|after| Some(*after) != before)
+        Effect { breaker: after.filter(|after| Some(*after) != before), ejected: false }
     }
 
     /// Reports how the call ended: when, how, and how long the answer took to begin.
     ///
     /// [`Outcome::Abandoned`] counts for nothing, and so does its latency. After [`Picked::begin`]
-    /// only a failure counts, that of an answer which broke off, and the latency no more. Says which
-    /// state the instance's breaker went into by it, if it did.
-    pub fn finish(mut self, now: Instant, outcome: Outcome, latency: Duration) -> Option<State> {
+    /// only a failure counts, that of an answer which broke off, and the latency no more. Says what
+    /// it did to the instance.
+    pub fn finish(mut self, now: Instant, outcome: Outcome, latency: Duration) -> Effect {
         let failed = match outcome {
             Outcome::Success => false,
             Outcome::Failure => true,
             // Dropping it says so.
-            Outcome::Abandoned => return None,
+            Outcome::Abandoned => return Effect::default(),
         };
         let life = &self.member.life;
         let (latency, in_a_row) = match self.begun {
             None => (latency, life.tally.count(failed)),
             Some(in_a_row) if failed => (Duration::ZERO, life.tally.break_off(in_a_row)),
-            Some(_) => return None,
+            Some(_) => return Effect::default(),
         };
         self.is_settled = false;
         life.load.observe(self.millis(now), latency, failed);
@@ -113,11 +123,12 @@ impl<T> Picked<T> {
             service.record(now, outcome);
         }
         let after = before.map(|_| life.breaker.state(now));
+        let mut ejected = false;
         if failed && let Some(shared) = life.cluster.upgrade() {
-            shared.failed(&self.member, in_a_row, now);
+            ejected = shared.failed(&self.member, in_a_row, now);
         }
         self.began = now;
-        after.filter(|after| Some(*after) != before)
+        Effect { breaker: after.filter(|after| Some(*after) != before), ejected }
     }
 
     /// The caller's own time ran out after it had waited so long: that says nothing about the

@@ -227,26 +227,25 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Takes in a failure that is one of so many in a row.
+    /// Takes in a failure that is one of so many in a row; says whether the member is ejected by it.
     #[cold]
-    pub(super) fn failed(&self, member: &Member<T>, in_a_row: u32, now: Instant) {
+    pub(super) fn failed(&self, member: &Member<T>, in_a_row: u32, now: Instant) -> bool {
         let is_over = |snapshot: &Snapshot<T>| {
             let settings = snapshot.policies.outlier.as_ref();
             settings.is_some_and(|settings| in_a_row >= settings.consecutive_failures)
         };
         if !is_over(&self.snapshot.load()) {
-            return;
+            return false;
         }
         self.locked(|control| {
             // Again, since places hold under the lock only.
             let snapshot = self.snapshot.load();
-            if let Some(settings) =
-                snapshot.policies.outlier.as_ref().filter(|_| is_over(&snapshot))
-            {
+            let settings = snapshot.policies.outlier.as_ref().filter(|_| is_over(&snapshot));
+            settings.is_some_and(|settings| {
                 let cause = EjectionCause::FailuresInARow;
-                self.eject(control, &snapshot, settings, member.number(), cause, now);
-            }
-        });
+                self.eject(control, &snapshot, settings, member.number(), cause, now)
+            })
+        })
     }
 
     fn eject(
@@ -257,21 +256,22 @@ impl<T> Shared<T> {
         number: u64,
         cause: EjectionCause,
         now: Instant,
-    ) {
-        let Some(place) = control.places.get(&number).copied() else { return };
+    ) -> bool {
+        let Some(place) = control.places.get(&number).copied() else { return false };
         let total = snapshot.members.len();
         if control.out(place).ejected
             || !outlier::may_eject(settings, control.census().ejected(), total)
         {
-            return;
+            return false;
         }
-        let Some(member) = snapshot.members.get(place) else { return };
+        let Some(member) = snapshot.members.get(place) else { return false };
         let record = control.records.entry(number).or_default();
         let time = record.eject(settings, now);
         let what = What::Ejected { time, times: record.times(), cause };
         member.life.tally.clear();
         self.announcer.note(Some(&member.instance), what);
         self.settle(control, snapshot, number, now);
+        true
     }
 
     /// Compares the success rates of the members since the last look.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use regatta_resilience::breaker::Status;
 use serde::Serialize;
 
 use super::Member;
@@ -22,6 +23,8 @@ pub struct View {
     pub breaker: &'static str,
     /// Who decides about it: `automatic`, or an operator by `forced_open` and `forced_closed`.
     pub control: &'static str,
+    /// What that breaker counts.
+    pub counted: BreakerView,
     /// Whether so few instances can be used that those are used again that were ejected, or whose
     /// breakers opened by themselves.
     pub panic: bool,
@@ -29,6 +32,22 @@ pub struct View {
     pub subsets: Vec<SubsetView>,
     /// Its instances, in the registry's order.
     pub instances: Vec<InstanceView>,
+}
+
+/// What a breaker counts, and what it waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BreakerView {
+    /// Calls in its window that ended; 0 while it goes by no share.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// Those of them that were slow; 0 while slow calls do not count.
+    pub slow: u64,
+    /// Failures in a row while it is closed.
+    pub failures_in_a_row: u32,
+    /// How long until it admits a probe, in milliseconds; none when it is not open by itself.
+    pub probe_in_ms: Option<u64>,
 }
 
 /// One version of a service.
@@ -66,6 +85,8 @@ pub struct InstanceView {
     /// Who decides about its breaker: `automatic`, or an operator by `forced_open` and
     /// `forced_closed`.
     pub control: &'static str,
+    /// What its breaker counts.
+    pub counted: BreakerView,
     /// How long it stays ejected, in milliseconds; none when it is not.
     pub ejected_for_ms: Option<u64>,
     /// Ejections of late.
@@ -91,11 +112,13 @@ pub(super) fn view<T>(shared: &Shared<T>, now: Instant) -> View {
             instances: subset.all.len(),
             usable: subset.all.usable(),
         });
+        let breaker = shared.breaker.status(now);
         View {
             service: shared.service.to_string(),
             balance: snapshot.policies.balance.name(),
-            breaker: shared.breaker.state(now).name(),
-            control: shared.breaker.control().name(),
+            breaker: breaker.state.name(),
+            control: breaker.control.name(),
+            counted: counted(&breaker),
             panic: control.panic.is_on,
             subsets: subsets.collect(),
             instances: (0..snapshot.members.len())
@@ -103,6 +126,12 @@ pub(super) fn view<T>(shared: &Shared<T>, now: Instant) -> View {
                 .collect(),
         }
     })
+}
+
+fn counted(breaker: &Status) -> BreakerView {
+    let Status { calls, failures, slow, failures_in_a_row, retry_after, .. } = *breaker;
+    let probe_in_ms = retry_after.map(|after| after.as_millis() as u64);
+    BreakerView { calls, failures, slow, failures_in_a_row, probe_in_ms }
 }
 
 fn instance<T>(
@@ -117,6 +146,7 @@ fn instance<T>(
     let record = control.records.get(&life.number).copied().unwrap_or_default();
     let left = record.ejected_until(now).map(|until| until.saturating_duration_since(now));
     let micros = life.load.micros((nanos / 1_000_000) as u32);
+    let breaker = life.breaker.status(now);
     InstanceView {
         id: instance.id.to_string(),
         endpoint: instance.endpoint.to_string(),
@@ -124,8 +154,9 @@ fn instance<T>(
         zone: instance.zone.clone(),
         weight: instance.weight,
         usable: !snapshot.blocked.contains(place),
-        breaker: life.breaker.state(now).name(),
-        control: life.breaker.control().name(),
+        breaker: breaker.state.name(),
+        control: breaker.control.name(),
+        counted: counted(&breaker),
         ejected_for_ms: left.map(|left| left.as_millis() as u64),
         ejections: record.times(),
         failures_in_a_row: life.tally.in_a_row(),

@@ -40,9 +40,9 @@ fn answers_that_begin_well_and_break_off_open_the_breaker_and_eject() {
         assert_eq!(fleet.view(0).breaker, "closed");
         let others = fleet.others(0);
         let mut picked = fleet.pick_for(&others, &Hints::default()).unwrap();
-        assert_eq!(picked.begin(fleet.now, MILLI), None);
+        assert_eq!(picked.begin(fleet.now, MILLI).breaker, None);
         let changed = picked.finish(fleet.now, Outcome::Failure, MILLI);
-        assert_eq!(changed, (round == 5).then_some(State::Open));
+        assert_eq!(changed.breaker, (round == 5).then_some(State::Open));
     }
     let view = fleet.view(0);
     assert!(view.ejected_for_ms.is_some() && !view.usable, "{view:?}");
@@ -71,7 +71,7 @@ fn a_probe_whose_answer_begins_well_closes_the_breaker_at_once() {
     fleet.fail(0, 5);
     fleet.wait(60 * SECOND);
     let mut probe = fleet.pick().unwrap();
-    assert_eq!(probe.begin(fleet.now, MILLI), Some(State::Closed));
+    assert_eq!(probe.begin(fleet.now, MILLI).breaker, Some(State::Closed));
     assert!(fleet.pick().is_ok(), "while it goes on");
     drop(probe);
     assert_eq!(fleet.view(0).breaker, "closed");

@@ -91,17 +91,37 @@ fn a_call_that_was_given_up_says_how_long_it_waited_and_nothing_else() {
 }
 
 #[test]
+fn a_view_says_what_a_breaker_counts() {
+    let mut policies = Policies::default();
+    policies.outlier = None;
+    let mut fleet = Fleet::new(policies, instances(1));
+    for outcome in [Outcome::Success, Outcome::Failure, Outcome::Failure] {
+        fleet.pick().unwrap().finish(fleet.now, outcome, MILLI);
+    }
+    let view = fleet.cluster.view(fleet.now);
+    for counted in [&view.counted, &view.instances[0].counted] {
+        assert_eq!((counted.calls, counted.failures, counted.slow), (3, 2, 0));
+        assert_eq!(counted.probe_in_ms, None);
+    }
+    assert_eq!(view.instances[0].counted.failures_in_a_row, 2);
+}
+
+#[test]
 fn a_call_says_what_it_changed_about_the_breaker() {
     let mut fleet = Fleet::new(with_breakers(), instances(1));
     let mut said = Vec::new();
     for _ in 0..5 {
         said.push(fleet.pick().unwrap().finish(fleet.now, Outcome::Failure, MILLI));
     }
-    assert_eq!(said, [None, None, None, None, Some(State::Open)]);
+    let breakers: Vec<_> = said.iter().map(|effect| effect.breaker).collect();
+    assert_eq!(breakers, [None, None, None, None, Some(State::Open)]);
+    assert!(said.iter().all(|effect| !effect.ejected));
+    assert_eq!(fleet.view(0).counted.probe_in_ms, Some(60_000));
     fleet.wait(60 * SECOND);
     let probe = fleet.pick().unwrap();
     assert!(probe.is_probe());
-    assert_eq!(probe.finish(fleet.now, Outcome::Success, MILLI), Some(State::Closed));
+    assert_eq!(probe.finish(fleet.now, Outcome::Success, MILLI).breaker, Some(State::Closed));
+    assert_eq!(fleet.view(0).counted.probe_in_ms, None);
     assert!(!fleet.pick().unwrap().is_probe());
 }
 
