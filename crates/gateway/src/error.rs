@@ -76,6 +76,9 @@ pub enum InvalidSettings {
         /// What is wrong with it.
         reason: String,
     },
+    /// Nobody is known as a user.
+    #[error("rate_limit.key is user and no token is verified; set auth, or another key")]
+    NoUsers,
     /// The limiter cannot count so.
     #[error("rate_limit cannot be: {reason}")]
     BadRateLimit {

@@ -30,8 +30,8 @@ mod live;
 pub use live::{Applied, Handle};
 mod settings;
 pub use settings::{
-    Access, AccessLog, Auth, Keys, Limits, OnOutage, RateLimit, Retry, Route, Service, Settings,
-    Timeouts, Traffic,
+    Access, AccessLog, Auth, Keys, LimitKey, Limits, OnOutage, RateLimit, Retry, Route, Service,
+    Settings, Timeouts, Traffic,
 };
 mod network;
 pub use network::{InvalidNetwork, Network};

@@ -90,6 +90,8 @@ pub enum PerClient {
 pub struct Limits {
     /// Requests of one client.
     pub per_client: Option<PerClient>,
+    /// Who a client is. Default [`LimitKey::ClientId`].
+    pub key: Option<LimitKey>,
     /// Requests of one client that may come at once; the rest is paced evenly (GCRA). Default none:
     /// all of them may, in a sliding window.
     pub burst: Option<u32>,
@@ -112,6 +114,17 @@ pub struct Limits {
     pub http2_streams: Option<u32>,
     /// Idle connections kept per instance and core.
     pub idle_upstream: Option<u32>,
+}
+
+/// Who a client is, for its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitKey {
+    /// What `X-Client-ID` says, else the address.
+    ClientId,
+    /// The address, or whom a trusted hop names.
+    Address,
+    /// The subject of a verified token, else the address.
+    User,
 }
 
 /// What happens to requests while the shared counts are out of reach.

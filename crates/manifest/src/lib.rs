@@ -40,7 +40,8 @@ pub use service::{Health, PlannedInstance, Run, Service, Version};
 
 mod gateway;
 pub use gateway::{
-    AccessLog, Auth, Gateway, Keys, Limits, OnOutage, PerClient, Requirement, Route, Timeouts,
+    AccessLog, Auth, Gateway, Keys, LimitKey, Limits, OnOutage, PerClient, Requirement, Route,
+    Timeouts,
 };
 
 mod traffic;

@@ -1,7 +1,6 @@
 //! One decision per request, the same for HTTP/1.1 and HTTP/2.
 
 use std::borrow::Cow;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,13 +8,14 @@ use std::time::{Duration, Instant, SystemTime};
 use regatta_core::{Code, Problem, ServiceName};
 use regatta_resilience::rate_limit;
 
+use super::client::ClientKey;
 use super::deadline::{Allowance, allowance};
 use super::ids::{RequestId, Trace};
 use super::rules::{Destination, Rule};
 use super::{Caller, Denial, Rules, Unverified};
-use crate::Access;
 use crate::http1::{Headers, target};
 use crate::upstream::Target;
+use crate::{Access, LimitKey};
 
 /// What the rules look at.
 #[derive(Clone, Copy, Debug)]
@@ -165,26 +165,23 @@ fn verdict<'r>(
         }
         return Ok(Verdict::Health(health));
     }
-    if let (Some(limiter), None) = (&rules.limiter, settled.rate) {
-        let client = client_key(request);
-        match limiter.check(&client, request.now) {
-            Some(decision) => plan.rate = Some(decision),
-            None => return Err(Halt::Wait(Wait::Limit(client.name().into()))),
-        }
+    let key = rules.limiter.as_ref().map_or(LimitKey::Address, |limiter| limiter.key);
+    let by_user = key == LimitKey::User;
+    let client = ClientKey::of(request, key);
+    if !by_user {
+        count(rules, client, settled, plan, request.now)?;
     }
-    if let (Some(limiter), Some(decision)) = (&rules.limiter, &plan.rate)
-        && !decision.allowed
-    {
-        return Err(rate_limited(decision, limiter.window()).into());
+    let found = find(rules, request, settled, plan, &path);
+    if by_user {
+        // Who is unknown, and who is refused, counts by the address.
+        let client = match &found {
+            Err(Halt::Wait(wait)) => return Err(Halt::Wait(wait.clone())),
+            Ok((.., Some(caller))) => ClientKey::User(caller.user_id()),
+            Ok((.., None)) | Err(Halt::Deny(_)) => client,
+        };
+        count(rules, client, settled, plan, request.now)?;
     }
-    let destination = rules.destination(&path, plan.is_grpc);
-    let Some(Destination { target, from, is_grpc: is_grpc_route }) = destination else {
-        return Err(Denial::no_service(path[1..].split('/').next().unwrap_or("")).into());
-    };
-    plan.service = Some(target.upstream.name.clone());
-    let rule = rules.rule(request.method, &path);
-    plan.route = Some(Arc::clone(&rule.name));
-    let caller = authorise(rules, rule, request, settled)?;
+    let (Destination { target, from, is_grpc: is_grpc_route }, rule, caller) = found?;
     let time = rule.timeout.or(target.timeout).unwrap_or(rules.timeouts.request);
     let headers = &request.headers;
     let grpc_timeout = headers.grpc_timeout.filter(|_| plan.is_grpc);
@@ -196,27 +193,42 @@ fn verdict<'r>(
     Ok(Verdict::Forward { target, path, from, allowance, caller, is_grpc_route })
 }
 
-/// Who is counted: what `X-Client-ID` says, or the address (R19). The two never share a count.
-#[derive(Hash)]
-pub(crate) enum ClientKey<'r> {
-    Named(&'r [u8]),
-    Address(IpAddr),
+/// The service, the rule of the path, and the caller.
+fn find<'a>(
+    rules: &'a Rules,
+    request: &Request<'_>,
+    settled: &Settled,
+    plan: &mut Plan<'_>,
+    path: &str,
+) -> Result<(Destination<'a>, &'a Rule, Option<Caller>), Halt> {
+    let Some(destination) = rules.destination(path, plan.is_grpc) else {
+        return Err(Denial::no_service(path[1..].split('/').next().unwrap_or("")).into());
+    };
+    plan.service = Some(destination.target.upstream.name.clone());
+    let rule = rules.rule(request.method, path);
+    plan.route = Some(Arc::clone(&rule.name));
+    let caller = authorise(rules, rule, request, settled)?;
+    Ok((destination, rule, caller))
 }
 
-impl ClientKey<'_> {
-    /// The client as other gateways know it too.
-    fn name(&self) -> String {
-        match self {
-            Self::Named(id) => format!("id:{}", String::from_utf8_lossy(id)),
-            Self::Address(address) => format!("ip:{address}"),
+/// Counts the request of its client.
+fn count(
+    rules: &Rules,
+    client: ClientKey<'_>,
+    settled: &Settled,
+    plan: &mut Plan<'_>,
+    now: Instant,
+) -> Result<(), Halt> {
+    let Some(limiter) = &rules.limiter else { return Ok(()) };
+    if settled.rate.is_none() {
+        match limiter.check(&client, now) {
+            Some(decision) => plan.rate = Some(decision),
+            None => return Err(Halt::Wait(Wait::Limit(client.name().into()))),
         }
     }
-}
-
-fn client_key<'r>(request: &Request<'r>) -> ClientKey<'r> {
-    match request.headers.client_id {
-        Some(id) if !id.is_empty() => ClientKey::Named(id),
-        _ => ClientKey::Address(request.client),
+    match &plan.rate {
+        Some(decision) if !decision.allowed => Err(rate_limited(decision, limiter.window()).into()),
+        _ => Ok(()),
     }
 }
 
@@ -294,15 +306,5 @@ mod tests {
         for media_type in ["application/grpc-web", "application/json", "application/grpcx"] {
             assert!(!is_grpc(media_type.as_bytes()), "{media_type}");
         }
-    }
-
-    #[test]
-    fn a_name_and_an_address_are_never_one_client() {
-        let address: IpAddr = "127.0.0.1".parse().unwrap();
-        let hash = |key: ClientKey<'_>| {
-            use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-            BuildHasherDefault::<DefaultHasher>::default().hash_one(key)
-        };
-        assert_ne!(hash(ClientKey::Named(b"127.0.0.1")), hash(ClientKey::Address(address)));
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod forwarded;
 pub(crate) mod ids;
 pub(crate) use denial::Denial;
 mod caller;
+mod client;
 pub(crate) use caller::{Authenticator, Caller, Unverified};
 mod priority;
 pub(crate) use priority::priority;

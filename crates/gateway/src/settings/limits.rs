@@ -13,14 +13,30 @@ pub struct RateLimit {
     pub requests: NonZeroU32,
     /// The window. Default 60 s.
     pub window: Duration,
-    /// The most memory for all clients together, in bytes; when full, newcomers share windows.
-    /// Default 32 MiB.
+    /// The most memory for all clients together, in bytes; when full, newcomers share windows. Half
+    /// of it is for names and half for addresses, so that names that are made up keep out nobody
+    /// who has none; all of it for addresses where they alone count. Default 32 MiB.
     pub max_bytes: usize,
+    /// Who a client is. Default [`LimitKey::ClientId`] (R19).
+    pub key: LimitKey,
     /// Whether the whole limit may come at once, or is paced. Default the sliding window (R19).
     pub algorithm: Algorithm,
     /// What happens while the shared counts ([`crate::Settings::shared_limit`]) are out of reach.
     /// Default [`OnOutage::Count`].
     pub on_outage: OnOutage,
+}
+
+/// Who a client is, for a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LimitKey {
+    /// What `X-Client-ID` says, else the address (R19). The client's own word: who changes it has
+    /// a new limit. The default.
+    #[default]
+    ClientId,
+    /// The address, or whom a trusted hop names.
+    Address,
+    /// The subject of a verified token, else the address. Needs `auth`.
+    User,
 }
 
 /// What happens to requests while the shared counts are out of reach.
@@ -42,6 +58,7 @@ impl Default for RateLimit {
             requests,
             window: Duration::from_secs(60),
             max_bytes: 32 << 20,
+            key: LimitKey::default(),
             algorithm: Algorithm::default(),
             on_outage: OnOutage::default(),
         }

@@ -6,7 +6,7 @@ use regatta_core::Chain;
 use regatta_resilience::rate_limit::{self, Algorithm};
 use regatta_resilience::retry::{Backoff, Budget};
 
-use super::{Access, Route, Settings, Traffic};
+use super::{Access, LimitKey, Route, Settings, Traffic};
 use crate::InvalidSettings;
 
 impl Settings {
@@ -55,6 +55,9 @@ impl Settings {
         }
         if self.rate_limit.is_some_and(|limit| limit.window.is_zero()) {
             return Err(InvalidSettings::ZeroTime { setting: "rate_limit.window" });
+        }
+        if self.auth.is_none() && self.rate_limit.is_some_and(|it| it.key == LimitKey::User) {
+            return Err(InvalidSettings::NoUsers);
         }
         if let Some(limit) = &self.rate_limit
             && let Algorithm::Gcra { burst } = limit.algorithm

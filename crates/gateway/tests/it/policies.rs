@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use regatta_auth::{Grant, Issuer, SigningKey};
 use regatta_core::Secret;
-use regatta_gateway::{Access, RateLimit, Route, Settings};
+use regatta_gateway::{Access, LimitKey, RateLimit, Route, Settings};
 
 use crate::support::{
     Message, SECRET, answering, auth, echo, get, get_with, instance, ok, settings, start,
@@ -15,8 +15,12 @@ use crate::support::{
 };
 
 fn bearer(role: &str) -> String {
+    bearer_of("7", role)
+}
+
+fn bearer_of(user: &str, role: &str) -> String {
     let issuer = Issuer::new(SigningKey::hs256(&Secret::new(SECRET)).unwrap());
-    let token = issuer.issue(&Grant::new("7").role(role), regatta_auth::now()).unwrap();
+    let token = issuer.issue(&Grant::new(user).role(role), regatta_auth::now()).unwrap();
     format!("Authorization: Bearer {token}\r\n")
 }
 
@@ -116,6 +120,32 @@ async fn a_client_over_its_limit_is_told_when_to_come_back() {
     let other = get_with(gateway.addr, "/a/x", "X-Client-ID: two\r\n").await;
     assert_eq!(other.status, 200);
     assert_eq!(get(gateway.addr, "/a/x").await.status, 200, "the address counts for itself");
+}
+
+#[tokio::test]
+async fn a_client_is_what_the_operator_says() {
+    let service = echo().await;
+    let asks = async |key: LimitKey, lines: [&str; 3]| {
+        let mut limit = RateLimit::default();
+        (limit.requests, limit.key) = (NonZeroU32::MIN, key);
+        let mut settings = guarded();
+        settings.rate_limit = Some(limit);
+        let gateway = start(settings, &[service.addr]).await;
+        let mut statuses = Vec::new();
+        for line in lines {
+            statuses.push(get_with(gateway.addr, "/a/x", line).await.status);
+        }
+        statuses
+    };
+    let names = ["X-Client-ID: one\r\n", "X-Client-ID: two\r\n", "X-Client-ID: one\r\n"];
+    assert_eq!(asks(LimitKey::ClientId, names).await, [200, 200, 429]);
+    assert_eq!(asks(LimitKey::Address, names).await, [200, 429, 429]);
+    let (first, second) = (bearer_of("1", "user"), bearer_of("2", "user"));
+    let named = format!("{first}X-Client-ID: two\r\n");
+    assert_eq!(asks(LimitKey::User, [&first, &named, &second]).await, [200, 429, 200]);
+    // Who is refused for its token counts by its address.
+    let bad = "Authorization: Bearer x\r\n";
+    assert_eq!(asks(LimitKey::User, [bad, bad, &first]).await, [401, 429, 200]);
 }
 
 #[tokio::test]

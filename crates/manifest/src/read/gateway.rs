@@ -8,7 +8,8 @@ use regatta_yaml::{Fields, Mark, Node, Problem};
 use super::scalars;
 use super::traffic::traffic;
 use crate::{
-    AccessLog, Auth, Gateway, Keys, Limits, OnOutage, PerClient, Requirement, Route, Timeouts,
+    AccessLog, Auth, Gateway, Keys, LimitKey, Limits, OnOutage, PerClient, Requirement, Route,
+    Timeouts,
 };
 
 /// The gateway with the places of what is checked against the rest.
@@ -56,7 +57,9 @@ pub(super) fn gateway(node: Option<&Node>, problems: &mut Vec<Problem>) -> Place
         gateway.workers = workers.and_then(NonZeroU16::new);
     }
     gateway.auth = fields.take("auth").and_then(|node| auth(node, problems));
-    gateway.limits = fields.take("limits").map(|n| limits(n, problems)).unwrap_or_default();
+    let has_auth = gateway.auth.is_some();
+    let read = fields.take("limits").map(|node| limits(node, has_auth, problems));
+    gateway.limits = read.unwrap_or_default();
     gateway.timeouts = fields.take("timeouts").map(|n| timeouts(n, problems)).unwrap_or_default();
     if let Some(node) = fields.take("retries") {
         gateway.retries = scalars::number(node, "gateway.retries", (0, 3), problems);
@@ -74,7 +77,6 @@ pub(super) fn gateway(node: Option<&Node>, problems: &mut Vec<Problem>) -> Place
         gateway.access_log = read.unwrap_or_default();
     }
     if let Some(node) = fields.take("routes") {
-        let has_auth = gateway.auth.is_some();
         for (index, node) in scalars::list(node, "gateway.routes", problems).iter().enumerate() {
             let name = format!("gateway.routes[{index}]");
             if let Some((route, place)) = route(node, &name, has_auth, problems) {
@@ -150,7 +152,7 @@ fn keys(node: &Node, problems: &mut Vec<Problem>) -> Option<Keys> {
     }
 }
 
-fn limits(node: &Node, problems: &mut Vec<Problem>) -> Limits {
+fn limits(node: &Node, has_auth: bool, problems: &mut Vec<Problem>) -> Limits {
     let mut fields = Fields::of(node, "gateway.limits", problems);
     let mut limits = Limits::default();
     if let Some(node) = fields.take("per_client") {
@@ -160,6 +162,19 @@ fn limits(node: &Node, problems: &mut Vec<Problem>) -> Limits {
             _ => scalars::parsed(node, name, "a rate such as 60/min", problems)
                 .map(PerClient::AtMost),
         };
+    }
+    if let Some(node) = fields.take("key") {
+        let choices = [
+            ("client_id", LimitKey::ClientId),
+            ("address", LimitKey::Address),
+            ("user", LimitKey::User),
+        ];
+        limits.key = scalars::choice(node, "gateway.limits.key", &choices, problems);
+        if limits.key == Some(LimitKey::User) && !has_auth {
+            let message = "gateway.limits.key: without `auth` nobody is known as a user; add it, or \
+                           write `key: address`";
+            problems.push(Problem::new(node.mark, message));
+        }
     }
     if let Some(node) = fields.take("burst") {
         let name = "gateway.limits.burst";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regatta_manifest::{AccessLog, Keys, OnOutage, PerClient, Requirement, Switch};
+use regatta_manifest::{AccessLog, Keys, LimitKey, OnOutage, PerClient, Requirement, Switch};
 
 use super::*;
 
@@ -248,10 +248,10 @@ fn an_issuers_keys_are_a_file_or_a_url_and_a_shared_limit_has_a_place() {
     let manifest = parse(&text("  auth: { issuer: idp, keys: { file: keys.json } }\n"));
     let auth = manifest.gateway.auth.unwrap();
     assert_eq!((auth.keys, auth.secret), (Some(Keys::File("keys.json".into())), false));
-    let limits = "  limits: { per_client: 10/s, burst: 3, url: redis://h, on_outage: refuse }\n";
+    let limits = "  limits: { per_client: 10/s, burst: 3, key: address, url: redis://h, on_outage: refuse }\n";
     let limits = parse(&text(limits)).gateway.limits;
     assert_eq!((limits.burst, limits.on_outage), (Some(3), Some(OnOutage::Refuse)));
-    assert_eq!(limits.url.as_deref(), Some("redis://h"));
+    assert_eq!((limits.url.as_deref(), limits.key), (Some("redis://h"), Some(LimitKey::Address)));
     for (wrong, part) in [
         ("  auth: { issuer: idp, keys: { file: a, url: http://b } }\n", "one of { file"),
         ("  auth: { issuer: idp, keys: { url: idp.example } }\n", "begin it with https://"),
@@ -259,6 +259,8 @@ fn an_issuers_keys_are_a_file_or_a_url_and_a_shared_limit_has_a_place() {
         ("  limits: { per_client: 3/s, burst: 4 }\n", "use 1 to 2"),
         ("  limits: { per_client: 100/min, burst: 100 }\n", "use 1 to 99"),
         ("  limits: { url: http://h }\n", "redis://HOST"),
+        ("  limits: { key: user }\n", "without `auth`"),
+        ("  limits: { key: cookie }\n", "client_id"),
         ("  limits: { on_outage: admit }\n", "nothing is shared"),
         ("  traffic: { balance: fastest }\n", "p2c or round_robin"),
         ("  traffic: { hash_on: session }\n", "cookie:NAME"),

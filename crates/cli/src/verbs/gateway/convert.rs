@@ -5,7 +5,8 @@ use std::path::Path;
 
 use regatta_core::Secret;
 use regatta_gateway::{
-    Access, AccessLog, Auth, Keys, Limits, OnOutage, RateLimit, Route, Service, Settings, Timeouts,
+    Access, AccessLog, Auth, Keys, LimitKey, Limits, OnOutage, RateLimit, Route, Service, Settings,
+    Timeouts,
 };
 use regatta_manifest::{Manifest, PerClient, Requirement};
 use regatta_resilience::rate_limit::Algorithm;
@@ -46,6 +47,7 @@ pub(super) fn settings(
         if let Some(burst) = from.limits.burst {
             limit.algorithm = Algorithm::Gcra { burst };
         }
+        set(from.limits.key.map(limit_key), &mut limit.key);
         set(from.limits.on_outage.map(on_outage), &mut limit.on_outage);
     }
     to.trusted_hops = from.trusted_hops.iter().map(|hop| hop.parse()).collect::<Result<_, _>>()?;
@@ -118,6 +120,14 @@ fn route(from: &regatta_manifest::Route) -> Route {
     to
 }
 
+fn limit_key(from: regatta_manifest::LimitKey) -> LimitKey {
+    match from {
+        regatta_manifest::LimitKey::ClientId => LimitKey::ClientId,
+        regatta_manifest::LimitKey::Address => LimitKey::Address,
+        regatta_manifest::LimitKey::User => LimitKey::User,
+    }
+}
+
 fn on_outage(from: regatta_manifest::OnOutage) -> OnOutage {
     match from {
         regatta_manifest::OnOutage::Admit => OnOutage::Admit,
@@ -185,7 +195,7 @@ gateway:
   listen: 127.0.0.1:1234
   admin: none
   auth: { issuer: dev, audience: shop, default: required }
-  limits: { per_client: 7/s, headers: 50, body_bytes: 1KiB }
+  limits: { per_client: 7/s, key: user, headers: 50, body_bytes: 1KiB }
   timeouts: { connect: 2s }
   retries: 0
   trusted_hops: [10.0.0.0/8]
@@ -208,6 +218,7 @@ gateway:
         assert_eq!(to.default_access, Access::Required);
         let limit = to.rate_limit.unwrap();
         assert_eq!((limit.requests.get(), limit.window), (7, Duration::from_secs(1)));
+        assert_eq!(limit.key, LimitKey::User);
         assert_eq!((to.limits.headers, to.limits.body_bytes), (50, 1024));
         assert_eq!(to.timeouts.connect, Duration::from_secs(2));
         assert_eq!((to.traffic.retry.retries, to.access_log), (0, AccessLog::Json));
