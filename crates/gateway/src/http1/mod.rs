@@ -18,6 +18,7 @@ mod attempts;
 mod await_head;
 mod connection;
 mod exchange;
+mod finish;
 mod hedge;
 mod io;
 mod relay;
