@@ -22,6 +22,8 @@ fn etcd() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=etcd");
     let files = ["kv", "rpc", "lock", "election"].map(|name| format!("etcd/{name}.proto"));
     let descriptors = protox::compile(files, ["."])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("etcd.bin"), descriptors.encode_to_vec())?;
     // Keys and values are shared with the message they came in or with the store, not copied.
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())

@@ -51,6 +51,9 @@ pub mod mvccpb {
 )]
 pub mod etcdserverpb {
     tonic::include_proto!("etcdserverpb");
+
+    /// The descriptors of this package and of the three beside it, which name messages and fields.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/etcd.bin"));
 }
 
 /// Package `v3lockpb`: the lock service of etcd.

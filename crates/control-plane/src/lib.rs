@@ -72,3 +72,4 @@ mod metrics;
 mod registry;
 mod shared;
 mod store;
+mod web_pages;

@@ -1,6 +1,7 @@
 //! A real etcd server for a test, and its command line client.
 
 use std::io;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -59,7 +60,37 @@ impl Etcd {
     /// Cancel safe: a server that is half started is ended.
     pub async fn start() -> Result<Self, EtcdError> {
         let directory = TempDir::new().map_err(EtcdError::Io)?;
-        let (port, peer) = (free_port(), format!("http://127.0.0.1:{}", free_port()));
+        Self::start_in(directory, peer()).await
+    }
+
+    /// The same with what `etcdctl snapshot restore` makes of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`EtcdError`]; when `etcdctl` does not take the file, with what it said.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a server that is half started is ended.
+    pub async fn restored(snapshot: &Path) -> Result<Self, EtcdError> {
+        let (directory, peer) = (TempDir::new().map_err(EtcdError::Io)?, peer());
+        let mut command = Command::new("etcdctl");
+        command.env("ETCDCTL_API", "3").args(["snapshot", "restore"]).arg(snapshot);
+        command.arg("--data-dir").arg(directory.path().join("data"));
+        command.args(["--name", "test", "--initial-cluster"]).arg(format!("test={peer}"));
+        command.args(["--initial-advertise-peer-urls", &peer]);
+        let run = tokio::task::spawn_blocking(move || command.output()).await;
+        let output = run.map_err(io::Error::other).and_then(|output| output);
+        let output = output.map_err(|error| missing(error, "etcdctl", "etcd-client"))?;
+        if !output.status.success() {
+            let output = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(EtcdError::Failed { output });
+        }
+        Self::start_in(directory, peer).await
+    }
+
+    async fn start_in(directory: TempDir, peer: String) -> Result<Self, EtcdError> {
+        let port = free_port();
         let client = format!("http://127.0.0.1:{port}");
         let mut command = Command::new("etcd");
         command.arg("--data-dir").arg(directory.path().join("data"));
@@ -100,6 +131,11 @@ pub fn etcdctl(endpoint: &str, arguments: &[&str]) -> Result<Output, EtcdError> 
     let mut command = Command::new("etcdctl");
     command.env("ETCDCTL_API", "3").args(["--endpoints", endpoint]).args(arguments);
     command.output().map_err(|error| missing(error, "etcdctl", "etcd-client"))
+}
+
+/// Where the server would talk to others.
+fn peer() -> String {
+    format!("http://127.0.0.1:{}", free_port())
 }
 
 fn missing(error: io::Error, program: &'static str, package: &'static str) -> EtcdError {

@@ -24,6 +24,7 @@ const VENVS: &[Venv] = &[
         name: "etcd3",
         packages: &["etcd3==0.12.0", "protobuf==3.20.3", "tenacity<7", "grpcio"],
     },
+    Venv { name: "etcd3gw", packages: &["etcd3gw==2.7.0"] },
     Venv { name: "py-consul", packages: &["py-consul==1.8.0"] },
 ];
 

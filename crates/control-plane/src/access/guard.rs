@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::file;
 use super::policy::Policy;
 use super::rules::{Grant, Rules};
 use super::secret::{PasswordHash, TokenHash, draw_token};
-use super::sessions::Sessions;
+use super::sessions::{LoggedIn, Sessions};
 
 /// Passwords checked at once: each takes a core for a moment.
 const LOGINS: usize = 1;
@@ -27,9 +27,22 @@ struct Inner {
     /// None: there is no access control, everybody may do everything.
     file: Option<PathBuf>,
     policy: ArcSwap<Policy>,
+    /// Told when another policy is in force.
+    changes: watch::Sender<()>,
     sessions: Mutex<Sessions>,
     logins: Semaphore,
     everything: Arc<Grant>,
+}
+
+/// Somebody, so that it can be asked again what they may: a stream lasts longer than a session.
+#[derive(Clone, Debug)]
+pub(crate) enum Who {
+    /// Presented no token, or there is no access control.
+    Anybody,
+    /// By a token of the file.
+    Token(TokenHash),
+    /// By the password it logged in with.
+    User(Arc<LoggedIn>),
 }
 
 /// Why somebody is not let in.
@@ -83,6 +96,7 @@ impl Access {
         Self(Arc::new(Inner {
             file,
             policy: ArcSwap::from_pointee(policy),
+            changes: watch::Sender::new(()),
             sessions: Mutex::default(),
             logins: Semaphore::new(LOGINS),
             everything: Arc::new(everything),
@@ -97,6 +111,7 @@ impl Access {
         let is_new = **self.0.policy.load() != policy;
         if is_new {
             self.0.policy.store(Arc::new(policy));
+            self.0.changes.send_replace(());
         }
         Ok(is_new)
     }
@@ -106,24 +121,48 @@ impl Access {
         self.0.file.is_some()
     }
 
-    /// Who presents this token; without one, what everybody may.
+    /// What somebody who presents this token may; without one, what everybody may.
     pub(crate) fn grant(&self, now: Instant, token: Option<&str>) -> Result<Arc<Grant>, Denied> {
+        self.grant_to(&self.who(now, token)?)
+    }
+
+    /// Who presents this token.
+    pub(crate) fn who(&self, now: Instant, token: Option<&str>) -> Result<Who, Denied> {
+        let Some(token) = token.filter(|token| self.is_enabled() && !token.is_empty()) else {
+            return Ok(Who::Anybody);
+        };
+        // Found by its hash, so that the time it takes says nothing about the token.
+        let hash = TokenHash::of(token);
+        if self.0.policy.load().tokens.contains_key(&hash) {
+            return Ok(Who::Token(hash));
+        }
+        let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions
+            .find(now, &hash)
+            .map(|user| Who::User(Arc::clone(user)))
+            .ok_or(Denied::UnknownToken)
+    }
+
+    /// What somebody may by now.
+    pub(crate) fn grant_to(&self, who: &Who) -> Result<Arc<Grant>, Denied> {
         if !self.is_enabled() {
             return Ok(Arc::clone(&self.0.everything));
         }
         let policy = self.0.policy.load();
-        let Some(token) = token.filter(|token| !token.is_empty()) else {
-            return Ok(Arc::clone(&policy.anonymous));
+        let grant = match who {
+            Who::Anybody => Some(&policy.anonymous),
+            Who::Token(hash) => policy.tokens.get(hash),
+            Who::User(known) => {
+                let user = policy.users.get(&known.name);
+                user.filter(|user| user.password == known.password).map(|user| &user.grant)
+            }
         };
-        // Found by its hash, so that the time it takes says nothing about the token.
-        let hash = TokenHash::of(token);
-        if let Some(grant) = policy.tokens.get(&hash) {
-            return Ok(Arc::clone(grant));
-        }
-        let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let (user, password) = sessions.find(now, &hash).ok_or(Denied::UnknownToken)?;
-        let user = policy.users.get(user).filter(|user| user.password == *password);
-        user.map(|user| Arc::clone(&user.grant)).ok_or(Denied::UnknownToken)
+        grant.cloned().ok_or(Denied::UnknownToken)
+    }
+
+    /// Says when another policy is in force than was at this call.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
     }
 
     /// Checks a password; answers a token that lasts as long as it is used.

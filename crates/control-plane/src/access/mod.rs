@@ -19,7 +19,7 @@ mod sessions;
 
 mod guard;
 pub use guard::AccessError;
-pub(crate) use guard::{Access, Denied};
+pub(crate) use guard::{Access, Denied, Who};
 
 mod follow;
 pub(crate) use follow::follow;

@@ -1,6 +1,7 @@
 //! Who has logged in: tokens that etcd's clients got for a password.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::secret::{PasswordHash, TokenHash};
@@ -19,10 +20,16 @@ pub(crate) struct Sessions {
 
 #[derive(Debug)]
 struct Session {
-    user: String,
-    /// What the password was checked against; another one ends the session.
-    password: PasswordHash,
+    user: Arc<LoggedIn>,
     deadline: Instant,
+}
+
+/// A user who gave a password.
+#[derive(Debug)]
+pub(crate) struct LoggedIn {
+    pub(crate) name: String,
+    /// What the password was checked against; another one ends the session.
+    pub(crate) password: PasswordHash,
 }
 
 impl Sessions {
@@ -43,23 +50,19 @@ impl Sessions {
                 self.all.remove(&oldest);
             }
         }
-        self.all.insert(token, Session { user, password, deadline: now + TTL });
+        let user = Arc::new(LoggedIn { name: user, password });
+        self.all.insert(token, Session { user, deadline: now + TTL });
     }
 
-    /// Whose session it is, and the password it was begun with; its time begins anew.
-    pub(crate) fn find(
-        &mut self,
-        now: Instant,
-        token: &TokenHash,
-    ) -> Option<(&str, &PasswordHash)> {
+    /// Whose session it is; its time begins anew.
+    pub(crate) fn find(&mut self, now: Instant, token: &TokenHash) -> Option<&Arc<LoggedIn>> {
         let session = self.all.get_mut(token)?;
         if session.deadline <= now {
             self.all.remove(token);
             return None;
         }
         session.deadline = now + TTL;
-        let session = self.all.get(token)?;
-        Some((&session.user, &session.password))
+        self.all.get(token).map(|session| &session.user)
     }
 }
 

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use tonic::Status;
 
 use super::app::App;
-use crate::access::{Denied, Grant, Level, Resource};
+use crate::access::{Denied, Grant, Level, Resource, Who};
 use crate::kv::{KeyRange, Operation, Put, Txn};
 
 /// Where clients put their token: etcd's own name, and the one that HTTP has for it.
@@ -23,23 +23,20 @@ const AUTHENTICATE: &str = "/etcdserverpb.Auth/Authenticate";
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     grant: Arc<Grant>,
-    /// Whether it presented no token.
+    who: Who,
+    /// Whether it presented no token although access is controlled.
     is_anonymous: bool,
 }
 
 /// Finds out who a request is from.
 pub(crate) async fn identify(State(app): State<App>, request: Request, next: Next) -> Response {
-    let token = token(request.headers()).map(str::to_owned);
     let is_login = request.uri().path() == AUTHENTICATE;
-    let grant = app.access.grant(now(), token.as_deref().filter(|_| !is_login));
-    let is_anonymous = app.access.is_enabled() && token.is_none();
+    let token = token(request.headers()).filter(|_| !is_login);
+    let caller = app.access.who(now(), token).and_then(|who| app.by(who));
     let mut request = request;
-    match grant {
-        Ok(grant) => _ = request.extensions_mut().insert(Caller { grant, is_anonymous }),
-        Err(Denied::UnknownToken | Denied::WrongPassword | Denied::NotEnabled) => {
-            app.metrics.denied("etcd");
-            return Status::unauthenticated("etcdserver: invalid auth token").into_http();
-        }
+    match caller.map_err(|denied| app.unknown(denied)) {
+        Ok(caller) => _ = request.extensions_mut().insert(caller),
+        Err(status) => return status.into_http(),
     }
     next.run(request).await
 }
@@ -57,6 +54,48 @@ pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl App {
+    fn by(&self, who: Who) -> Result<Caller, Denied> {
+        let grant = self.access.grant_to(&who)?;
+        let is_anonymous = self.access.is_enabled() && matches!(who, Who::Anybody);
+        Ok(Caller { grant, who, is_anonymous })
+    }
+
+    fn unknown(&self, denied: Denied) -> Status {
+        self.metrics.denied("etcd");
+        match denied {
+            Denied::UnknownToken | Denied::WrongPassword | Denied::NotEnabled => {
+                Status::unauthenticated("etcdserver: invalid auth token")
+            }
+        }
+    }
+
+    /// A caller whose stream goes on, with what it may by now.
+    pub(crate) fn again(&self, caller: &Caller) -> Result<Caller, Status> {
+        self.by(caller.who.clone()).map_err(|denied| self.unknown(denied))
+    }
+
+    /// Waits until a caller may no longer do so much with a range, and says why.
+    ///
+    /// Cancel safe: a dropped call has only waited.
+    pub(crate) async fn until_denied(
+        &self,
+        caller: &Caller,
+        range: &KeyRange,
+        level: Level,
+    ) -> Status {
+        let mut changes = self.access.changes();
+        loop {
+            // First at once: there may have been a change since the caller was identified.
+            let verdict = self.again(caller).and_then(|by| self.check_range(&by, range, level));
+            if let Err(denied) = verdict {
+                return denied;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Who a request is from, as `identify` found out.
     pub(crate) fn caller<T>(&self, request: &tonic::Request<T>) -> Result<Caller, Status> {
         let caller = request.extensions().get::<Caller>().cloned();

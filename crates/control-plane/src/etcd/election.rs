@@ -12,10 +12,10 @@ use tonic::{Request, Response, Status};
 
 use super::app::App;
 use super::status::failed;
-use super::turn::{Leaving, prefix};
+use super::turn::prefix;
 use super::wire;
 use crate::access::Level;
-use crate::kv::{Compare, Delete, KeyRange, Operation, Put, Relation, Target, Txn, Wanted};
+use crate::kv::{Compare, Delete, Feed, KeyRange, Operation, Put, Relation, Target, Txn, Wanted};
 
 /// Announcements that wait for a slow client.
 const ANNOUNCEMENTS: usize = 16;
@@ -65,14 +65,13 @@ impl Election for ElectionService {
         self.0.check_prefix(&caller, &prefix(&name), Level::Write)?;
         self.0.check_lease(&caller, lease, Level::Write)?;
         let value = Bytes::copy_from_slice(&value);
-        let mut turn = self.0.queue(&name, lease, value.clone()).await?;
-        let leaving = Leaving::new(&self.0, &turn);
+        let (mut turn, leaving) = self.0.queue(&name, lease, value.clone()).await?;
         let key = turn.key.clone();
         let leader = pb::LeaderKey { name, key, rev: turn.created, lease: turn.lease };
         if turn.existing.as_ref().is_some_and(|existing| *existing != value) {
             turn.revision = self.announce(&leader, value).await?;
         }
-        self.0.wait(&mut turn).await?;
+        self.0.wait_as(&caller, &mut turn).await?;
         leaving.stay();
         let header = self.0.header(turn.revision);
         Ok(Response::new(pb::CampaignResponse { header, leader: Some(leader) }))
@@ -113,7 +112,18 @@ impl Election for ElectionService {
         let prefix = prefix(&request.into_inner().name);
         self.0.check_prefix(&caller, &prefix, Level::Read)?;
         let (out, announcements) = mpsc::channel(ANNOUNCEMENTS);
-        self.0.tasks.spawn(observe(self.0.clone(), prefix, out));
+        let (range, wake) = (KeyRange::prefix(prefix.clone()), Arc::<Notify>::default());
+        let (feed, _) = self.0.follow(range.clone(), Wanted::default(), None, Arc::clone(&wake))?;
+        let app = self.0.clone();
+        self.0.tasks.spawn(async move {
+            tokio::select! {
+                () = observe(&app, prefix, feed, &wake, &out) => (),
+                denied = app.until_denied(&caller, &range, Level::Read) => {
+                    // Whoever cannot take it is gone anyway.
+                    let _full = out.try_send(Err(denied));
+                }
+            }
+        });
         Ok(Response::new(tokio_stream::wrappers::ReceiverStream::new(announcements).boxed()))
     }
 
@@ -137,10 +147,13 @@ impl Election for ElectionService {
 }
 
 /// Sends each leader and each of its announcements until the client is gone.
-async fn observe(app: App, prefix: Bytes, out: mpsc::Sender<Result<pb::LeaderResponse, Status>>) {
-    let wake = Arc::<Notify>::default();
-    let range = KeyRange::prefix(prefix.clone());
-    let (mut feed, _) = app.store.watch(range, Wanted::default(), None, Arc::clone(&wake));
+async fn observe(
+    app: &App,
+    prefix: Bytes,
+    mut feed: Feed,
+    wake: &Notify,
+    out: &mpsc::Sender<Result<pb::LeaderResponse, Status>>,
+) {
     let mut sent = None;
     loop {
         let first = match app.first(&prefix) {
@@ -161,7 +174,7 @@ async fn observe(app: App, prefix: Bytes, out: mpsc::Sender<Result<pb::LeaderRes
             }
         }
         let more = tokio::select! {
-            more = app.next_events(&mut feed, &wake) => more,
+            more = app.next_events(&mut feed, wake) => more,
             () = out.closed() => return,
         };
         if more.is_none() {

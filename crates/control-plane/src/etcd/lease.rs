@@ -69,13 +69,18 @@ impl Lease for LeaseService {
         &self,
         request: Request<Streaming<pb::LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        self.0.check_known(&self.0.caller(&request)?)?;
+        let caller = self.0.caller(&request)?;
+        self.0.check_known(&caller)?;
         let app = self.0.clone();
         let drained = self.0.drain.clone().cancelled_owned();
         // One at a time: the next request is read when this one is answered.
         let answers = request.into_inner().then(move |request| {
-            let app = app.clone();
-            async move { app.keep_alive(request?.id).await }
+            let (app, caller) = (app.clone(), caller.clone());
+            async move {
+                // The stream may be older than the rules.
+                app.check_known(&app.again(&caller)?)?;
+                app.keep_alive(request?.id).await
+            }
         });
         Ok(Response::new(answers.take_until(drained).boxed()))
     }

@@ -6,7 +6,7 @@ use regatta_proto::v3lockpb::lock_server::Lock;
 use tonic::{Request, Response, Status};
 
 use super::app::App;
-use super::turn::{Leaving, prefix};
+use super::turn::prefix;
 use crate::access::Level;
 use crate::kv::KeyRange;
 
@@ -24,9 +24,8 @@ impl Lock for LockService {
         let pb::LockRequest { name, lease } = request.into_inner();
         self.0.check_prefix(&caller, &prefix(&name), Level::Write)?;
         self.0.check_lease(&caller, lease, Level::Write)?;
-        let mut turn = self.0.queue(&name, lease, Bytes::new()).await?;
-        let leaving = Leaving::new(&self.0, &turn);
-        self.0.wait(&mut turn).await?;
+        let (mut turn, leaving) = self.0.queue(&name, lease, Bytes::new()).await?;
+        self.0.wait_as(&caller, &mut turn).await?;
         leaving.stay();
         let header = self.0.header(turn.revision);
         Ok(Response::new(pb::LockResponse { header, key: turn.key }))

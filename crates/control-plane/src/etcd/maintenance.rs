@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use super::app::{App, VERSION};
 use super::snapshot;
 use super::status::{failed, rejected};
+use super::wire;
 use crate::copies::{Busy, Outlet};
 use crate::kv::{Alarm, State, StoreError};
 
@@ -68,7 +69,7 @@ impl Maintenance for MaintenanceService {
         let shown = changed.await.map_err(failed)?;
         let alarms = shown.value.into_iter().map(|(alarm, member_id)| pb::AlarmMember {
             member_id,
-            alarm: wire_alarm(alarm).into(),
+            alarm: wire::alarm(alarm).into(),
         });
         let (header, alarms) = (self.0.header(shown.revision), alarms.collect());
         Ok(Response::new(pb::AlarmResponse { header, alarms }))
@@ -84,11 +85,10 @@ impl Maintenance for MaintenanceService {
         });
         let mut errors: Vec<_> = alarms
             .into_iter()
-            .map(|(alarm, of)| format!("memberID:{of} alarm:{} ", wire_alarm(alarm).as_str_name()))
+            .map(|(alarm, of)| format!("memberID:{of} alarm:{} ", wire::alarm(alarm).as_str_name()))
             .collect();
         if !self.0.store.is_writable() {
-            let text = "the disk takes no writes; make room or see the log, it goes on by itself";
-            errors.push(text.to_owned());
+            errors.push(super::health::NOT_WRITABLE.to_owned());
         }
         Ok(Response::new(pb::StatusResponse {
             header: self.0.header(revision),
@@ -189,13 +189,6 @@ async fn send(app: &App, state: State, out: &Outlet<Sent>) -> io::Result<()> {
     let blob = Bytes::copy_from_slice(sum.as_ref());
     let header = app.header(revision);
     out.send(Ok(pb::SnapshotResponse { header, remaining_bytes: 0, blob })).await
-}
-
-fn wire_alarm(alarm: Alarm) -> pb::AlarmType {
-    match alarm {
-        Alarm::NoSpace => pb::AlarmType::Nospace,
-        Alarm::Corrupt => pb::AlarmType::Corrupt,
-    }
 }
 
 /// A checksum of every version up to a revision. Equal stores have equal ones; etcd's is another.

@@ -23,6 +23,9 @@ mod election;
 mod lock;
 mod turn;
 
+mod health;
+mod health_service;
+mod json;
 mod routes;
 
 mod server;

@@ -17,12 +17,16 @@ use regatta_proto::v3electionpb::election_server::ElectionServer;
 use regatta_proto::v3lockpb::lock_server::LockServer;
 use serde_json::json;
 use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
 
 use super::access::{identify, now, token};
 use super::app::{App, VERSION};
 use super::auth::AuthService;
 use super::cluster::ClusterService;
 use super::election::ElectionService;
+use super::health::health;
+use super::health_service::HealthService;
+use super::json;
 use super::kv::KvService;
 use super::lease::LeaseService;
 use super::lock::LockService;
@@ -48,6 +52,7 @@ pub(crate) fn routes(app: App) -> Router {
         .add_service(ClusterServer::new(ClusterService(app.clone())))
         .add_service(MaintenanceServer::new(MaintenanceService(app.clone())))
         .add_service(AuthServer::new(AuthService(app.clone())))
+        .add_service(HealthServer::new(HealthService(app.clone())))
         .add_service(LockServer::new(LockService(app.clone())))
         .add_service(
             ElectionServer::new(ElectionService(app.clone())).max_decoding_message_size(most),
@@ -57,12 +62,13 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/version", get(version))
         .route("/metrics", get(metrics))
         .with_state(app.clone());
-    services
+    let is_open = !app.access.is_enabled();
+    let calls = services
         .routes()
         .into_axum_router()
         .layer(from_fn_with_state(app.clone(), identify))
-        .layer(from_fn_with_state(app, observe))
-        .merge(pages)
+        .layer(from_fn_with_state(app, observe));
+    calls.clone().merge(json::routes(calls, most, is_open)).merge(pages)
 }
 
 /// Counts the call, and says of a message that is too large what etcd says: too much of a resource.
@@ -85,12 +91,6 @@ fn named(mut response: Response) -> Response {
         headers.insert("grpc-status", HeaderValue::from_static(RESOURCE_EXHAUSTED));
     }
     response
-}
-
-async fn health(State(app): State<App>) -> axum::Json<serde_json::Value> {
-    let is_healthy =
-        app.store.is_writable() && app.store.read(|state, _| state.alarms().is_empty());
-    axum::Json(json!({ "health": is_healthy.to_string() }))
 }
 
 /// The store's figures and the calls; for whom may read everything when there is access control.

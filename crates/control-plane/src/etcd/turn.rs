@@ -6,11 +6,13 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tonic::Status;
 
+use super::access::Caller;
 use super::app::App;
 use super::status::{failed, rejected};
+use crate::access::Level;
 use crate::kv::{
     Between, Compare, Delete, Event, Found, KeyRange, Operation, Put, Query, Relation, Reply, Sort,
-    Step, Target, Txn, Wanted,
+    Step, StoreError, Target, Txn, Wanted,
 };
 
 /// The seconds of a lease that is granted for a caller without one: that of etcd's sessions.
@@ -37,17 +39,35 @@ pub(crate) fn prefix(name: &[u8]) -> Bytes {
 
 impl App {
     /// Queues under a name, or finds the caller's place there.
+    ///
+    /// Cancel safe: what a dropped call has made is taken back.
     pub(crate) async fn queue(
         &self,
         name: &[u8],
         lease: i64,
         value: Bytes,
-    ) -> Result<Turn, Status> {
+    ) -> Result<(Turn, Leaving), Status> {
+        // In a task of its own, which knows what is to be taken back when its caller is gone.
+        let (app, prefix) = (self.clone(), prefix(name));
+        let queued = self.tasks.spawn(async move { app.enter(prefix, lease, value).await });
+        queued.await.unwrap_or_else(|_| Err(failed(StoreError::Stopping)))
+    }
+
+    async fn enter(
+        &self,
+        prefix: Bytes,
+        lease: i64,
+        value: Bytes,
+    ) -> Result<(Turn, Leaving), Status> {
+        let mut leaving = Leaving { app: self.clone(), made: None };
         let lease = match lease {
-            0 => self.grant(0, SESSION_TTL).await.map_err(failed)?.0,
+            0 => {
+                let granted = self.grant(0, SESSION_TTL).await.map_err(failed)?.0;
+                leaving.made = Some(Made::Lease(granted));
+                granted
+            }
             lease => lease,
         };
-        let prefix = prefix(name);
         let key = Bytes::from([&*prefix, format!("{lease:x}").as_bytes()].concat());
         let put = Put { key: key.clone(), value: Some(value), lease: Some(lease), previous: false };
         let is_new = Compare {
@@ -69,12 +89,25 @@ impl App {
         });
         let created = existing.as_ref().map_or(revision, |found| found.version.created);
         let existing = existing.map(|found| found.version.value);
-        Ok(Turn { prefix, key, lease, created, revision, existing })
+        // A caller that was in the queue before keeps its place; a lease ends its key with it.
+        if existing.is_none() && leaving.made.is_none() {
+            leaving.made = Some(Made::Key(key.clone()));
+        }
+        Ok((Turn { prefix, key, lease, created, revision, existing }, leaving))
+    }
+
+    /// Waits until every key before the caller's is gone, as long as the caller may write there.
+    pub(crate) async fn wait_as(&self, caller: &Caller, turn: &mut Turn) -> Result<(), Status> {
+        let range = KeyRange::prefix(turn.prefix.clone());
+        tokio::select! {
+            waited = self.wait(turn) => waited,
+            denied = self.until_denied(caller, &range, Level::Write) => Err(denied),
+        }
     }
 
     /// Waits until every key before the caller's is gone. Dropped, the place in the queue stays;
     /// see [`Leaving`].
-    pub(crate) async fn wait(&self, turn: &mut Turn) -> Result<(), Status> {
+    async fn wait(&self, turn: &mut Turn) -> Result<(), Status> {
         loop {
             let mut query = Query::all(KeyRange::prefix(turn.prefix.clone()));
             (query.sort, query.descending, query.limit) = (Sort::Created, true, 1);
@@ -115,7 +148,7 @@ impl App {
         let wake = Arc::<Notify>::default();
         let wanted = Wanted { no_puts: true, ..Wanted::default() };
         let range = KeyRange::only(key);
-        let (mut feed, _) = self.store.watch(range, wanted, Some(from), Arc::clone(&wake));
+        let (mut feed, _) = self.follow(range, wanted, Some(from), Arc::clone(&wake))?;
         loop {
             while feed.is_ready() {
                 match self.store.step(&mut feed).value {
@@ -127,7 +160,7 @@ impl App {
             }
             tokio::select! {
                 () = wake.notified() => (),
-                () = self.drain.cancelled() => return Err(failed(crate::kv::StoreError::Stopping)),
+                () = self.drain.cancelled() => return Err(failed(StoreError::Stopping)),
             }
         }
     }
@@ -154,35 +187,44 @@ impl App {
     }
 }
 
-/// Takes a caller that went away while it waited out of the queue.
+/// Takes back what was made for a caller that went away while it waited.
 #[derive(Debug)]
 pub(crate) struct Leaving {
     app: App,
-    key: Option<Bytes>,
+    made: Option<Made>,
+}
+
+/// What is made for a caller that queues.
+#[derive(Debug)]
+enum Made {
+    /// Its place.
+    Key(Bytes),
+    /// A lease, since it had none; its place ends with that.
+    Lease(i64),
 }
 
 impl Leaving {
-    pub(crate) fn new(app: &App, turn: &Turn) -> Self {
-        // A caller that was in the queue before keeps its place.
-        let key = turn.existing.is_none().then(|| turn.key.clone());
-        Self { app: app.clone(), key }
-    }
-
     /// The caller has what it waited for.
     pub(crate) fn stay(mut self) {
-        self.key = None;
+        self.made = None;
     }
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            let app = self.app.clone();
-            self.app.tasks.spawn(async move {
-                if let Err(error) = app.remove(key).await {
-                    tracing::debug!(%error, "a place in a queue stays until its lease ends");
+        let Some(made) = self.made.take() else { return };
+        let app = self.app.clone();
+        self.app.tasks.spawn(async move {
+            let taken_back = match made {
+                Made::Key(key) => app.remove(key).await.map(|_| ()),
+                Made::Lease(id) => {
+                    let revoked = app.store.write(move |transition| transition.revoke(id)).await;
+                    revoked.map(|_| ()).map_err(failed)
                 }
-            });
-        }
+            };
+            if let Err(error) = taken_back {
+                tracing::debug!(%error, "a place in a queue stays until its lease ends");
+            }
+        });
     }
 }

@@ -55,7 +55,8 @@ impl Watch for WatchService {
 /// One stream.
 struct Session {
     app: App,
-    /// Who opened the stream; what they may is judged as each watch begins, as etcd does.
+    /// Who opened the stream. What they may is judged as each watch begins, and again for all when
+    /// the rules change.
     caller: Caller,
     out: mpsc::Sender<Result<pb::WatchResponse, Status>>,
     /// Notified when one of the watches has something to read.
@@ -77,6 +78,28 @@ struct Watched {
 /// The client is gone.
 struct Gone;
 
+impl App {
+    /// Watches a range, unless there are as many watches as there may be.
+    pub(crate) fn follow(
+        &self,
+        range: KeyRange,
+        wanted: Wanted,
+        from: Option<i64>,
+        wake: Arc<Notify>,
+    ) -> Result<(Feed, i64), Status> {
+        if self.store.watchers() >= self.bounds.watchers {
+            let text = "etcdserver: too many watchers; raise `etcd.max_watchers`";
+            return Err(Status::resource_exhausted(text));
+        }
+        Ok(self.store.watch(range, wanted, from, wake))
+    }
+}
+
+/// Why a watch is refused, as etcd's clients know it: the text of the error that their library makes.
+fn reason(denied: &Status) -> String {
+    format!("rpc error: code = {:?} desc = {}", denied.code(), denied.message())
+}
+
 impl Session {
     async fn run(mut self, requests: impl Stream<Item = Result<pb::WatchRequest, Status>>) {
         let mut requests = std::pin::pin!(requests.fuse());
@@ -84,6 +107,9 @@ impl Session {
         let drain = self.app.drain.clone();
         let mut progress = tokio::time::interval(self.app.bounds.progress_interval);
         progress.reset();
+        let mut rules = self.app.access.changes();
+        // There may have been a change since the caller was identified.
+        rules.mark_changed();
         loop {
             let out = self.out.clone();
             let done = tokio::select! {
@@ -94,6 +120,7 @@ impl Session {
                 },
                 () = wake.notified() => self.deliver().await,
                 _ = progress.tick() => self.report_progress().await,
+                Ok(()) = rules.changed() => self.judge().await,
                 () = out.closed() => Err(Gone),
                 () = drain.cancelled() => {
                     // Whoever cannot take it is gone anyway.
@@ -123,18 +150,11 @@ impl Session {
             return self.refuse("mvcc: watcher range is empty").await;
         }
         if let Err(denied) = self.app.check_range(&self.caller, &range, Level::Read) {
-            // As etcd's clients know it: the text of the error that their library makes of it.
-            let (code, text) = (denied.code(), denied.message());
-            let reason = format!("rpc error: code = {code:?} desc = {text}");
-            return self.refuse(&reason).await;
+            return self.refuse(&reason(&denied)).await;
         }
         if self.watches.contains_key(&create.watch_id) && create.watch_id != 0 {
             return self.refuse("mvcc: duplicate watch ID provided on the WatchStream").await;
         }
-        if self.app.store.watchers() >= self.app.bounds.watchers {
-            return self.refuse("etcdserver: too many watchers; raise `max_watchers`").await;
-        }
-        let id = self.choose_id(create.watch_id);
         let filters: Vec<_> = create.filters().collect();
         let wanted = Wanted {
             no_puts: filters.contains(&FilterType::Noput),
@@ -143,11 +163,39 @@ impl Session {
         };
         let from = Some(create.start_revision).filter(|from| *from > 0);
         let wake = Arc::clone(&self.wake);
-        let (feed, revision) = self.app.store.watch(range, wanted, from, wake);
+        let (feed, revision) = match self.app.follow(range, wanted, from, wake) {
+            Ok(followed) => followed,
+            Err(too_many) => return self.refuse(too_many.message()).await,
+        };
+        let id = self.choose_id(create.watch_id);
         let (fragment, progress) = (create.fragment, create.progress_notify);
         self.watches.insert(id, Watched { feed, fragment, progress, is_fresh: true });
         let header = self.app.header(revision);
         self.send(pb::WatchResponse { header, watch_id: id, created: true, ..<_>::default() }).await
+    }
+
+    /// Cancels the watches that the caller may not read any more; ends the stream of one that is not
+    /// known any more.
+    async fn judge(&mut self) -> Result<(), Gone> {
+        match self.app.again(&self.caller) {
+            Ok(caller) => self.caller = caller,
+            Err(unknown) => {
+                // Whoever cannot take it is gone anyway.
+                let _full = self.out.try_send(Err(unknown));
+                return Err(Gone);
+            }
+        }
+        let mut denied = Vec::new();
+        for (id, watched) in &self.watches {
+            let range = watched.feed.range();
+            if let Err(status) = self.app.check_range(&self.caller, range, Level::Read) {
+                denied.push((*id, reason(&status)));
+            }
+        }
+        for (id, reason) in denied {
+            self.end(id, reason).await?;
+        }
+        Ok(())
     }
 
     /// The one that is asked for, or the next that is free.
@@ -175,12 +223,18 @@ impl Session {
     }
 
     async fn cancel(&mut self, id: i64) -> Result<(), Gone> {
-        if self.watches.remove(&id).is_none() {
-            return Ok(());
+        match self.watches.contains_key(&id) {
+            true => self.end(id, String::new()).await,
+            false => Ok(()),
         }
+    }
+
+    /// Ends a watch and says so.
+    async fn end(&mut self, id: i64, cancel_reason: String) -> Result<(), Gone> {
+        self.watches.remove(&id);
         let header = self.app.header(self.app.store.told());
-        self.send(pb::WatchResponse { header, watch_id: id, canceled: true, ..<_>::default() })
-            .await
+        let ended = pb::WatchResponse { header, watch_id: id, canceled: true, ..<_>::default() };
+        self.send(pb::WatchResponse { cancel_reason, ..ended }).await
     }
 
     /// Answers which revision everything was delivered up to.

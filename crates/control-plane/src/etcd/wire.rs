@@ -9,8 +9,8 @@ use regatta_proto::etcdserverpb::response_op::Response;
 use regatta_proto::mvccpb::{self, event::EventType};
 
 use crate::kv::{
-    Answer, Between, Compare, Delete, Event, Found, KeyRange, Operation, Put, Query, Rejection,
-    Relation, Reply, Sort, Target, Txn, TxnReply,
+    Alarm, Answer, Between, Compare, Delete, Event, Found, KeyRange, Operation, Put, Query,
+    Rejection, Relation, Reply, Sort, Target, Txn, TxnReply,
 };
 
 /// Transactions within transactions; deeper ones are refused, since each level is walked through.
@@ -75,9 +75,9 @@ pub(crate) fn txn(request: pb::TxnRequest) -> Result<Txn, Rejection> {
 fn nested_txn(request: pb::TxnRequest, levels: usize) -> Result<Txn, Rejection> {
     let levels = levels.checked_sub(1).ok_or(Rejection::TooManyOperations)?;
     let list = |operations: Vec<pb::RequestOp>| {
-        // An operation without a kind is one that this build does not know; etcd passes over it.
-        let known = operations.into_iter().filter_map(|operation| operation.request);
-        known.map(|request| operation(request, levels)).collect::<Result<Vec<_>, _>>()
+        // An operation without a kind is one that this build does not know; the refusal is etcd's.
+        let known = operations.into_iter().map(|one| one.request.ok_or(Rejection::KeyNotFound));
+        known.map(|request| operation(request?, levels)).collect::<Result<Vec<_>, _>>()
     };
     let compares = request.compare.into_iter().map(compare).collect::<Result<_, _>>()?;
     Ok(Txn { compares, success: list(request.success)?, failure: list(request.failure)? })
@@ -201,9 +201,17 @@ fn response_op(reply: Reply) -> pb::ResponseOp {
         Reply::Delete { revision, deleted, previous } => {
             Response::ResponseDeleteRange(delete_response(header(revision), deleted, previous))
         }
-        Reply::Txn(reply) => Response::ResponseTxn(txn_response(header(reply.revision), reply)),
+        // A nested transaction's has not even that.
+        Reply::Txn(reply) => Response::ResponseTxn(txn_response(header(0), reply)),
     };
     pb::ResponseOp { response: Some(response) }
+}
+
+pub(crate) fn alarm(alarm: Alarm) -> pb::AlarmType {
+    match alarm {
+        Alarm::NoSpace => pb::AlarmType::Nospace,
+        Alarm::Corrupt => pb::AlarmType::Corrupt,
+    }
 }
 
 fn count(count: usize) -> i64 {

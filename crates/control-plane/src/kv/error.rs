@@ -27,7 +27,7 @@ pub(crate) enum Rejection {
     LeaseExists,
     #[error("etcdserver: too large lease TTL")]
     TtlTooLarge,
-    #[error("etcdserver: too many leases; raise `max_leases`")]
+    #[error("etcdserver: too many leases; raise `etcd.max_leases`")]
     TooManyLeases,
     #[error("etcdserver: mvcc: database space exceeded")]
     NoSpace,

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::history::Version;
 use super::hub::Place;
 use super::query::Found;
+use super::range::KeyRange;
 use super::state::State;
 
 /// Revisions looked at in one step, so that no step holds the store for long.
@@ -61,6 +62,11 @@ impl Feed {
         Self { place, wanted, next, is_behind: false, has_begun: false }
     }
 
+    /// What it is about.
+    pub(crate) fn range(&self) -> &KeyRange {
+        self.place.range()
+    }
+
     /// Whether a step would find something to look at.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_behind || self.place.is_pending()
@@ -92,8 +98,9 @@ impl Feed {
         let (mut events, mut bytes) = (Vec::new(), 0);
         let (mut read, mut end) = (0, latest + 1);
         for (revision, keys) in state.changed(self.next, latest) {
-            for key in keys.iter().filter(|key| self.place.range().contains(key)) {
-                let event = self.event(state, key, revision);
+            let own = keys.iter().enumerate();
+            for (at, _) in own.filter(|(_, key)| self.place.range().contains(key)) {
+                let event = self.event(state, keys, at, revision);
                 bytes += event.as_ref().map_or(0, Event::bytes);
                 events.extend(event);
             }
@@ -113,9 +120,15 @@ impl Feed {
         }
     }
 
-    fn event(&self, state: &State, key: &Bytes, revision: i64) -> Option<Event> {
+    /// What the revision that changed these keys did to the one at a place among them.
+    fn event(&self, state: &State, keys: &[Bytes], at: usize, revision: i64) -> Option<Event> {
+        let key = &keys[at];
         let history = state.history(key)?;
-        let version = history.made_at(revision)?;
+        let version = match history.made_at(revision) {
+            [only] => only,
+            // The key is named as often as it was changed.
+            made => made.get(keys[..at].iter().filter(|earlier| *earlier == key).count())?,
+        };
         let is_unwanted =
             if version.is_deletion() { self.wanted.no_deletes } else { self.wanted.no_puts };
         if is_unwanted {
@@ -143,7 +156,6 @@ mod tests {
     use super::*;
     use crate::kv::entry::{Change, Entry};
     use crate::kv::hub::Hub;
-    use crate::kv::range::KeyRange;
 
     #[test]
     fn what_is_told_of_while_a_step_reads_is_read_by_the_next() {

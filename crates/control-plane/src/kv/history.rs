@@ -41,14 +41,15 @@ impl History {
         self.0[..after].last().filter(|version| !version.is_deletion())
     }
 
-    /// The version that exactly this revision made, a deletion too.
-    pub(crate) fn made_at(&self, revision: i64) -> Option<&Version> {
-        let found = self.0.binary_search_by_key(&revision, |version| version.revision);
-        found.ok().map(|index| &self.0[index])
+    /// The versions that exactly this revision made, in their order: one, or a put and then a
+    /// deletion by one transaction.
+    pub(crate) fn made_at(&self, revision: i64) -> &[Version] {
+        let since = &self.0[self.0.partition_point(|version| version.revision < revision)..];
+        &since[..since.partition_point(|version| version.revision == revision)]
     }
 
     pub(crate) fn push(&mut self, version: Version) {
-        debug_assert!(self.0.last().is_none_or(|last| last.revision < version.revision));
+        debug_assert!(self.0.last().is_none_or(|last| last.revision <= version.revision));
         if self.0.is_empty() {
             // Most keys have one version; growing would make room for four.
             self.0.reserve_exact(1);
@@ -62,7 +63,9 @@ impl History {
         let upto = self.0.partition_point(|version| version.revision <= revision);
         let Some(last) = upto.checked_sub(1) else { return };
         let is_gone = self.0[last].is_deletion() && self.0[last].revision < revision;
-        let first_kept = if is_gone { upto } else { last };
+        let made = self.0[last].revision;
+        let first = self.0.partition_point(|version| version.revision < made);
+        let first_kept = if is_gone { upto } else { first };
         self.0.drain(..first_kept).for_each(dropped);
         self.0.shrink_to(4);
     }
@@ -100,6 +103,24 @@ mod tests {
         let shown: Vec<_> = (1..=10).map(at).collect();
         let [none, two, five, nine] = [None, Some(2), Some(5), Some(9)];
         assert_eq!(shown, [none, two, two, two, five, five, none, none, nine, nine]);
+    }
+
+    #[test]
+    fn a_key_that_is_put_and_deleted_at_once_is_gone_and_both_can_be_watched() {
+        let mut history = History::default();
+        let value = Bytes::from_static(b"v");
+        history.push(Version { revision: 2, created: 2, version: 1, lease: 0, value });
+        history.push(Version::deletion(2));
+        assert_eq!(history.at(2), None);
+        let kinds = |history: &History| {
+            history.made_at(2).iter().map(Version::is_deletion).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(&history), [false, true]);
+        assert!(history.made_at(1).is_empty() && history.made_at(3).is_empty());
+        history.compact(2, |_| ());
+        assert_eq!(kinds(&history), [false, true]);
+        history.compact(3, |_| ());
+        assert!(history.is_empty());
     }
 
     #[test]

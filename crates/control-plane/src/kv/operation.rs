@@ -123,10 +123,9 @@ impl Txn {
     /// those around them), and that no key is changed twice.
     pub(crate) fn check(&self, most: usize) -> Result<(), Rejection> {
         self.check_size(most)?;
-        let mut touched = Touched::default();
-        touched.add_list(&self.success)?;
-        let mut touched = Touched::default();
-        touched.add_list(&self.failure)
+        Touched::by(&self.success)?;
+        Touched::by(&self.failure)?;
+        Ok(())
     }
 
     fn check_size(&self, most: usize) -> Result<(), Rejection> {
@@ -149,57 +148,46 @@ struct Touched<'a> {
 }
 
 impl<'a> Touched<'a> {
-    fn add_list(&mut self, operations: &'a [Operation]) -> Result<(), Rejection> {
+    /// Checks in etcd's order: the list's own deletions, what is nested in it one after the other,
+    /// its own puts. So one nested transaction may put a key that a later one deletes, and nothing
+    /// else may be both.
+    fn by(operations: &'a [Operation]) -> Result<Self, Rejection> {
+        let mut touched = Self::default();
+        touched.deletes.extend(operations.iter().filter_map(|operation| match operation {
+            Operation::Delete(delete) => Some(&delete.range),
+            _ => None,
+        }));
         for operation in operations {
-            match operation {
-                Operation::Range(_) => (),
-                Operation::Put(put) => self.put(&put.key)?,
-                Operation::Delete(delete) => self.delete(&delete.range)?,
-                Operation::Txn(txn) => {
-                    // Only one of the two lists is done, so they may touch the same keys.
-                    let (mut then, mut otherwise) = (Touched::default(), Touched::default());
-                    then.add_list(&txn.success)?;
-                    otherwise.add_list(&txn.failure)?;
-                    then.puts.extend(otherwise.puts);
-                    then.deletes.extend(otherwise.deletes);
-                    let (puts, deletes) = (then.puts, then.deletes);
-                    let is_twice = puts.iter().any(|key| self.is_touched(key));
-                    let is_put = deletes.iter().any(|range| self.is_put(range));
-                    if is_twice || is_put {
-                        return Err(Rejection::DuplicateKey);
-                    }
-                    self.puts.extend(puts);
-                    self.deletes.extend(deletes);
-                }
+            if let Operation::Txn(txn) = operation {
+                touched.nested(txn)?;
             }
         }
-        Ok(())
-    }
-
-    fn put(&mut self, key: &'a Bytes) -> Result<(), Rejection> {
-        if self.is_touched(key) {
-            return Err(Rejection::DuplicateKey);
+        for operation in operations {
+            if let Operation::Put(put) = operation {
+                touched.check(&put.key)?;
+                touched.puts.insert(&put.key);
+            }
         }
-        self.puts.insert(key);
-        Ok(())
+        Ok(touched)
     }
 
-    fn delete(&mut self, range: &'a KeyRange) -> Result<(), Rejection> {
-        if self.is_put(range) {
-            return Err(Rejection::DuplicateKey);
+    /// Only one of the two lists is done, so they may touch the same keys.
+    fn nested(&mut self, txn: &'a Txn) -> Result<(), Rejection> {
+        let (then, otherwise) = (Self::by(&txn.success)?, Self::by(&txn.failure)?);
+        then.puts.iter().chain(&otherwise.puts).try_for_each(|key| self.check(key))?;
+        for list in [then, otherwise] {
+            self.puts.extend(list.puts);
+            self.deletes.extend(list.deletes);
         }
-        self.deletes.push(range);
         Ok(())
     }
 
-    fn is_touched(&self, key: &Bytes) -> bool {
-        self.puts.contains(key) || self.deletes.iter().any(|range| range.contains(key))
-    }
-
-    fn is_put(&self, range: &KeyRange) -> bool {
-        match range.single() {
-            Some(key) => self.puts.contains(key),
-            None => self.puts.iter().any(|key| range.contains(key)),
+    /// A key that is to be put.
+    fn check(&self, key: &Bytes) -> Result<(), Rejection> {
+        let is_deleted = || self.deletes.iter().any(|range| range.contains(key));
+        match self.puts.contains(key) || is_deleted() {
+            true => Err(Rejection::DuplicateKey),
+            false => Ok(()),
         }
     }
 }
@@ -248,8 +236,18 @@ mod tests {
         assert_eq!(verdict(vec![nested(vec![put("a")], vec![]), put("a")]), twice);
         assert_eq!(verdict(vec![nested(vec![put("a")], vec![put("a")])]), Ok(()));
         assert_eq!(verdict(vec![nested(vec![put("a")], vec![delete("a", "")])]), Ok(()));
-        let both = vec![nested(vec![put("a")], vec![]), nested(vec![], vec![delete("a", "")])];
-        assert_eq!(verdict(both), twice);
+        assert_eq!(verdict(vec![nested(vec![put("a")], vec![]), delete("a", "")]), twice);
+        let puts = || nested(vec![], vec![put("a")]);
+        assert_eq!(verdict(vec![puts(), puts()]), twice);
+    }
+
+    #[test]
+    fn what_one_nested_list_puts_a_later_one_may_delete_and_not_the_other_way_round() {
+        let puts = || nested(vec![put("a")], vec![]);
+        let deletes = || nested(vec![], vec![delete("a", "")]);
+        assert_eq!(verdict(vec![puts(), deletes()]), Ok(()));
+        assert_eq!(verdict(vec![deletes(), puts()]), Err(Rejection::DuplicateKey));
+        assert_eq!(verdict(vec![puts(), deletes(), puts()]), Err(Rejection::DuplicateKey));
     }
 
     #[test]

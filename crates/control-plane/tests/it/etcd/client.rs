@@ -18,18 +18,22 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::server::LIMIT;
 
 /// A client of every service.
 #[derive(Clone)]
 pub(crate) struct Client {
+    /// Such as `127.0.0.1:2379`.
+    pub(crate) endpoint: String,
     pub(crate) kv: KvClient<Channel>,
     pub(crate) lease: LeaseClient<Channel>,
     pub(crate) cluster: ClusterClient<Channel>,
     pub(crate) maintenance: MaintenanceClient<Channel>,
     pub(crate) lock: LockClient<Channel>,
     pub(crate) election: ElectionClient<Channel>,
+    pub(crate) health: HealthClient<Channel>,
     watch: WatchClient<Channel>,
 }
 
@@ -54,12 +58,14 @@ impl Client {
         let channel = Channel::from_shared(format!("http://{endpoint}")).unwrap();
         let channel = channel.connect().await?;
         Ok(Self {
+            endpoint: endpoint.to_owned(),
             kv: KvClient::new(channel.clone()),
             lease: LeaseClient::new(channel.clone()),
             cluster: ClusterClient::new(channel.clone()),
             maintenance: MaintenanceClient::new(channel.clone()),
             lock: LockClient::new(channel.clone()),
             election: ElectionClient::new(channel.clone()),
+            health: HealthClient::new(channel.clone()),
             watch: WatchClient::new(channel),
         })
     }

@@ -1,10 +1,13 @@
 //! What is refused because it is too much, and what an end does to streams.
 
 use regatta_proto::etcdserverpb as pb;
+use regatta_proto::v3electionpb::LeaderRequest;
+use regatta_proto::v3lockpb::LockRequest;
+use regatta_testkit::wait_until;
 use tonic::Code;
 
-use super::client::{Client, assert_refused, put, range, watch};
-use crate::server::Server;
+use super::client::{Client, assert_refused, bytes, put, range, watch};
+use crate::server::{LIMIT, Server};
 
 async fn limited(
     change: impl FnOnce(&mut regatta_control_plane::EtcdSettings),
@@ -41,8 +44,59 @@ async fn leases_and_watches_have_a_most() {
     let mut second = client.watcher();
     second.create(watch("b", "")).await;
     let refused = second.next().await;
-    assert!(refused.canceled && refused.cancel_reason.contains("max_watchers"), "{refused:?}");
+    assert!(
+        refused.canceled && refused.cancel_reason.contains("`etcd.max_watchers`"),
+        "{refused:?}"
+    );
     drop(first);
+}
+
+#[tokio::test]
+async fn locks_and_elections_watch_no_more_than_is_allowed() {
+    let (_server, client) = limited(|etcd| etcd.max_watchers = 1).await;
+    let only = client.watch(watch("a", "")).await;
+    let lock = async || {
+        let request = LockRequest { name: bytes("lock"), lease: 0 };
+        client.lock.clone().lock(request).await.map(tonic::Response::into_inner)
+    };
+    let too_many = "etcdserver: too many watchers; raise `etcd.max_watchers`";
+    let held = lock().await.unwrap();
+    assert_refused(lock().await, Code::ResourceExhausted, too_many);
+    let observe = async || {
+        let request = LeaderRequest { name: bytes("e") };
+        client.election.clone().observe(request).await.map(|_| ())
+    };
+    assert_refused(observe().await, Code::ResourceExhausted, too_many);
+    // Who is refused has left the queue, and its lease with it.
+    let leases = async || {
+        let request = pb::LeaseLeasesRequest {};
+        client.lease.clone().lease_leases(request).await.unwrap().into_inner().leases.len()
+    };
+    wait_until("one lease", LIMIT, async || leases().await == 1).await;
+    assert_eq!(client.range(range("lock/", "lock0")).await.kvs[0].key, held.key);
+
+    drop(only);
+    wait_until("room for one", LIMIT, async || observe().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn the_lease_of_a_caller_that_went_away_while_it_waited_ends() {
+    let (_server, client) = limited(|_| ()).await;
+    let lock = || LockRequest { name: bytes("lock"), lease: 0 };
+    let held = client.lock.clone().lock(lock()).await.unwrap().into_inner();
+    let leases = async || {
+        let request = pb::LeaseLeasesRequest {};
+        client.lease.clone().lease_leases(request).await.unwrap().into_inner().leases.len()
+    };
+    let mut calls = client.lock.clone();
+    let waiting = calls.lock(lock());
+    tokio::select! {
+        _ = waiting => panic!("one at a time"),
+        () = wait_until("a second lease", LIMIT, async || leases().await == 2) => (),
+    }
+    wait_until("it ends", LIMIT, async || leases().await == 1).await;
+    let queued = client.range(range("lock/", "lock0")).await;
+    assert_eq!((queued.count, &queued.kvs[0].key), (1, &held.key));
 }
 
 #[tokio::test]
@@ -91,17 +145,6 @@ async fn an_end_ends_the_streams() {
     let (server, client) = limited(|_| ()).await;
     let _watching = client.watch(watch("a", "")).await;
     server.stop().await;
-}
-
-#[tokio::test]
-async fn pages_in_plain_http_say_the_version_and_the_health() {
-    let (server, _client) = limited(|_| ()).await;
-    let page = async |path: &str| {
-        let url = format!("http://{}{path}", server.etcd_endpoint());
-        server.client.get(url).send().await.unwrap().text().await.unwrap()
-    };
-    assert_eq!(page("/health").await, r#"{"health":"true"}"#);
-    assert!(page("/version").await.contains("\"etcdserver\":\"3."));
 }
 
 #[tokio::test]

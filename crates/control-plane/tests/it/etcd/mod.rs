@@ -4,7 +4,9 @@ pub(crate) mod client;
 mod config_center;
 mod crash;
 mod etcdctl;
+mod health;
 mod history;
+mod json;
 mod keys;
 mod leases;
 mod limits;
@@ -28,7 +30,7 @@ pub(crate) async fn server() -> Server {
 macro_rules! on_both {
     ($($name:ident: $suite:path;)+) => {
         mod embedded {
-            use super::{keys, leases, maintenance, queues, txns, watches};
+            use super::{health, keys, leases, maintenance, queues, txns, watches};
 
             $(
                 #[tokio::test]
@@ -40,7 +42,7 @@ macro_rules! on_both {
         }
 
         mod real_etcd {
-            use super::{keys, leases, maintenance, queues, txns, watches};
+            use super::{health, keys, leases, maintenance, queues, txns, watches};
 
             $(
                 #[tokio::test]
@@ -61,5 +63,6 @@ on_both! {
     watches_lose_and_repeat_nothing: watches::suite;
     leases_end_with_their_keys: leases::suite;
     operators_see_what_is_there: maintenance::suite;
+    a_page_and_a_service_say_whether_it_is_healthy: health::suite;
     locks_and_elections_go_in_turn: queues::suite;
 }

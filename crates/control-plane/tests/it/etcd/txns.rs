@@ -6,12 +6,13 @@ use regatta_proto::etcdserverpb::request_op::Request;
 use regatta_proto::etcdserverpb::response_op::Response;
 use tonic::{Code, Status};
 
-use super::client::{Client, assert_refused, bytes, delete, keys, put, range, text};
+use super::client::{Client, assert_refused, bytes, delete, keys, put, range, text, watch};
 
 pub(crate) async fn suite(client: &Client) {
     compares(client).await;
     operations(client).await;
     nested(client).await;
+    put_and_deleted(client).await;
     refusals(client).await;
 }
 
@@ -141,6 +142,31 @@ async fn nested(client: &Client) {
     assert_eq!(found[0].mod_revision, found[1].mod_revision);
 }
 
+/// What one nested transaction puts, a later one may delete, in the same revision.
+async fn put_and_deleted(client: &Client) {
+    let alone = |request| {
+        let success = vec![operation(request)];
+        operation(Request::RequestTxn(pb::TxnRequest { success, ..<_>::default() }))
+    };
+    let puts = || alone(Request::RequestPut(put("d/a", "1")));
+    let deletes = || alone(Request::RequestDeleteRange(delete("d/", "d0")));
+    let done = |success| run(client, pb::TxnRequest { success, ..<_>::default() });
+    let mut watcher = client.watch(watch("d/a", "")).await;
+    let revision = done(vec![puts(), deletes()]).await.unwrap().header.unwrap().revision;
+    assert_eq!(watcher.events(2).await, ["+d/a=1", "-d/a"]);
+    assert_eq!(client.get("d/a").await, None);
+    let then = pb::RangeRequest { revision, ..range("d/a", "") };
+    assert_eq!(client.range(then).await.count, 0);
+    let from = pb::WatchCreateRequest { start_revision: revision, ..watch("d/", "d0") };
+    assert_eq!(client.watch(from).await.events(2).await, ["+d/a=1", "-d/a"]);
+
+    let duplicate = "etcdserver: duplicate key given in txn request";
+    let direct = operation(Request::RequestDeleteRange(delete("d/a", "")));
+    for refused in [vec![deletes(), puts()], vec![puts(), direct], vec![puts(), puts()]] {
+        assert_refused(done(refused).await, Code::InvalidArgument, duplicate);
+    }
+}
+
 async fn refusals(client: &Client) {
     let before = client.revision().await;
     let duplicate = "etcdserver: duplicate key given in txn request";
@@ -180,6 +206,12 @@ async fn refusals(client: &Client) {
     let not_found = "etcdserver: requested lease not found";
     assert_refused(run(client, request).await, Code::NotFound, not_found);
     assert_eq!((client.get("f/x").await, client.revision().await), (None, before));
+    let kindless = pb::TxnRequest { success: vec![pb::RequestOp::default()], ..<_>::default() };
+    let within = operation(Request::RequestTxn(kindless.clone()));
+    let no_kind = "etcdserver: key not found";
+    for request in [kindless, pb::TxnRequest { failure: vec![within], ..<_>::default() }] {
+        assert_refused(run(client, request).await, Code::InvalidArgument, no_kind);
+    }
     let no_key = "etcdserver: key is not provided";
     let request = pb::TxnRequest { compare: vec![pb::Compare::default()], ..<_>::default() };
     assert_refused(run(client, request).await, Code::InvalidArgument, no_key);
