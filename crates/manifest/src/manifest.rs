@@ -1,5 +1,6 @@
 //! The system as a whole.
 
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,6 +40,13 @@ pub struct ControlPlane {
     pub access: Option<PathBuf>,
     /// Certificates of both its interfaces. Default none: no TLS.
     pub tls: Option<ControlPlaneTls>,
+    /// The datacenter that it says it is. Default: the control plane's, `dc1`.
+    pub datacenter: Option<String>,
+    /// The node that services are registered on. Default: the control plane's, `regatta`.
+    pub node_name: Option<String>,
+    /// Limits by their names, such as `etcd.max_leases`, with their values as written. Which there
+    /// are is the control plane's to say. Default: its own.
+    pub limits: BTreeMap<String, String>,
 }
 
 /// Certificates of the control plane, in PEM; beside the manifest when relative.
@@ -62,6 +70,9 @@ impl Default for ControlPlane {
             listen: local(8500),
             etcd_listen: Some(local(2379)),
             dns_listen: Some(local(8600)),
+            datacenter: None,
+            node_name: None,
+            limits: BTreeMap::new(),
             access: None,
             tls: None,
         }

@@ -147,6 +147,8 @@ fn control_plane(
     let listen = control_plane.listen;
     let mut run = regatta(&[
         "control",
+        "--manifest",
+        "{manifest}",
         "--listen",
         "{listen}",
         "--etcd-listen",

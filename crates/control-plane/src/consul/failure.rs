@@ -24,6 +24,13 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
+    /// Another datacenter than this one is asked for, in Consul's words and with what to do.
+    pub(crate) fn no_path(own: &str) -> Self {
+        Self::internal(format!(
+            "No path to datacenter; this one is `{own}`, ask for it or start it with `--datacenter`"
+        ))
+    }
+
     /// Consul answers 500 to what is well formed but means nothing here.
     pub(crate) fn internal(text: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)

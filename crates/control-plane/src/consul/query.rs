@@ -110,7 +110,7 @@ impl Query {
             return Err(Failure::bad_request(text));
         }
         if self.get("dc").is_some_and(|dc| !dc.is_empty() && dc != datacenter) {
-            return Err(Failure::internal("No path to datacenter"));
+            return Err(Failure::no_path(datacenter));
         }
         if self.get("filter").is_some_and(|filter| !filter.is_empty()) {
             let text = "filter expressions are not supported; select by tag, passing and node-meta";

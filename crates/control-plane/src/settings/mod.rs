@@ -15,6 +15,8 @@ pub use etcd::EtcdSettings;
 mod kv;
 pub use kv::KvSettings;
 
+mod limits;
+
 /// What the operator may set about the control plane.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -96,6 +98,24 @@ pub enum InvalidSettings {
     NoAccess {
         /// The address asked for.
         address: SocketAddr,
+    },
+    /// There is no limit of a name.
+    #[error("`{name}` is no limit; {remedy}")]
+    UnknownLimit {
+        /// The name.
+        name: String,
+        /// The nearest one, or all.
+        remedy: String,
+    },
+    /// A limit's value is not what it takes.
+    #[error("{name} is `{value}`; write {wanted}")]
+    LimitValue {
+        /// The limit.
+        name: String,
+        /// The value.
+        value: String,
+        /// What it takes.
+        wanted: &'static str,
     },
     /// A name has characters that no DNS name has.
     #[error("{name} is `{value}`; use 1 to 63 letters, digits and `-`")]

@@ -1,9 +1,10 @@
 //! The control plane, with the places of its addresses.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use regatta_yaml::{Fields, Mark, Node, Problem};
+use regatta_yaml::{Fields, Mark, Node, Problem, Value};
 
 use super::scalars;
 use crate::{ControlPlane, ControlPlaneTls};
@@ -43,8 +44,36 @@ pub(super) fn control_plane(
     if let Some(node) = fields.take("tls") {
         placed.control_plane.tls = tls(node, problems);
     }
+    if let Some(node) = fields.take("datacenter") {
+        let read = scalars::text(node, "control_plane.datacenter", problems);
+        placed.control_plane.datacenter = read;
+    }
+    if let Some(node) = fields.take("node_name") {
+        placed.control_plane.node_name = scalars::text(node, "control_plane.node_name", problems);
+    }
+    if let Some(node) = fields.take("limits") {
+        placed.control_plane.limits = limits(node, problems);
+    }
     fields.finish(problems);
     placed
+}
+
+/// Names and values as they are written: the control plane knows which there are.
+fn limits(node: &Node, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+    let Value::Map(entries) = &node.value else {
+        let message = format!(
+            "control_plane.limits: expected a map, found {}; write lines such as `etcd.max_leases: \
+             1000`",
+            node.found()
+        );
+        problems.push(Problem::new(node.mark, message));
+        return BTreeMap::new();
+    };
+    let read = entries.iter().filter_map(|(key, node)| {
+        let name = format!("control_plane.limits.{}", key.text);
+        Some((key.text.clone(), scalars::text(node, &name, problems)?))
+    });
+    read.collect()
 }
 
 /// An address, or the word none.

@@ -250,6 +250,23 @@ fn the_control_plane_answers_dns_unless_told_not_to() {
 }
 
 #[test]
+fn names_and_limits_of_the_control_plane_are_kept_as_written() {
+    let with = |lines: &str| services("  a: { run: { cargo: a } }\n") + lines;
+    let read = parse(&with(
+        "control_plane:\n  datacenter: eu\n  node_name: one\n  limits: { etcd.max_leases: 1000, \
+         etcd.quota_bytes: 4GiB }\n",
+    ));
+    let read = read.control_plane;
+    assert_eq!((read.datacenter.as_deref(), read.node_name.as_deref()), (Some("eu"), Some("one")));
+    let limits: Vec<_> =
+        read.limits.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(limits, ["etcd.max_leases=1000", "etcd.quota_bytes=4GiB"]);
+    let found = problems(&with("control_plane: { limits: [5], datacenter: \"\" }"));
+    assert!(found.iter().any(|problem| problem.contains("control_plane.limits: expected a map")));
+    assert!(found.iter().any(|problem| problem.contains("control_plane.datacenter")), "{found:?}");
+}
+
+#[test]
 fn the_control_plane_speaks_etcd_unless_told_not_to() {
     let with = |lines: &str| services("  a: { run: { cargo: a }, port: 9000 }\n") + lines;
     let etcd = |lines: &str| parse(&with(lines)).control_plane.etcd_listen.map(|at| at.port());

@@ -27,6 +27,22 @@ pub(crate) struct Serve {
     /// The folder where it is all kept. Default: data/control-plane in the system's .regatta.
     #[arg(long = "store", value_name = "PATH", env = "CONTROL_STORE")]
     store: Option<PathBuf>,
+    /// The datacenter that it says it is to Consul's clients and over DNS. Default: the manifest's,
+    /// or dc1.
+    #[arg(long, value_name = "NAME", env = "CONTROL_DATACENTER")]
+    datacenter: Option<String>,
+    /// The node that services are registered on. Default: the manifest's, or regatta.
+    #[arg(long, value_name = "NAME", env = "CONTROL_NODE_NAME")]
+    node_name: Option<String>,
+    /// A limit, such as etcd.max_leases=1000 or etcd.quota_bytes=4GiB; may be repeated, or be a list
+    /// with commas. Comes before the manifest's.
+    #[arg(
+        long = "limit",
+        value_name = "NAME=VALUE",
+        env = "CONTROL_LIMITS",
+        value_delimiter = ','
+    )]
+    limits: Vec<NamedLimit>,
     /// Tokens, users and their rules, in YAML; read again when it changes. Needed to listen on
     /// another address than loopback.
     #[arg(long, value_name = "FILE", env = "CONTROL_ACCESS")]
@@ -61,6 +77,22 @@ impl FromStr for Listen {
     }
 }
 
+/// A limit's name and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct NamedLimit(String, String);
+
+impl FromStr for NamedLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts =
+            text.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty());
+        let (name, value) =
+            parts.ok_or_else(|| "write NAME=VALUE, such as etcd.max_leases=1000".to_owned())?;
+        Ok(Self(name.trim().to_owned(), value.trim().to_owned()))
+    }
+}
+
 impl Serve {
     pub(crate) async fn run(self, place: &Place) -> Result<(), Failure> {
         let telemetry = serving::telemetry("control-plane")?;
@@ -81,6 +113,21 @@ impl Serve {
         settings.consul_listen = self.listen.unwrap_or(written.listen);
         settings.etcd.listen = self.etcd_listen.unwrap_or(Listen(written.etcd_listen)).0;
         settings.dns.listen = self.dns_listen.unwrap_or(Listen(written.dns_listen)).0;
+        if let Some(datacenter) = self.datacenter.or(written.datacenter) {
+            settings.datacenter = datacenter;
+        }
+        if let Some(node_name) = self.node_name.or(written.node_name) {
+            settings.node_name = node_name;
+        }
+        for (name, value) in &written.limits {
+            settings.set_limit(name, value).map_err(|error| {
+                Failure::usage(format!("control_plane.limits of the manifest: {error}"))
+            })?;
+        }
+        for NamedLimit(name, value) in &self.limits {
+            let wrong = |error| Failure::usage(format!("--limit: {error}"));
+            settings.set_limit(name, value).map_err(wrong)?;
+        }
         settings.access = self.access.or(written.access.as_ref().map(beside));
         settings.tls = match (self.tls_cert, self.tls_key) {
             (Some(certificate), Some(key)) => {
@@ -133,11 +180,7 @@ mod tests {
             listen,
             etcd_listen,
             dns_listen: etcd_listen,
-            store: None,
-            access: None,
-            tls_cert: None,
-            tls_key: None,
-            tls_client_ca: None,
+            ..nothing()
         };
         let settings = control(None, None).settings(&place).unwrap();
         assert_eq!(settings.consul_listen.port(), 18500);
@@ -152,5 +195,75 @@ mod tests {
         let settings = control(Some(given), Some(Listen(Some(given)))).settings(&place).unwrap();
         assert_eq!((settings.consul_listen, settings.etcd.listen), (given, Some(given)));
         assert_eq!(settings.dns.listen, Some(given));
+    }
+
+    #[test]
+    fn limits_and_names_are_the_manifests_unless_they_are_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("regatta.yaml");
+        let text = "name: shop\nservices: { a: { run: { cargo: a } } }\ncontrol_plane:\n  datacenter: \
+                    eu\n  node_name: one\n  limits: { etcd.max_leases: 7, max_blocked_queries: 9, \
+                    etcd.quota_bytes: 4GiB }\n";
+        std::fs::write(&path, text).unwrap();
+        let place = Place::at(path.clone());
+        let settings = nothing().settings(&place).unwrap();
+        assert_eq!((settings.datacenter.as_str(), settings.node_name.as_str()), ("eu", "one"));
+        assert_eq!((settings.etcd.max_leases, settings.max_blocked_queries), (7, 9));
+        assert_eq!(settings.etcd.quota_bytes, 4 << 30);
+        let given = Serve {
+            datacenter: Some("us".to_owned()),
+            node_name: Some("two".to_owned()),
+            limits: vec!["etcd.max_leases=8".parse().unwrap()],
+            ..nothing()
+        };
+        let settings = given.settings(&place).unwrap();
+        assert_eq!((settings.datacenter.as_str(), settings.node_name.as_str()), ("us", "two"));
+        assert_eq!((settings.etcd.max_leases, settings.max_blocked_queries), (8, 9));
+
+        let wrong = Serve { limits: vec!["max_lease=8".parse().unwrap()], ..nothing() };
+        let error = wrong.settings(&place).unwrap_err().to_string();
+        assert!(error.contains("--limit: `max_lease` is no limit"), "{error}");
+        std::fs::write(&path, text.replace("max_leases: 7", "max_leases: many")).unwrap();
+        let error = nothing().settings(&place).unwrap_err().to_string();
+        assert!(error.contains("control_plane.limits of the manifest: etcd.max_leases"), "{error}");
+    }
+
+    #[test]
+    fn limits_may_be_repeated_or_in_one_list() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            serve: Serve,
+        }
+        let parse = |arguments: &[&str]| {
+            let arguments = ["control"].iter().chain(arguments);
+            <Command as clap::Parser>::try_parse_from(arguments)
+        };
+        let limit = |name: &str, value: &str| NamedLimit(name.to_owned(), value.to_owned());
+        let both = [limit("max_services", "5"), limit("etcd.history", "2h")];
+        for arguments in [
+            &["--limit", "max_services=5,etcd.history=2h"][..],
+            &["--limit", "max_services=5", "--limit", "etcd.history=2h"],
+        ] {
+            assert_eq!(parse(arguments).unwrap().serve.limits, both);
+        }
+        assert!(parse(&["--limit", "max_services"]).is_err());
+    }
+
+    /// Nothing is given.
+    fn nothing() -> Serve {
+        Serve {
+            listen: None,
+            etcd_listen: None,
+            dns_listen: None,
+            store: None,
+            datacenter: None,
+            node_name: None,
+            limits: Vec::new(),
+            access: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+        }
     }
 }

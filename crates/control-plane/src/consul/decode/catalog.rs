@@ -73,7 +73,7 @@ fn own_datacenter(fields: &mut Fields, datacenter: &str) -> Result<(), Failure> 
     if asked.is_empty() || asked == datacenter {
         return Ok(());
     }
-    Err(Failure::internal("No path to datacenter"))
+    Err(Failure::no_path(datacenter))
 }
 
 /// A check as the catalog has it: a finding, not something to run.
