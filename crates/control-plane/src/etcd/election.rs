@@ -49,7 +49,8 @@ impl ElectionService {
 }
 
 fn leader(leader: Option<pb::LeaderKey>) -> Result<pb::LeaderKey, Status> {
-    leader.ok_or_else(|| Status::invalid_argument("\"leader\" field must be provided"))
+    // Unknown, as etcd's, although the caller could know.
+    leader.ok_or_else(|| Status::unknown("\"leader\" field must be provided"))
 }
 
 #[tonic::async_trait]

@@ -16,6 +16,7 @@ mod lifecycle;
 mod own;
 mod scale;
 mod server;
+mod streams;
 mod tls;
 mod transfer;
 mod transfer_consul;

@@ -102,11 +102,16 @@ const STREAMS: &[(&str, &str, usize)] = &[
 async fn calls_have_the_answers_of_a_real_etcd() {
     let (real, server) = (Etcd::start().await.unwrap(), super::server().await);
     let [real, ours] = [real.endpoint(), server.etcd_endpoint()].map(|at| Api::new(&at));
+    // All differences at once: each says by itself which call it is.
+    let mut differences = Vec::new();
     for (path, body) in CALLS {
         let [expected, answer] = [post(&real, path, body).await, post(&ours, path, body).await];
-        assert_eq!(answer.status, expected.status, "{path} {body}: {}", answer.text);
-        assert_eq!(lines(&answer), lines(&expected), "{path} {body}");
+        let [expected, answer] = [&expected, &answer].map(|at| (at.status, lines(at)));
+        if answer != expected {
+            differences.push(format!("{path} {body}: {answer:?} instead of {expected:?}"));
+        }
     }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
     for (path, body) in MALFORMED {
         let [expected, answer] = [post(&real, path, body).await, post(&ours, path, body).await];
         assert_eq!(answer.status, expected.status, "{path} {body}: {}", answer.text);
@@ -166,6 +171,9 @@ async fn what_is_too_large_is_said_to_be_and_a_read_is_no_post() {
     assert_eq!(put(800_000).await.0, 429);
     let (status, text) = put(1_500_000).await;
     assert!(status == 429 && text.contains("raise `etcd.max_request_bytes`"), "{text}");
+    let whole = post(&api, "/v3/kv/range", "{}").await.text;
+    let text = "etcdserver: key is not provided";
+    assert_eq!(whole, format!(r#"{{"error":"{text}","message":"{text}","code":3}}"#));
     assert_eq!(api.get("/v3/kv/range").await.status, 405);
     assert_eq!(api.get("/v3/other").await.status, 404);
 }
