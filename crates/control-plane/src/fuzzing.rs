@@ -61,6 +61,11 @@ pub fn etcd_requests(bytes: &[u8], now: Instant) {
     assert_eq!((again.revision(), again.bytes()), (state.revision(), state.bytes()));
 }
 
+/// A call of etcd's JSON gateway: read or refused, and shown as it was read.
+pub fn etcd_json(call: u8, body: &[u8]) {
+    crate::etcd::json::there_and_back(usize::from(call), body);
+}
+
 /// A file of the log: read or refused.
 pub fn log_file(bytes: &[u8]) {
     let _is_read = crate::kv::read_log(bytes);

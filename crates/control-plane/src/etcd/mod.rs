@@ -25,7 +25,7 @@ mod turn;
 
 mod health;
 mod health_service;
-mod json;
+pub(crate) mod json;
 mod routes;
 
 mod server;

@@ -14,5 +14,10 @@ mod refusal;
 
 mod paths;
 
+#[cfg(any(feature = "fuzzing", test))]
+mod there_and_back;
+#[cfg(any(feature = "fuzzing", test))]
+pub(crate) use there_and_back::there_and_back;
+
 mod gateway;
 pub(super) use gateway::routes;
