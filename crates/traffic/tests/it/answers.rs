@@ -29,7 +29,9 @@ fn an_instance_with_open_streams_is_left_for_those_with_fewer() {
             open.push(picked);
         }
         let held = [0, 1, 2, 3].map(|number| fleet.view(number).in_flight);
-        assert!(held.iter().all(|held| *held <= 64), "{strategy:?}: {held:?}");
+        // By a key all go to its owner until that is a quarter over its share, and so on.
+        let most = if strategy == Strategy::P2c { 56 } else { 64 };
+        assert!(held.iter().all(|held| *held <= most), "{strategy:?}: {held:?}");
     }
 }
 

@@ -149,6 +149,24 @@ fn a_new_instance_comes_to_its_share_slowly() {
 }
 
 #[test]
+fn a_new_instance_is_no_better_choice_of_two_before_it_is_warm() {
+    let mut policies = bare(Strategy::P2c);
+    policies.slow_start = SlowStart::default();
+    let mut fleet = Fleet::new(policies, instances(9));
+    fleet.wait(60 * SECOND);
+    fleet.replace(instances(10));
+    let mut of_new = 0;
+    for _ in 0..1_000 {
+        let picked = fleet.pick().unwrap();
+        let is_new = *picked.data() == 9;
+        of_new += u32::from(is_new);
+        // It is faster than the others, so each draw that it is in is its own.
+        picked.finish(fleet.now, Outcome::Success, if is_new { MILLI } else { 10 * MILLI });
+    }
+    assert!((5..60).contains(&of_new), "{of_new} of 1000 calls, about 20 expected");
+}
+
+#[test]
 fn one_that_comes_when_there_is_no_other_takes_all_calls_at_once() {
     let mut fleet = Fleet::new(Policies::default(), instances(1));
     fleet.wait(60 * SECOND);

@@ -69,6 +69,33 @@ fn a_hot_key_spills_over_to_others_instead_of_drowning_its_instance() {
 }
 
 #[test]
+fn an_instance_owns_keys_and_takes_calls_of_a_hot_one_by_its_weight() {
+    let members = vec![instance(0).with_weight(3), instance(1).with_weight(1)];
+    let mut fleet = Fleet::new(hashed(), members);
+    let keys = (0..2_000).filter(|key| owner(&mut fleet, *key) == 0).count();
+    assert!((1_350..1_650).contains(&keys), "{keys} of 2000 keys, 1500 expected");
+    let hot = (0..).find(|key| owner(&mut fleet, *key) == 0).unwrap();
+    let hints = Hints::default().with_key(hash_key(u64::to_le_bytes(hot)));
+    let held: Vec<_> =
+        (0..80).map(|_| fleet.pick_for(&Tried::default(), &hints).unwrap()).collect();
+    // Three quarters of 80 calls, and a quarter of that on top.
+    assert_eq!(fleet.view(0).in_flight, 75);
+    drop(held);
+}
+
+#[test]
+fn calls_that_have_ended_raise_no_bound() {
+    let mut fleet = Fleet::new(hashed(), instances(4));
+    (0..500).for_each(|key| drop(owner(&mut fleet, key)));
+    let hints = Hints::default().with_key(hash_key("hot"));
+    let held: Vec<_> =
+        (0..100).map(|_| fleet.pick_for(&Tried::default(), &hints).unwrap()).collect();
+    let most = fleet.cluster.view(fleet.now).instances.iter().map(|i| i.in_flight).max();
+    assert_eq!(most, Some(32));
+    drop(held);
+}
+
+#[test]
 fn a_caller_with_a_key_stays_with_its_version() {
     let mut policies = hashed();
     policies.subsets = std::sync::Arc::new([("v1".into(), 90), ("v2".into(), 10)].into());

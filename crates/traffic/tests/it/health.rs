@@ -137,8 +137,24 @@ fn a_probe_is_no_second_try_and_goes_to_no_other_version() {
     let first = fleet.cluster.members().into_iter().find(|member| *member.data() == 0).unwrap();
     tried.insert(&first);
     assert_ne!(*fleet.pick_for(&tried, &Hints::default()).unwrap().data(), 0);
+
+    let versions = || vec![instance(0).with_version("v1"), instance(1).with_version("v2")];
+    let mut fleet = Fleet::new(with_breakers(), versions());
+    fleet.fail(0, 5);
+    fleet.wait(60 * SECOND);
     let second = Hints::default().with_subset("v2");
     assert_eq!(*fleet.pick_for(&Tried::default(), &second).unwrap().data(), 1);
+    // A version without a weight is asked for by nobody, and so not probed by chance.
+    let mut policies = with_breakers();
+    policies.subsets = std::sync::Arc::new([("v2".into(), 100)].into());
+    let mut fleet = Fleet::new(policies, versions());
+    let first = Hints::default().with_subset("v1");
+    for _ in 0..5 {
+        let picked = fleet.pick_for(&Tried::default(), &first).unwrap();
+        picked.finish(fleet.now, Outcome::Failure, MILLI);
+    }
+    fleet.wait(60 * SECOND);
+    assert_eq!(fleet.call(Outcome::Success), Ok(1));
 }
 
 #[test]
@@ -291,4 +307,17 @@ fn other_settings_hold_from_the_next_failure_on() {
     assert_eq!(fleet.cluster.view(fleet.now).balance, "round_robin");
     fleet.wait(60 * SECOND);
     assert_eq!(fleet.call(Outcome::Success), Ok(0), "what is due stays due");
+}
+
+#[test]
+fn other_settings_hold_for_the_service_too() {
+    let mut policies = with_breakers();
+    policies.breaker = None;
+    policies.service_breaker = Some(breaker::Settings::default());
+    let mut fleet = Fleet::new(policies.clone(), instances(2));
+    fleet.fail(0, 2);
+    policies.service_breaker = Some(breaker::Settings::default().with_failure_threshold(3));
+    fleet.configure(policies);
+    fleet.fail(0, 1);
+    assert!(matches!(fleet.pick().unwrap_err(), PickError::ServiceOpen { .. }));
 }

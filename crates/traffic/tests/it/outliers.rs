@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use regatta_resilience::outlier;
 use regatta_traffic::balance::Strategy;
-use regatta_traffic::cluster::{EjectionCause, Hints, Outcome, PickError, Policies, What};
+use regatta_traffic::cluster::{EjectionCause, Hints, Outcome, PickError, Policies, Tried, What};
 
 use crate::support::{Fleet, MILLI, SECOND, instances};
 
@@ -42,6 +42,39 @@ fn the_one_whose_success_rate_is_far_below_its_peers_is_ejected() {
     let rate = EjectionCause::SuccessRate;
     assert!(matches!(told[..], [What::Ejected { cause, .. }] if cause == rate), "{told:?}");
     assert!(!fleet.counts(500).contains_key(&3));
+}
+
+#[test]
+fn sets_that_change_often_do_not_put_off_the_comparison() {
+    let mut fleet = Fleet::new(ejecting(), instances(10));
+    (0..2_000).for_each(|round| {
+        let picked = fleet.pick().unwrap();
+        let fails = *picked.data() == 3 && round % 3 == 0;
+        let outcome = if fails { Outcome::Failure } else { Outcome::Success };
+        picked.finish(fleet.now, outcome, MILLI);
+    });
+    for _ in 0..2 {
+        fleet.replace(instances(10));
+        fleet.wait(5 * SECOND);
+    }
+    fleet.call(Outcome::Success).unwrap();
+    assert_eq!(ejected(&fleet), 1);
+}
+
+#[test]
+fn what_failed_during_an_ejection_is_in_no_row_after_it() {
+    let mut fleet = Fleet::new(ejecting(), instances(4));
+    let others = fleet.others(0);
+    let held = [(); 4].map(|()| fleet.pick_for(&others, &Hints::default()).unwrap());
+    fleet.fail(0, 5);
+    for picked in held {
+        picked.finish(fleet.now, Outcome::Failure, MILLI);
+    }
+    fleet.wait(30 * SECOND);
+    fleet.fail(0, 4);
+    assert_eq!(ejected(&fleet), 0);
+    fleet.fail(0, 1);
+    assert_eq!(ejected(&fleet), 1);
 }
 
 #[test]
@@ -100,6 +133,24 @@ fn when_too_few_are_left_all_are_used_again_until_enough_are() {
     assert_eq!(fleet.counts(400).len(), 4);
     assert!(!fleet.cluster.view(fleet.now).panic);
     assert!(fleet.told().contains(&(None, What::Panic(false))));
+}
+
+#[test]
+fn one_that_is_left_among_many_is_found_and_when_it_was_tried_there_is_no_other() {
+    for strategy in [Strategy::P2c, Strategy::RoundRobin, Strategy::ConsistentHash] {
+        let mut policies = ejecting();
+        policies.balance = strategy;
+        let limits = policies.outlier.as_mut().unwrap();
+        (limits.max_ejected_percent, limits.panic_percent) = (100, 0);
+        let mut fleet = Fleet::new(policies, instances(100));
+        (0..99).for_each(|number| fleet.fail(number, 5));
+        assert_eq!(fleet.counts(50).into_keys().collect::<Vec<_>>(), [99], "{strategy:?}");
+        let mut tried = Tried::default();
+        let members = fleet.cluster.members();
+        members.iter().filter(|it| *it.data() == 99).for_each(|it| tried.insert(it));
+        assert!(!fleet.cluster.has_another(fleet.now, &tried, &Hints::default()));
+        assert_eq!(fleet.pick_for(&tried, &Hints::default()).unwrap_err(), PickError::AllTried);
+    }
 }
 
 #[test]

@@ -39,6 +39,22 @@ fn those_beyond_the_share_are_out_for_five_seconds_and_the_first_for_sixty() {
 }
 
 #[test]
+fn in_a_new_set_the_ejected_count_before_those_whose_breakers_are_open() {
+    let mut policies = turns();
+    policies.outlier.as_mut().unwrap().consecutive_failures = u32::MAX;
+    let mut fleet = Fleet::new(policies.clone(), instances(10));
+    fleet.fail(0, 5);
+    policies.breaker = None;
+    policies.outlier.as_mut().unwrap().consecutive_failures = 3;
+    fleet.configure(policies);
+    fleet.fail(9, 3);
+    assert_eq!(fleet.counts(200).len(), 8);
+    fleet.replace(instances(11));
+    fleet.wait(5 * SECOND);
+    assert!(fleet.counts(200).contains_key(&0));
+}
+
+#[test]
 fn a_share_that_is_larger_is_out_for_the_whole_time() {
     let mut policies = turns();
     policies.outlier.as_mut().unwrap().max_ejected_percent = 30;

@@ -30,6 +30,18 @@ fn the_weights_hold_when_members_come() {
 }
 
 #[test]
+fn the_weights_hold_while_members_come_all_the_time() {
+    let mut fleet = Fleet::new(weights(&[("v1", 9), ("v2", 1)]), versions(&["v2", "v1"]));
+    let mut of_second = 0;
+    for count in 1..=20 {
+        let all: Vec<&str> = std::iter::once("v2").chain(vec!["v1"; count]).collect();
+        fleet.replace(versions(&all));
+        of_second += fleet.counts(5).get(&0).copied().unwrap_or(0);
+    }
+    assert_eq!(of_second, 10, "of 100 calls");
+}
+
+#[test]
 fn an_empty_version_leaves_its_part_to_the_others() {
     let mut fleet = Fleet::new(weights(&[("v1", 90), ("v2", 10)]), versions(&["v1"]));
     assert_eq!(fleet.counts(100)[&0], 100);
