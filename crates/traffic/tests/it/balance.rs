@@ -88,6 +88,18 @@ fn the_less_loaded_is_preferred_before_anything_is_known_of_latency() {
 }
 
 #[test]
+fn the_less_loaded_of_two_that_are_as_fast_is_preferred() {
+    let mut fleet = Fleet::new(bare(Strategy::P2c), instances(2));
+    fleet.counts(20);
+    let others = fleet.others(0);
+    let held = [(); 10].map(|()| fleet.pick_for(&others, &Hints::default()).unwrap());
+    let counts = fleet.counts(100);
+    // Drawn for both choices, time and again.
+    assert!(counts.get(&0).copied().unwrap_or(0) < 15, "{counts:?}");
+    drop(held);
+}
+
+#[test]
 fn one_that_fails_fast_does_not_look_fast() {
     let mut fleet = Fleet::new(bare(Strategy::P2c), instances(5));
     let mut counts = [0_u32; 5];
