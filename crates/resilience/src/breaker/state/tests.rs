@@ -5,6 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::breaker::SlowCalls;
 
+mod broken_answers;
+mod despite;
+
 const OPEN_FOR: Duration = Duration::from_secs(60);
 
 #[test]
@@ -83,100 +86,6 @@ fn a_probe_that_says_nothing_keeps_others_away_for_ten_seconds_and_no_longer() {
     assert!(rules.check(later + patience).is_err(), "the second is still under way");
     end(&mut rules, later + patience, second, Outcome::Success);
     assert_eq!(rules.state(later + patience), State::Closed);
-}
-
-#[test]
-fn a_call_made_despite_an_open_breaker_closes_it_by_success_and_changes_nothing_by_failure() {
-    let (mut rules, now) = (opened(1), start());
-    let despite = |rules: &mut Rules| match rules.admit_despite(now).0.unwrap() {
-        (ticket, true) => ticket,
-        (_, false) => panic!("it is open"),
-    };
-    let (bad, good) = (despite(&mut rules), despite(&mut rules));
-    assert_eq!(end(&mut rules, now, bad, Outcome::Failure), None);
-    assert_eq!(rules.check(now).unwrap_err().retry_after, OPEN_FOR);
-    assert!(end(&mut rules, now, good, Outcome::Success).is_some());
-    assert_eq!(rules.state(now), State::Closed);
-}
-
-#[test]
-fn a_call_made_despite_probes_in_flight_is_a_probe_too() {
-    let (mut rules, later) = (opened(1), start() + OPEN_FOR);
-    let (probe, _) = rules.admit_despite(later).0.unwrap();
-    assert_eq!(rules.state(later), State::HalfOpen);
-    let (second, is_despite) = rules.admit_despite(later).0.unwrap();
-    assert!(!is_despite, "it decides as the first does");
-    end(&mut rules, later, probe, Outcome::Abandoned);
-    assert!(rules.check(later).is_err(), "the second is still under way");
-    end(&mut rules, later, second, Outcome::Failure);
-    assert_eq!(rules.check(later).unwrap_err().retry_after, OPEN_FOR);
-}
-
-#[test]
-fn nothing_is_admitted_despite_an_operators_word() {
-    let (mut rules, now) = (rules(1, 1), start());
-    rules.control_by(Override::ForcedOpen);
-    assert!(rules.admit_despite(now).0.is_err());
-    rules.control_by(Override::ForcedClosed);
-    assert!(rules.admit_despite(now).0.is_ok());
-}
-
-#[test]
-fn an_open_time_can_be_cut_short_and_not_made_longer() {
-    let (mut rules, now) = (opened(1), start());
-    rules.probe_within(now, OPEN_FOR * 2);
-    assert_eq!(rules.check(now).unwrap_err().retry_after, OPEN_FOR);
-    rules.probe_within(now, OPEN_FOR / 12);
-    assert_eq!(rules.check(now).unwrap_err().retry_after, OPEN_FOR / 12);
-    let mut closed = self::rules(1, 1);
-    closed.probe_within(now, Duration::ZERO);
-    assert_eq!(closed.state(now), State::Closed);
-}
-
-#[test]
-fn answers_that_begin_well_and_break_off_are_failures_in_a_row() {
-    let (mut rules, now) = (rules(3, 1), start());
-    for _ in 0..2 {
-        assert_eq!(break_off(&mut rules, now), None);
-    }
-    assert!(break_off(&mut rules, now).is_some());
-    assert_eq!(rules.state(now), State::Open);
-}
-
-#[test]
-fn an_answer_that_ends_well_ends_the_row_of_broken_ones() {
-    let (mut rules, now) = (rules(2, 1), start());
-    for _ in 0..5 {
-        break_off(&mut rules, now);
-        succeed(&mut rules, now);
-    }
-    assert_eq!(rules.state(now), State::Closed);
-}
-
-#[test]
-fn a_broken_answer_counts_once_in_the_share_and_as_a_failure() {
-    let (mut rules, now) = (shares(), start());
-    break_off(&mut rules, now);
-    let status = rules.status(now);
-    assert_eq!((status.calls, status.failures), (1, 1));
-    // One whose beginning has left the window brings its call along.
-    let ticket = rules.admit(now).0.unwrap();
-    let (in_a_row, _) = rules.begin(now, ticket, Duration::ZERO);
-    let later = now + rules.settings().window * 2;
-    rules.break_off(later, ticket, now, in_a_row);
-    let status = rules.status(later);
-    assert_eq!((status.calls, status.failures), (1, 1));
-}
-
-#[test]
-fn an_answer_that_breaks_off_in_another_phase_says_nothing_about_it() {
-    let (mut rules, now) = (rules(1, 1), start());
-    let ticket = rules.admit(now).0.unwrap();
-    let (in_a_row, _) = rules.begin(now, ticket, Duration::ZERO);
-    fail(&mut rules, now);
-    succeed(&mut rules, now + OPEN_FOR);
-    assert_eq!(rules.break_off(now + OPEN_FOR, ticket, now, in_a_row), None);
-    assert_eq!(rules.state(now + OPEN_FOR), State::Closed);
 }
 
 #[test]
@@ -537,14 +446,6 @@ fn end(rules: &mut Rules, now: Instant, ticket: Ticket, outcome: Outcome) -> Opt
 }
 
 /// The same instant in all calls of one test thread.
-/// A call whose answer begins well and breaks off.
-fn break_off(rules: &mut Rules, now: Instant) -> Option<Change> {
-    let ticket = rules.admit(now).0.unwrap();
-    let (in_a_row, change) = rules.begin(now, ticket, Duration::ZERO);
-    assert_eq!(change, None);
-    rules.break_off(now, ticket, now, in_a_row)
-}
-
 fn start() -> Instant {
     thread_local!(static START: Instant = crate::testing::now());
     START.with(|start| *start)
