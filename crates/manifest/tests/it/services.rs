@@ -276,3 +276,20 @@ fn the_control_plane_speaks_etcd_unless_told_not_to() {
     let found = problems(&with("control_plane: { etcd_listen: 127.0.0.1:9000 }"));
     assert!(found[0].contains("port 9000 is taken by services.a.port"), "{found:?}");
 }
+
+#[test]
+fn the_control_plane_is_guarded_when_it_is_told_by_which_files() {
+    let with = |lines: &str| services("  a: { run: { cargo: a } }\n") + lines;
+    let open = parse(&with("")).control_plane;
+    assert_eq!((open.access, open.tls), (None, None));
+    let tls = "tls: { cert: c.pem, key: k.pem, ca: ca.pem }";
+    let guarded = parse(&with(&format!("control_plane: {{ access: a.yaml, {tls} }}")));
+    assert_eq!(guarded.control_plane.access, Some("a.yaml".into()));
+    let tls = guarded.control_plane.tls.unwrap();
+    assert_eq!((tls.certificate, tls.key), ("c.pem".into(), "k.pem".into()));
+    assert_eq!((tls.ca, tls.client_ca), (Some("ca.pem".into()), None));
+    for half in ["cert: c.pem", "key: k.pem", "ca: ca.pem"] {
+        let found = problems(&with(&format!("control_plane: {{ tls: {{ {half} }} }}")));
+        assert!(found[0].contains("a certificate and its key belong together"), "{found:?}");
+    }
+}

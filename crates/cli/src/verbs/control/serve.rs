@@ -44,10 +44,11 @@ pub(crate) struct Serve {
     )]
     limits: Vec<NamedLimit>,
     /// Tokens, users and their rules, in YAML; read again when it changes. Needed to listen on
-    /// another address than loopback.
+    /// another address than loopback. Default: the manifest's, or none.
     #[arg(long, value_name = "FILE", env = "CONTROL_ACCESS")]
     access: Option<PathBuf>,
-    /// The certificate of both interfaces, in PEM; read again when it changes. Default: no TLS.
+    /// The certificate of both interfaces, in PEM; read again when it changes. Default:
+    /// the manifest's, or no TLS.
     #[arg(long, value_name = "FILE", env = "CONTROL_TLS_CERT", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The certificate's private key, in PEM.
