@@ -431,6 +431,21 @@ fn a_full_store_takes_no_puts_until_somebody_made_room() {
 }
 
 #[test]
+fn a_put_that_keeps_its_value_takes_as_much_of_the_quota_as_one_that_brings_it() {
+    let mut real = Real::new();
+    let limits = Limits { quota_bytes: 10_000, ..LIMITS };
+    let mut entries = Vec::new();
+    let now = real.now();
+    let mut transition = Transition::new(&mut real.state, &mut entries, limits, now);
+    let put = |value: Option<Bytes>| {
+        let key = "a".into();
+        Operation::Put(Put { key, value, lease: Some(0), previous: false })
+    };
+    transition.operation(put(Some(vec![1; 6000].into()))).unwrap();
+    assert_eq!(transition.operation(put(None)), Err(Rejection::NoSpace));
+}
+
+#[test]
 fn a_corrupt_store_refuses_changes_and_lets_leases_end() {
     let mut real = Real::new();
     real.write(|transition| transition.grant(1, 0, 5)).unwrap();
