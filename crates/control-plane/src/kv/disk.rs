@@ -1,4 +1,4 @@
-//! The disk as the writer sees it: it takes what is written, or fails and is tried again.
+//! The disk as the writer sees it: it takes writes, or fails and is tried again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Ranges of keys, in which those that hold a key are found without a look at the others.
+//! Ranges of keys; those that hold a key are found without a look at the others.
 //!
 //! A treap (Seidel and Aragon, 1996) of the ranges by where they begin, whose nodes know how far
 //! the ranges below them reach (an interval tree; Cormen et al., *Introduction to Algorithms*).

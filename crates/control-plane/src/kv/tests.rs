@@ -10,6 +10,9 @@ use super::entry::{Entry, Identity};
 use super::hub::Hub;
 use super::*;
 
+mod copies;
+mod refusals;
+
 const LIMITS: Limits = Limits { txn_operations: 128, leases: 4, quota_bytes: usize::MAX };
 /// The names are few, so that steps meet.
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
@@ -407,87 +410,4 @@ fn an_identity_and_alarms_outlive_a_snapshot() {
     let mut state = State::default();
     real.state.image().for_each(|entry| state.apply(real.now(), &entry));
     assert_eq!((state.identity(), state.alarms()), (identity, real.state.alarms()));
-}
-
-#[test]
-fn a_full_store_takes_no_puts_until_somebody_made_room() {
-    let mut real = Real::new();
-    let limits = Limits { quota_bytes: 1000, ..LIMITS };
-    let mut entries = Vec::new();
-    let now = real.now();
-    let mut transition = Transition::new(&mut real.state, &mut entries, limits, now);
-    let mut puts = 0;
-    while transition.operation(put(0, 1, 0)).is_ok() {
-        puts += 1;
-    }
-    assert!((2..10).contains(&puts), "{puts}");
-    assert_eq!(transition.operation(put(1, 1, 0)), Err(Rejection::NoSpace));
-    assert!(transition.operation(delete(0, 3)).is_ok());
-    transition.compact(transition.revision()).unwrap();
-    transition.set_alarm(Alarm::NoSpace, 0, false);
-    real.state.drop_compacted(None);
-    let mut transition = Transition::new(&mut real.state, &mut entries, limits, now);
-    assert!(transition.operation(put(1, 1, 0)).is_ok());
-}
-
-#[test]
-fn a_put_that_keeps_its_value_takes_as_much_of_the_quota_as_one_that_brings_it() {
-    let mut real = Real::new();
-    let limits = Limits { quota_bytes: 10_000, ..LIMITS };
-    let mut entries = Vec::new();
-    let now = real.now();
-    let mut transition = Transition::new(&mut real.state, &mut entries, limits, now);
-    let put = |value: Option<Bytes>| {
-        let key = "a".into();
-        Operation::Put(Put { key, value, lease: Some(0), previous: false })
-    };
-    transition.operation(put(Some(vec![1; 6000].into()))).unwrap();
-    assert_eq!(transition.operation(put(None)), Err(Rejection::NoSpace));
-}
-
-#[test]
-fn a_corrupt_store_refuses_changes_and_lets_leases_end() {
-    let mut real = Real::new();
-    real.write(|transition| transition.grant(1, 0, 5)).unwrap();
-    real.write(|transition| {
-        transition.set_alarm(Alarm::Corrupt, 0, true);
-        Ok(())
-    })
-    .unwrap();
-    assert_eq!(
-        real.write(|transition| transition.operation(put(0, 1, 0))),
-        Err(Rejection::Corrupt)
-    );
-    real.seconds = 9;
-    real.write(|_| Ok(())).unwrap();
-    assert_eq!(real.state.leases().len(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_made_while_groups_are_written_holds_nothing_that_is_not_committed() {
-    let folder = tempfile::tempdir().unwrap();
-    let options =
-        Options { limits: LIMITS, history: Duration::from_secs(60), history_bytes: usize::MAX };
-    let fresh = Identity { cluster: 1, member: 2, term: 0 };
-    let now = tokio::time::Instant::now().into_std();
-    let (store, writer, _defragmenter) = open(folder.path(), options, now, fresh, 3).unwrap();
-    let tasks = tokio_util::task::TaskTracker::new();
-    tasks.spawn(writer.run());
-    let writers = store.clone();
-    tasks.spawn(async move {
-        for number in 0..200_u8 {
-            let value = Some(vec![number].into());
-            let put = Put { key: "a".into(), value, lease: Some(0), previous: false };
-            writers.write(|turn| turn.operation(Operation::Put(put))).await.unwrap();
-        }
-    });
-    while store.revision() < 201 {
-        let copy = store.copy().await.unwrap();
-        // What is committed later can be seen by now, what is not yet cannot.
-        assert!(copy.revision() <= store.revision(), "{} is not committed", copy.revision());
-        tokio::task::yield_now().await;
-    }
-    drop(store);
-    tasks.close();
-    tasks.wait().await;
 }

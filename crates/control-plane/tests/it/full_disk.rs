@@ -1,4 +1,4 @@
-//! A disk that is full for a while: what is refused, what is left, and how it goes on.
+//! A disk that is full for a while: what is refused, and how it goes on.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The journal on a thread of its own: no other work of the process keeps a write waiting.
+//! The journal on a thread of its own, so that no other work keeps a write waiting.
 
 use std::io;
 use std::sync::mpsc;
