@@ -20,9 +20,10 @@ use super::error::{ConnectError, Unanswered};
 use super::pool::{Limits, Shared};
 use crate::body::RequestBody;
 
-/// Time between two pings, and for the answer to one. A peer that vanished without a word is
-/// noticed after both, which is before a second call's deadline.
-const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// Time between two pings while streams are open, and for the answer to one: what servers of gRPC allow
+/// by default, which end connections whose client pings more often (`GOAWAY`, `too_many_pings`). A
+/// peer that vanished without a word is noticed sooner, by TCP; see [`super::TcpConnector`].
+const PING: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(20));
 
 /// A connection in the pool.
 #[derive(Clone)]
@@ -200,11 +201,7 @@ async fn handshake(
     streams: Option<usize>,
 ) -> Result<Connection, ConnectError> {
     let mut builder = http2::Builder::new(OnTracker(tasks.clone()));
-    builder
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING.0)
-        .keep_alive_timeout(PING.1)
-        .keep_alive_while_idle(true);
+    builder.timer(TokioTimer::new()).keep_alive_interval(PING.0).keep_alive_timeout(PING.1);
     if let Some(streams) = streams {
         builder.initial_max_send_streams(streams);
     }
@@ -244,5 +241,63 @@ where
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("streams", &self.streams).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+    use crate::transport::Stream;
+
+    const SETTINGS: u8 = 4;
+    const PING_FRAME: u8 = 6;
+
+    /// The next frame's kind and flags; none when nothing comes within the time.
+    async fn frame(peer: &mut DuplexStream, within: Duration) -> Option<(u8, u8)> {
+        let mut head = [0; 9];
+        timeout(within, peer.read_exact(&mut head)).await.ok()?.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        peer.read_exact(&mut payload).await.unwrap();
+        Some((head[3], head[4]))
+    }
+
+    /// A connection, and the other end of it, which has said hello.
+    async fn connected(tasks: &TaskTracker) -> (Connection, DuplexStream) {
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        far.write_all(&[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]).await.unwrap();
+        let io = TokioIo::new(Stream::new(near));
+        let connection = handshake(io, tasks, None).await.unwrap();
+        let mut preface = [0; 24];
+        far.read_exact(&mut preface).await.unwrap();
+        (connection, far)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_is_pinged_no_more_often_than_servers_of_grpc_allow() {
+        let tasks = TaskTracker::new();
+        let (mut connection, mut far) = connected(&tasks).await;
+        let request = Request::new(RequestBody::Full(http_body_util::Full::default()));
+        let _answer = tasks.spawn(connection.sender.send_request(request));
+        let began = Instant::now();
+        loop {
+            let (kind, flags) = frame(&mut far, Duration::from_secs(600)).await.unwrap();
+            if kind == PING_FRAME && flags == 0 {
+                break;
+            }
+        }
+        assert!(began.elapsed() >= Duration::from_secs(300), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_not_pinged() {
+        let tasks = TaskTracker::new();
+        let (_connection, mut far) = connected(&tasks).await;
+        while let Some((kind, _)) = frame(&mut far, Duration::from_secs(3600)).await {
+            assert_ne!(kind, PING_FRAME);
+        }
     }
 }

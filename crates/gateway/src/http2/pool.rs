@@ -8,14 +8,22 @@ use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::body::Upload;
 use crate::worker::Spawner;
 
-/// An idle upstream connection is asked whether it lives this often.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Time between two pings to a service while streams are open, and for the answer to one: what servers
+/// of gRPC allow by default, which end connections that are pinged more often.
+const PING: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(20));
+
+/// After so much silence the operating system asks whether the peer is there, and again so often.
+const PROBES: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(5));
+
+/// Longest time that what was sent, a probe too, is not acknowledged.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 
 /// A connection that takes requests.
 #[derive(Debug)]
@@ -99,12 +107,16 @@ pub(crate) fn clear() {
 pub(super) async fn connect(address: SocketAddr, many: bool) -> io::Result<Sender> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBES.0).with_interval(PROBES.1))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     let io = TokioIo::new(stream);
     if many {
         let (sender, connection) = http2::Builder::new(Spawner)
             .timer(TokioTimer::new())
-            .keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1)
             .adaptive_window(false)
             .handshake(io)
             .await
