@@ -19,10 +19,6 @@ pub(crate) async fn register(
 ) -> Result<(), Failure> {
     let replace = Query::parse(&query.unwrap_or_default()).flag("replace-existing-checks");
     let command = decode::service(&body, &app.identity.node, replace)?;
-    if matches!(&command, Command::RegisterService { service, .. } if service.id == OWN_SERVICE) {
-        let text = "service ID \"consul\" is the control plane's own; choose another";
-        return Err(Failure::bad_request(text));
-    }
     Ok(app.engine.submit(command).await?)
 }
 

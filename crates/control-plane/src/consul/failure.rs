@@ -55,6 +55,7 @@ impl From<SubmitError> for Failure {
             SubmitError::Rejected(Rejection::NothingToMaintain { .. }) => {
                 Self::not_found(error.to_string())
             }
+            SubmitError::Rejected(Rejection::Own { .. }) => Self::bad_request(error.to_string()),
             SubmitError::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             // The client is an operator here, so the disk's error helps and hides nothing.
             SubmitError::Log(_) => Self::internal(Chain(&error).to_string()),

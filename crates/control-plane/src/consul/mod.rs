@@ -22,6 +22,7 @@ mod kv;
 mod kv_wire;
 mod methods;
 mod needs;
+mod owners;
 mod path;
 mod query;
 mod read_idle;

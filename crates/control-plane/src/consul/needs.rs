@@ -5,10 +5,13 @@ use http::Method;
 use serde_json::Value;
 
 use super::app::App;
+use super::decode;
+use super::failure::Failure;
 use super::fields::normal;
+use super::owners::owners;
 use super::query::Query;
 use crate::access::{Level, Resource, Rules};
-use crate::registry::Key;
+use crate::registry::{Command, Key};
 
 /// What a call needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub(crate) enum Listed {
 }
 
 impl One {
-    fn new(resource: Resource, name: impl Into<Bytes>, level: Level) -> Self {
+    pub(crate) fn new(resource: Resource, name: impl Into<Bytes>, level: Level) -> Self {
         Self { resource, name: name.into(), level, is_prefix: false }
     }
 
@@ -81,8 +84,8 @@ pub(crate) fn needs(method: &Method, path: &[u8], query: &Query, body: &Bytes, a
         b"txn" => txn(body),
         b"event" => event(rest),
         b"session" => session(rest, body, app),
-        b"agent" => agent(rest, body, app),
-        b"catalog" => catalog(rest, is_write, body),
+        b"agent" => agent(rest, is_write, body, app),
+        b"catalog" => catalog(rest, is_write, body, app),
         b"health" if !is_write => Need::Filtered(Listed::Instances),
         // Backups among them.
         _ => Need::Management,
@@ -161,24 +164,15 @@ fn session(rest: &[u8], body: &[u8], app: &App) -> Need {
     }
 }
 
-fn agent(rest: &[u8], body: &[u8], app: &App) -> Need {
+fn agent(rest: &[u8], is_write: bool, body: &[u8], app: &App) -> Need {
     let own = || app.identity.node.clone();
     let (first, rest) = split(rest);
     match (first, split(rest)) {
         (b"self", _) => one(Resource::Node, own(), Level::Read),
         (b"members" | b"services" | b"checks", _) => Need::Filtered(Listed::Instances),
         (b"maintenance", _) => one(Resource::Node, own(), Level::Write),
-        (b"service", (b"register", _)) => {
-            let Some(body) = read(body) else { return Need::Management };
-            let (name, id) = (text(&body, "Name"), text(&body, "ID"));
-            // An id that is taken is taken from whoever has it.
-            let before = app.engine.read(|state| {
-                let service = state.service(&Key::new(&app.identity.node, &id))?;
-                Some(service.name.clone())
-            });
-            let names = [name].into_iter().chain(before);
-            let write = |name: String| One::new(Resource::Service, name, Level::Write);
-            Need::All(names.map(write).collect())
+        (b"service", (b"register", b"")) if is_write => {
+            registration(app, body, decode::service(body, &app.identity.node, false))
         }
         (b"service", (b"deregister" | b"maintenance", id)) => of_service(app, id, Level::Write),
         (b"service", _) => of_service(app, rest, Level::Read),
@@ -187,12 +181,8 @@ fn agent(rest: &[u8], body: &[u8], app: &App) -> Need {
             (b"name", name) => one(Resource::Service, Bytes::copy_from_slice(name), Level::Read),
             _ => Need::Management,
         },
-        (b"check", (b"register", _)) => {
-            let Some(body) = read(body) else { return Need::Management };
-            match text(&body, "ServiceID") {
-                id if id.is_empty() => one(Resource::Node, own(), Level::Write),
-                id => of_service(app, id.as_bytes(), Level::Write),
-            }
+        (b"check", (b"register", b"")) if is_write => {
+            registration(app, body, decode::check(body, &app.identity.node))
         }
         (b"check", (_, id)) => {
             let id = String::from_utf8_lossy(id);
@@ -209,6 +199,15 @@ fn agent(rest: &[u8], body: &[u8], app: &App) -> Need {
     }
 }
 
+/// What a registration needs; one that is none is refused by the call itself.
+fn registration(app: &App, body: &[u8], command: Result<Command, Failure>) -> Need {
+    if read(body).is_none() {
+        return Need::Management;
+    }
+    let Ok(command) = command else { return Need::Nothing };
+    Need::All(app.engine.read(|state| owners(state, &command)))
+}
+
 /// By the name of a service of this node; one that is not there is the node's.
 fn of_service(app: &App, id: &[u8], level: Level) -> Need {
     let key = Key::new(&app.identity.node, &String::from_utf8_lossy(id));
@@ -218,19 +217,15 @@ fn of_service(app: &App, id: &[u8], level: Level) -> Need {
     }
 }
 
-fn catalog(rest: &[u8], is_write: bool, body: &[u8]) -> Need {
+fn catalog(rest: &[u8], is_write: bool, body: &[u8], app: &App) -> Need {
     match (split(rest), is_write) {
         ((b"datacenters", _), false) => Need::Nothing,
         ((b"services", _), false) => Need::Filtered(Listed::ServiceNames),
         ((b"nodes" | b"service" | b"node" | b"node-services" | b"connect", _), false) => {
             Need::Filtered(Listed::Instances)
         }
-        ((b"register", _), true) => {
-            let Some(body) = read(body) else { return Need::Management };
-            let node = One::new(Resource::Node, text(&body, "Node"), Level::Write);
-            let service = member(&body, "Service").map(|service| text(service, "Service"));
-            let service = service.map(|name| One::new(Resource::Service, name, Level::Write));
-            Need::All([node].into_iter().chain(service).collect())
+        ((b"register", b""), true) => {
+            registration(app, body, decode::catalog(body, &app.identity.datacenter))
         }
         ((b"deregister", _), true) => {
             let Some(body) = read(body) else { return Need::Management };

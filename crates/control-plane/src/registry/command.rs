@@ -93,6 +93,8 @@ pub(crate) enum Rejection {
     NoTtl { id: String },
     #[error("node {name:?} is this control plane itself; use the agent API")]
     OwnNode { name: String },
+    #[error("{what} ID {id:?} is the control plane's own; choose another")]
+    Own { what: &'static str, id: &'static str },
     #[error("{count} services are registered, the most allowed; raise `max_services`")]
     TooManyServices { count: usize },
     #[error("{count} checks of one service are the most allowed")]

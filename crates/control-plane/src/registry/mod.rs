@@ -23,6 +23,8 @@ pub(crate) use state::{Delta, State};
 mod command;
 pub(crate) use command::{CheckSpec, Command, NodeSpec, Rejection, ServiceSpec};
 
+mod own;
+
 mod transition;
 pub(crate) use transition::{Limits, decide};
 

@@ -130,13 +130,7 @@ fn a_service_that_changes_its_name_leaves_the_old_one() {
 #[test]
 fn the_own_node_cannot_be_removed_and_another_goes_whole() {
     let mut registry = Registry::new();
-    let node = NodeSpec {
-        name: "other".to_owned(),
-        id: String::new(),
-        address: "a".to_owned(),
-        tagged_addresses: BTreeMap::new(),
-        meta: BTreeMap::new(),
-    };
+    let node = node("other");
     let service = Some(ServiceSpec { node: "other".to_owned(), ..service("db", "db-1") });
     let checks = Vec::new();
     registry.run(Command::RegisterNode { node, skip_update: false, service, checks });
@@ -149,6 +143,31 @@ fn the_own_node_cannot_be_removed_and_another_goes_whole() {
     assert_eq!((registry.state.nodes().count(), registry.state.services().count()), (0, 0));
     let refused = decide(&registry.state, &registry.limits, remove(NODE), 9);
     assert_eq!(refused, Err(Rejection::OwnNode { name: NODE.to_owned() }));
+}
+
+#[test]
+fn what_is_the_control_planes_own_is_refused_on_its_node_only() {
+    let registry = Registry::new();
+    let asked = |command| decide(&registry.state, &registry.limits, command, 9);
+    let service = Err(Rejection::Own { what: "service", id: "consul" });
+    let check = Err(Rejection::Own { what: "check", id: "serfHealth" });
+    assert_eq!(asked(register("web", "consul", &[])), service);
+    assert_eq!(asked(Command::DeregisterService { key: Key::new(NODE, "consul") }), service);
+    assert_eq!(asked(register("web", "web-1", &["serfHealth"])), check);
+    assert_eq!(asked(Command::DeregisterCheck { key: Key::new(NODE, "serfHealth") }), check);
+    let on = |node: &str| {
+        let of = |check: CheckSpec| CheckSpec { node: node.to_owned(), ..check };
+        Command::RegisterNode {
+            node: self::node(node),
+            skip_update: true,
+            service: None,
+            checks: vec![of(self::check("serfHealth", ""))],
+        }
+    };
+    assert_eq!(asked(on(NODE)), check);
+    assert_eq!(asked(on("other")).map(|deltas| deltas.len()), Ok(2));
+    let missing = Err(Rejection::NoSuchService { id: "consul".to_owned() });
+    assert_eq!(asked(Command::RegisterCheck { check: self::check("c", "consul") }), missing);
 }
 
 #[test]
@@ -259,6 +278,16 @@ fn register(name: &str, id: &str, checks: &[&str]) -> Command {
 
 fn report(check: &str, status: Status) -> Command {
     Command::Report { key: Key::new(NODE, check), status, output: String::new() }
+}
+
+fn node(name: &str) -> NodeSpec {
+    NodeSpec {
+        name: name.to_owned(),
+        id: String::new(),
+        address: "a".to_owned(),
+        tagged_addresses: BTreeMap::new(),
+        meta: BTreeMap::new(),
+    }
 }
 
 fn service(name: &str, id: &str) -> ServiceSpec {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::command::{CheckSpec, Command, NodeSpec, Rejection, ServiceSpec};
 use super::model::{NODE_MAINTENANCE, SERVICE_MAINTENANCE};
-use super::{Check, CheckKind, Delta, Key, Node, SERF_HEALTH, Service, State, Status, Thresholds};
+use super::own;
+use super::{Check, CheckKind, Delta, Key, Node, Service, State, Status, Thresholds};
 
 /// What the registry may hold.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,7 @@ pub(crate) fn decide(
     command: Command,
     index: u64,
 ) -> Result<Vec<Delta>, Rejection> {
+    own::refuse(&limits.own_node, &command)?;
     let deciding = Deciding { state, limits, index };
     match command {
         Command::RegisterService { service, checks, replace_checks } => {
@@ -301,9 +303,6 @@ impl Deciding<'_> {
         let own = node == self.limits.own_node;
         match (service_id, check_id) {
             (Some(id), _) => Ok(self.remove_service(&Key::new(node, &id))),
-            (None, Some(id)) if own && id == SERF_HEALTH => {
-                Err(Rejection::OwnNode { name: node.to_owned() })
-            }
             (None, Some(id)) => Ok(self.remove_check(&Key::new(node, &id))),
             (None, None) if own => Err(Rejection::OwnNode { name: node.to_owned() }),
             (None, None) if self.state.node(node).is_none() => Ok(Vec::new()),

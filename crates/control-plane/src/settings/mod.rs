@@ -176,7 +176,7 @@ impl Settings {
             }
         }
         self.dns.validate()?;
-        let addresses = [Some(self.consul_listen), self.etcd.listen];
+        let addresses = [Some(self.consul_listen), self.etcd.listen, self.dns.listen];
         let beyond = addresses.into_iter().flatten().find(|address| !is_loopback(address.ip()));
         if let (Some(address), None) = (beyond, &self.access) {
             return Err(InvalidSettings::NoAccess { address });

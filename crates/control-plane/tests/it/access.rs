@@ -65,13 +65,15 @@ async fn call(server: &Server, method: Method, path: &str, body: &str, token: &s
 #[tokio::test]
 async fn another_address_than_loopback_takes_an_access_file() {
     let folder = tempfile::tempdir().unwrap();
-    for is_etcd in [false, true] {
+    for interface in ["consul", "etcd", "dns"] {
         let mut settings = Settings::default();
         settings.data_dir = folder.path().to_owned();
         settings.consul_listen = ([127, 0, 0, 1], 0).into();
-        match is_etcd {
-            true => settings.etcd.listen = Some(([0, 0, 0, 0], 0).into()),
-            false => settings.consul_listen = ([0, 0, 0, 0], 0).into(),
+        let everywhere = ([0, 0, 0, 0], 0).into();
+        match interface {
+            "etcd" => settings.etcd.listen = Some(everywhere),
+            "dns" => settings.dns.listen = Some(everywhere),
+            _ => settings.consul_listen = everywhere,
         }
         let error = ControlPlane::bind(settings).await.unwrap_err();
         let BindError::Settings(error @ InvalidSettings::NoAccess { .. }) = error else {
@@ -153,6 +155,39 @@ async fn services_are_written_by_their_own_and_lists_are_filtered() {
     let found = call(&server, Method::GET, "/v1/health/service/bank", "", SHOP).await.json();
     assert_eq!(found[0]["Service"]["ID"], "bank-1");
     assert_eq!(deregister("shop-web-1").await, 200);
+}
+
+/// An id left out was looked up as the empty one, and whose a check is was not looked up at all.
+#[tokio::test]
+async fn what_others_registered_is_not_taken_by_its_id() {
+    let (server, _folder) = server().await;
+    let put = async |path: &str, body: serde_json::Value, token: &str| {
+        call(&server, Method::PUT, path, &body.to_string(), token).await.status.as_u16()
+    };
+    let service = "/v1/agent/service/register";
+    let bank = json!({ "Name": "bank", "ID": "shop-1", "Check": { "TTL": "1h" } });
+    assert_eq!(put(service, bank, ROOT).await, 200);
+    let (check, catalog) = ("/v1/agent/check/register", "/v1/catalog/register");
+    let taken = json!({ "CheckID": "service:shop-1", "TTL": "1h" });
+    let own = json!({ "Name": "shop-web", "Check": { "TTL": "1h" } });
+    assert_eq!(put(service, own, SHOP).await, 200);
+    for (path, body) in [
+        (service, json!({ "Name": "shop-1" })),
+        (service, json!({ "Name": "shop-web", "Check": taken })),
+        (service, json!({ "Name": "shop-web", "Checks": [taken] })),
+        (check, json!({ "Name": "x", "ID": "service:shop-1", "ServiceID": "shop-web", "TTL": "1h" })),
+        (check, json!({ "Name": "service:shop-1", "ServiceID": "shop-web", "TTL": "1h" })),
+        (check, json!({ "Name": "x", "ServiceID": "shop-1", "TTL": "1h" })),
+        (catalog, json!({ "Node": "regatta", "SkipNodeUpdate": true })),
+    ] {
+        assert_eq!(put(path, body.clone(), SHOP).await, 403, "{path} {body}");
+    }
+    let mine = json!({ "Name": "x", "ID": "service:shop-web", "ServiceID": "shop-web", "TTL": "2h" });
+    assert_eq!(put(check, mine, SHOP).await, 200);
+    let checks = call(&server, Method::GET, "/v1/agent/checks", "", ROOT).await.json();
+    assert_eq!(checks["service:shop-1"]["ServiceName"], "bank");
+    // What is no registration is refused with the reason, not for want of a right.
+    assert_eq!(put(service, json!({ "Port": 1 }), SHOP).await, 400);
 }
 
 pub(crate) type Channels = InterceptedService<Channel, Token>;

@@ -28,6 +28,40 @@ async fn what_is_not_meant_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn what_it_says_of_itself_nobody_else_changes() {
+    let server = Server::start().await;
+    let session = server.put("/v1/session/create", "").await.json()["ID"].clone();
+    let own = r#""Node":"regatta","SkipNodeUpdate":true"#;
+    let removal = "/v1/catalog/deregister";
+    for (path, body) in [
+        (
+            "/v1/agent/service/register",
+            r#"{"Name":"a","Check":{"CheckID":"serfHealth","TTL":"1h"}}"#.to_owned(),
+        ),
+        ("/v1/agent/check/register", r#"{"Name":"a","ID":"serfHealth","TTL":"1h"}"#.to_owned()),
+        ("/v1/catalog/register", format!(r#"{{{own},"Check":{{"CheckID":"serfHealth"}}}}"#)),
+        ("/v1/catalog/register", format!(r#"{{{own},"Service":{{"Service":"consul"}}}}"#)),
+        (removal, r#"{"Node":"regatta","ServiceID":"consul"}"#.to_owned()),
+        (removal, r#"{"Node":"regatta","CheckID":"serfHealth"}"#.to_owned()),
+    ] {
+        let answer = server.put(path, &body).await;
+        assert_eq!(answer.status, 400, "{path} {body}: {}", answer.text);
+        assert!(answer.text.contains("the control plane's own"), "{}", answer.text);
+    }
+    // Nor as something of the agent's, which the service is not.
+    let check = r#"{"Name":"a","ServiceID":"consul","TTL":"1h"}"#;
+    assert_eq!(server.put("/v1/agent/check/register", check).await.status, 500);
+    let maintenance = "/v1/agent/service/maintenance/consul?enable=true";
+    assert_eq!(server.put(maintenance, "").await.status, 404);
+    for path in ["/v1/agent/service/deregister/consul", "/v1/agent/check/deregister/serfHealth"] {
+        server.done(path, "").await;
+    }
+    let found = server.get("/v1/health/service/consul?passing").await.json();
+    assert_eq!(found[0]["Checks"][0]["CheckID"], "serfHealth");
+    assert_eq!(server.get("/v1/session/list").await.json()[0]["ID"], session);
+}
+
+#[tokio::test]
 async fn its_own_health_and_metrics_are_beside_consuls_paths() {
     let server = Server::start().await;
     assert_eq!(server.get("/health/live").await.json(), json!({"status": "alive"}));
