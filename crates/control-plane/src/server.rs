@@ -229,6 +229,7 @@ impl ControlPlane {
             metrics: shared.metrics,
             access: shared.access,
             max_body_bytes: settings.max_body_bytes,
+            body_read_timeout: settings.body_read_timeout,
             bounds: consul::Bounds {
                 max_value_bytes: settings.kv.max_value_bytes,
                 max_key_bytes: settings.kv.max_key_bytes,
@@ -245,6 +246,7 @@ impl ControlPlane {
             max_connections: settings.max_connections,
             max_streams: MAX_STREAMS,
             header_read_timeout: settings.header_read_timeout,
+            idle_timeout: settings.idle_timeout,
             drain_timeout: settings.drain_timeout,
         };
         let routes = observed(router(app), shared.telemetry);

@@ -2,10 +2,10 @@
 
 use axum::extract::{Path, RawQuery, State as Extract};
 use axum::response::Response;
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::app::{App, Identity, json};
+use super::body::Sent;
 use super::failure::Failure;
 use super::query::Query;
 use super::{decode, encode};
@@ -15,7 +15,7 @@ use crate::registry::{Command, Key, OWN_SERVICE, Service};
 pub(crate) async fn register(
     Extract(app): Extract<App>,
     RawQuery(query): RawQuery,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<(), Failure> {
     let replace = Query::parse(&query.unwrap_or_default()).flag("replace-existing-checks");
     let command = decode::service(&body, &app.identity.node, replace)?;

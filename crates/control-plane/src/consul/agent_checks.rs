@@ -2,10 +2,10 @@
 
 use axum::extract::{Path, RawQuery, State as Extract};
 use axum::response::Response;
-use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::app::{App, json};
+use super::body::Sent;
 use super::failure::Failure;
 use super::query::Query;
 use super::{decode, encode};
@@ -26,7 +26,7 @@ pub(crate) async fn list(
 }
 
 /// `PUT /v1/agent/check/register`.
-pub(crate) async fn register(Extract(app): Extract<App>, body: Bytes) -> Result<(), Failure> {
+pub(crate) async fn register(Extract(app): Extract<App>, Sent(body): Sent) -> Result<(), Failure> {
     let command = decode::check(&body, &app.identity.node)?;
     Ok(app.engine.submit(command).await?)
 }
@@ -74,7 +74,7 @@ pub(crate) async fn fail(
 pub(crate) async fn update(
     Extract(app): Extract<App>,
     Path(id): Path<String>,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<(), Failure> {
     let (status, output) = decode::update(&body)?;
     report(&app, &id, status, output).await

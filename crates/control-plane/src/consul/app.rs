@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) access: Access,
     pub(crate) max_body_bytes: usize,
+    pub(crate) body_read_timeout: Duration,
     /// etcd's keys, for their figures.
     pub(crate) store: Store,
     /// Makes backups.

@@ -1,37 +1,99 @@
-//! Reads bodies that may be refused for their size, so that the client learns why.
+//! Reads bodies within a size and a time, so that the client learns what was too much.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use http::StatusCode;
 use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
+use tokio::time::Sleep;
 
+use super::app::App;
 use super::failure::Failure;
 
 /// Bytes that are read and dropped of a body that is too large: a client that has not sent all of
 /// it does not read the answer. Above this the connection is closed under it.
 const MOST_DROPPED: usize = 16 << 20;
 
-/// How long a body may take to come: a megabyte over a slow link, and no client holds a connection
-/// for ever with half of one.
-const TIME: Duration = Duration::from_secs(60);
+/// A body, of at most as many bytes as a call's may have.
+#[derive(Debug)]
+pub(crate) struct Sent(pub(crate) Bytes);
 
-/// The body, if it has at most so many bytes and comes within a minute.
-///
-/// Cancel safe: a dropped call has only read.
-pub(crate) async fn within(body: Body, most: usize) -> Result<Bytes, Failure> {
-    let late = |_| {
-        let text = format!("the body took longer than {TIME:?}; send it again");
-        Failure::new(StatusCode::REQUEST_TIMEOUT, text)
-    };
-    tokio::time::timeout(TIME, read(body, most)).await.map_err(late)?
+impl FromRequest<App> for Sent {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        within(request.into_body(), app.max_body_bytes).await.map(Self)
+    }
 }
 
-async fn read(mut body: Body, most: usize) -> Result<Bytes, Failure> {
+/// Around all calls: a body that takes too long ends with an error, whoever reads it, so that no
+/// client holds a connection for ever with half of one.
+pub(crate) async fn timed(
+    State(longest): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let request = request.map(|body| match body.is_end_stream() {
+        true => body,
+        false => Body::new(Timed { body, longest, over: Box::pin(tokio::time::sleep(longest)) }),
+    });
+    next.run(request).await
+}
+
+/// A body with a time to come in.
+struct Timed {
+    body: Body,
+    longest: Duration,
+    over: Pin<Box<Sleep>>,
+}
+
+/// The body took too long.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the body took longer than {0:?}; send it again")]
+struct Late(Duration);
+
+impl HttpBody for Timed {
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        ready!(self.over.poll_unpin(cx));
+        Poll::Ready(Some(Err(Late(self.longest).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        HttpBody::size_hint(&self.body)
+    }
+}
+
+/// The body, if it has at most so many bytes and comes in time.
+///
+/// Cancel safe: a dropped call has only read.
+pub(crate) async fn within(mut body: Body, most: usize) -> Result<Bytes, Failure> {
     let (mut read, mut dropped) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
-        let cut = |_| Failure::bad_request("the body ended too early");
+        let cut = |error: axum::Error| match error.into_inner().downcast::<Late>() {
+            Ok(late) => Failure::new(StatusCode::REQUEST_TIMEOUT, late.to_string()),
+            Err(_) => Failure::bad_request("the body ended too early"),
+        };
         let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
         if dropped == 0 && read.len() + data.len() <= most {
             read.extend_from_slice(&data);
@@ -51,8 +113,12 @@ async fn read(mut body: Body, most: usize) -> Result<Bytes, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::put;
     use futures::StreamExt;
     use futures::stream::{iter, pending};
+    use tower::{Service, ServiceExt};
 
     use super::*;
 
@@ -71,8 +137,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_given_up() {
+        let longest = Duration::from_secs(60);
+        let read = async |request: Request| within(request.into_body(), 4).await;
+        let mut routes = Router::new()
+            .route("/", put(read))
+            .layer(from_fn_with_state(longest, timed))
+            .into_service::<Body>();
         let begun = iter([Ok::<_, std::io::Error>("ab")]).chain(pending());
-        let refused = within(Body::from_stream(begun), 4).await.unwrap_err();
-        assert!(refused.text().contains("60s"));
+        let request = Request::put("/").body(Body::from_stream(begun)).unwrap();
+        let answer = routes.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+        let text = within(answer.into_body(), 100).await.unwrap();
+        assert_eq!(text, "the body took longer than 60s; send it again");
     }
 }

@@ -2,11 +2,11 @@
 
 use axum::extract::{Path, RawQuery, State as Extract};
 use axum::response::Response;
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::app::{App, json};
 use super::blocking::indexed;
+use super::body::Sent;
 use super::failure::Failure;
 use super::health::is_wanted;
 use super::query::Query;
@@ -100,7 +100,7 @@ pub(crate) async fn node_services(
 pub(crate) async fn register(
     Extract(app): Extract<App>,
     RawQuery(query): RawQuery,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
     query.check(&app.identity.datacenter)?;
@@ -112,7 +112,7 @@ pub(crate) async fn register(
 pub(crate) async fn deregister(
     Extract(app): Extract<App>,
     RawQuery(query): RawQuery,
-    body: Bytes,
+    Sent(body): Sent,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
     query.check(&app.identity.datacenter)?;

@@ -14,6 +14,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::app::App;
+use super::body::within;
 use super::failure::Failure;
 use super::needs::{Listed, Need, needs};
 use super::query::Query;
@@ -52,10 +53,11 @@ async fn guarded(
     next: Next,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    // Bounded as the calls' own bodies are.
-    let Ok(body) = to_bytes(body, app.max_body_bytes).await else {
-        let text = "Request body too large; see `max_body_bytes`";
-        return Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
+    // Bounded as the calls' own bodies are, of which a value is the largest.
+    let most = app.max_body_bytes.max(app.bounds.max_value_bytes);
+    let body = match within(body, most).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal.into_response(),
     };
     let path = percent_decoded(parts.uri.path());
     let need = needs(&parts.method, &path, query, &body, app);

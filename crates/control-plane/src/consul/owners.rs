@@ -17,9 +17,8 @@ pub(crate) fn owners(state: &State, command: &Command) -> Vec<One> {
         Command::RegisterNode { node, service, checks, .. } => {
             let service = service.as_ref();
             let put = service.map(|service| of_service(state, service)).unwrap_or_default();
-            let is_of = |check: &&CheckSpec| {
-                service.is_none_or(|service| service.id != check.service_id)
-            };
+            let is_of =
+                |check: &&CheckSpec| service.is_none_or(|service| service.id != check.service_id);
             let others = checks.iter().filter(is_of).map(|check| of_check(state, check));
             let node = One::new(Resource::Node, node.name.clone(), Level::Write);
             [vec![node], put, others.collect(), replaced(state, checks)].concat()

@@ -1,7 +1,7 @@
 //! Which path is which call.
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::app::App;
+use super::body::timed;
 use super::failure::{Failure, Worded};
 use super::guard::guard;
 use super::methods::{missing, missing_to_put, only_get, only_put, other_method};
@@ -21,7 +22,7 @@ use crate::metrics::Text;
 
 /// Consul's API, and the control plane's own health and metrics beside it.
 pub(crate) fn router(app: App) -> Router {
-    let max_body_bytes = app.max_body_bytes;
+    let body_read_timeout = app.body_read_timeout;
     let is_open = !app.access.is_enabled();
     let routes = Router::new()
         .route("/v1/agent/self", only_get(agent::self_))
@@ -87,8 +88,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .fallback(unknown)
-        .layer(DefaultBodyLimit::max(max_body_bytes))
-        .layer(middleware::from_fn_with_state(app.clone(), guard));
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .layer(middleware::from_fn_with_state(body_read_timeout, timed));
     // A page has no token, and a server that asks for one may have any name.
     let routes = if is_open { routes.layer(middleware::from_fn(refuse_web_pages)) } else { routes };
     routes.layer(middleware::from_fn_with_state(app.clone(), in_consuls_words)).with_state(app)
@@ -115,11 +116,10 @@ async fn in_consuls_words(State(app): State<App>, request: Request, next: Next) 
     if response.extensions().get::<Worded>().is_some() {
         return response;
     }
-    let text = match response.status() {
-        StatusCode::METHOD_NOT_ALLOWED => format!("method {method} not allowed"),
-        StatusCode::PAYLOAD_TOO_LARGE => "Request body too large; see `max_body_bytes`".to_owned(),
-        _ => return response,
-    };
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return response;
+    }
+    let text = format!("method {method} not allowed");
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(http::header::CONTENT_LENGTH);
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -63,6 +63,7 @@ impl EtcdServer {
             max_connections: etcd.max_connections,
             max_streams: MAX_STREAMS,
             header_read_timeout: settings.header_read_timeout,
+            idle_timeout: settings.idle_timeout,
             drain_timeout: settings.drain_timeout,
         };
         Self { listener, tls: shared.tls, app, bounds }

@@ -35,10 +35,15 @@ pub struct Settings {
     pub max_blocked_queries: usize,
     /// The largest request body, in bytes; more is answered with 413. Default 1 MiB.
     pub max_body_bytes: usize,
-    /// Time a client has for its request line and headers, and how long an idle connection is
-    /// kept. Default 30 s: three times as long as services wait between two verifications, so that
-    /// they keep their connection.
+    /// Time a client has for its request line and headers, from its first byte or, on a new
+    /// connection, from the start. Default 30 s. At least 1 ms.
     pub header_read_timeout: Duration,
+    /// Time a client has for a request's body; more is answered with 408. Default 60 s: a megabyte
+    /// over a slow link. At least 1 ms.
+    pub body_read_timeout: Duration,
+    /// How long an idle connection is kept. Default 5 min: longer than the pauses of clients that
+    /// report every 30 s or every minute, so that they do not meet its end. At least 1 ms.
+    pub idle_timeout: Duration,
     /// Health checks that run at once; more wait for their turn. Default 256. At least 1.
     pub max_running_checks: usize,
     /// Services that may be registered; one more is answered with 500. Default 100,000.
@@ -138,6 +143,8 @@ impl Default for Settings {
             max_blocked_queries: 8192,
             max_body_bytes: 1 << 20,
             header_read_timeout: Duration::from_secs(30),
+            body_read_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(300),
             max_running_checks: 256,
             max_services: 100_000,
             min_deregister_after: Duration::from_secs(60),
@@ -166,6 +173,16 @@ impl Settings {
         ] {
             if value == 0 {
                 return Err(InvalidSettings::Zero { name });
+            }
+        }
+        for (name, value) in [
+            ("header_read_timeout", self.header_read_timeout),
+            ("body_read_timeout", self.body_read_timeout),
+            ("idle_timeout", self.idle_timeout),
+        ] {
+            let least = Duration::from_millis(1);
+            if value < least {
+                return Err(InvalidSettings::TooShort { name, value, least });
             }
         }
         for (name, value) in [("node_name", &self.node_name), ("datacenter", &self.datacenter)] {

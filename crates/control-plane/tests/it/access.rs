@@ -175,14 +175,18 @@ async fn what_others_registered_is_not_taken_by_its_id() {
         (service, json!({ "Name": "shop-1" })),
         (service, json!({ "Name": "shop-web", "Check": taken })),
         (service, json!({ "Name": "shop-web", "Checks": [taken] })),
-        (check, json!({ "Name": "x", "ID": "service:shop-1", "ServiceID": "shop-web", "TTL": "1h" })),
+        (
+            check,
+            json!({ "Name": "x", "ID": "service:shop-1", "ServiceID": "shop-web", "TTL": "1h" }),
+        ),
         (check, json!({ "Name": "service:shop-1", "ServiceID": "shop-web", "TTL": "1h" })),
         (check, json!({ "Name": "x", "ServiceID": "shop-1", "TTL": "1h" })),
         (catalog, json!({ "Node": "regatta", "SkipNodeUpdate": true })),
     ] {
         assert_eq!(put(path, body.clone(), SHOP).await, 403, "{path} {body}");
     }
-    let mine = json!({ "Name": "x", "ID": "service:shop-web", "ServiceID": "shop-web", "TTL": "2h" });
+    let mine =
+        json!({ "Name": "x", "ID": "service:shop-web", "ServiceID": "shop-web", "TTL": "2h" });
     assert_eq!(put(check, mine, SHOP).await, 200);
     let checks = call(&server, Method::GET, "/v1/agent/checks", "", ROOT).await.json();
     assert_eq!(checks["service:shop-1"]["ServiceName"], "bank");

@@ -7,6 +7,7 @@ mod backend;
 mod backup;
 mod blocking;
 mod checks;
+mod connections;
 mod consul;
 mod consul_kv;
 mod crash;

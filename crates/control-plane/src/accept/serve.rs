@@ -1,5 +1,6 @@
 //! Accepts connections and serves them, bounded, until drain.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::pace::Pace;
+use super::watched::{Counted, Counts, Watched};
 use crate::tls::Tls;
 
 /// How often an HTTP/2 client is asked whether it is there, and how long it has to answer.
@@ -27,6 +30,7 @@ pub(crate) struct Bounds {
     /// Requests at once on one HTTP/2 connection.
     pub(crate) max_streams: u32,
     pub(crate) header_read_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
     pub(crate) drain_timeout: Duration,
 }
 
@@ -45,9 +49,8 @@ pub(crate) async fn serve(
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
-        // Without a timer hyper would silently not apply the timeout.
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.header_read_timeout);
+        // What takes too long is closed by its pace; see there.
+        .header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -71,12 +74,12 @@ pub(crate) async fn serve(
         connections.spawn(async move {
             let served = async {
                 let Some(acceptor) = acceptor else {
-                    return serve_one(&builder, stream, routes, watcher).await;
+                    return serve_one(&builder, stream, routes, watcher, bounds).await;
                 };
                 // A client that does not go on with its handshake loses its place.
                 let limit = bounds.header_read_timeout;
                 match tokio::time::timeout(limit, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => serve_one(&builder, stream, routes, watcher).await,
+                    Ok(Ok(stream)) => serve_one(&builder, stream, routes, watcher, bounds).await,
                     Ok(Err(error)) => tracing::debug!(%error, "a client failed its TLS handshake"),
                     Err(_) => tracing::debug!("a client did not finish its TLS handshake in time"),
                 }
@@ -97,17 +100,34 @@ pub(crate) async fn serve(
     connections.wait().await;
 }
 
-/// Serves the requests of one connection.
+/// Serves the requests of one connection, for as long as it keeps its pace.
 async fn serve_one(
     builder: &Builder<TokioExecutor>,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     routes: Router,
     watcher: Watcher,
+    bounds: Bounds,
 ) {
-    let service = TowerToHyperService::new(routes);
+    let counts = Arc::new(Counts::default());
+    let stream = Watched::new(stream, Arc::clone(&counts));
+    let service = Counted::new(TowerToHyperService::new(routes), Arc::clone(&counts));
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(error, "a connection ended badly");
+    let mut served = pin!(watcher.watch(connection));
+    let mut pace = Pace::new(bounds.header_read_timeout, bounds.idle_timeout);
+    let mut looks = tokio::time::interval(pace.period());
+    loop {
+        tokio::select! {
+            ended = &mut served => {
+                if let Err(error) = ended {
+                    tracing::debug!(error, "a connection ended badly");
+                }
+                return;
+            }
+            now = looks.tick() => if pace.is_over(now.into_std(), counts.activity()) {
+                tracing::debug!("a connection was silent for too long; closed");
+                return;
+            }
+        }
     }
 }
 

@@ -1,0 +1,7 @@
+//! Connections: accepted, watched, served.
+
+mod pace;
+mod watched;
+
+mod serve;
+pub(crate) use serve::{Bounds, serve};
