@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::failure::Failure;
 use crate::system::Place;
-use crate::verbs::serving;
+use crate::verbs::{open_files, serving};
 
 /// Runs the gateway under the rules of the manifest.
 #[derive(Debug, Args)]
@@ -62,6 +62,8 @@ impl Gateway {
             Ok::<_, Failure>(settings)
         };
         let settings = convert(&path, &manifest)?;
+        // Each client's request may need a connection to an instance.
+        open_files::allow(2 * settings.limits.connections);
         let gateway = regatta_gateway::Gateway::bind(settings, discover).await?;
         let drain = serving::drain()?;
         let hang_up = signal(SignalKind::hangup())?;

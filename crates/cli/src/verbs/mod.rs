@@ -9,6 +9,7 @@ mod events;
 mod gateway;
 mod logs;
 mod new;
+mod open_files;
 mod projections;
 mod ps;
 mod serving;

@@ -9,7 +9,7 @@ use regatta_control_plane::{ControlPlane, Settings, TlsSettings};
 
 use crate::failure::Failure;
 use crate::system::Place;
-use crate::verbs::serving;
+use crate::verbs::{open_files, serving};
 
 /// How it runs.
 #[derive(Debug, Args)]
@@ -97,7 +97,14 @@ impl FromStr for NamedLimit {
 impl Serve {
     pub(crate) async fn run(self, place: &Place) -> Result<(), Failure> {
         let telemetry = serving::telemetry("control-plane")?;
-        let control_plane = ControlPlane::bind(self.settings(place)?).await?;
+        let settings = self.settings(place)?;
+        let (etcd, dns) = (&settings.etcd, &settings.dns);
+        let etcd = etcd.listen.map_or(0, |_| etcd.max_connections);
+        let dns = dns.listen.map_or(0, |_| dns.max_connections);
+        // Each check that runs has a connection, too.
+        let checks = settings.max_running_checks;
+        open_files::allow(settings.max_connections + etcd + dns + checks);
+        let control_plane = ControlPlane::bind(settings).await?;
         let control_plane = control_plane.observed(telemetry.clone());
         control_plane.run(serving::drain()?).await;
         telemetry.shutdown().await;
