@@ -55,6 +55,7 @@ pub mod fuzzing;
 pub mod backup;
 
 mod accept;
+mod advertise;
 mod checks;
 mod consul;
 #[doc(hidden)]

@@ -1,6 +1,6 @@
 //! The control plane as a part to run.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept::{self, Bounds};
 use crate::access::AccessError;
+use crate::advertise::advertised;
 use crate::checks::{Prober, Runner, Schedule, SharedSchedule};
 use crate::consul::{self, App, Events, Identity, router};
 use crate::dns::{DnsBounds, DnsServer, Zone};
@@ -24,7 +25,7 @@ use crate::store::{Engine, Opened, Own, open_store};
 use crate::tls::TlsError;
 use crate::{InvalidSettings, Settings};
 
-/// Checks of one service; more mean a client that registers them without end.
+/// Checks of one service, and of one node without a service; more mean a client that registers them without end.
 const CHECKS_PER_SERVICE: usize = 64;
 /// Requests at once on one HTTP/2 connection of a Consul client; those that block are many.
 const MAX_STREAMS: u32 = 256;
@@ -120,8 +121,9 @@ impl ControlPlane {
         let (listener, address) = listen(settings.consul_listen, &shared).await?;
         let prober = Prober::try_new().map_err(|error| BindError::Prober(error.into()))?;
         let schedule = SharedSchedule::new(Schedule::new(settings.min_deregister_after));
+        let shown = advertised(settings.advertise, address.ip());
         let Opened { engine, store, writer, defragmenter } =
-            open(&settings, address, schedule.clone()).await?;
+            open(&settings, shown, schedule.clone()).await?;
         let node_id = engine.read(|state| {
             state.checks().for_each(|check| schedule.follow(&Delta::PutCheck(check.clone())));
             state.node(&settings.node_name).map(|node| node.id.clone())
@@ -130,12 +132,15 @@ impl ControlPlane {
             node: settings.node_name.clone(),
             node_id: node_id.unwrap_or_default(),
             datacenter: settings.datacenter.clone(),
-            address: SocketAddr::new(reachable(address.ip()), address.port()),
+            address: SocketAddr::new(shown, address.port()),
         };
         let etcd = match settings.etcd.listen {
             Some(address) => {
                 let (listener, address) = listen(address, &shared).await?;
-                let shown = SocketAddr::new(reachable(address.ip()), address.port());
+                let shown = match address.ip().is_unspecified() {
+                    true => SocketAddr::new(shown, address.port()),
+                    false => address,
+                };
                 let server = EtcdServer::new(
                     listener,
                     shown,
@@ -210,13 +215,15 @@ impl ControlPlane {
         }
         if let Some((_, dns)) = dns {
             let (node, datacenter) = (identity.node.clone(), identity.datacenter.clone());
-            let (zone, access) = (Zone { datacenter, node }, shared.access.clone());
-            tasks.spawn(dns.run(engine.clone(), zone, access, drain.clone()));
+            let zone = Zone { datacenter, node };
+            let shown = (shared.access.clone(), shared.metrics.clone());
+            tasks.spawn(dns.run(engine.clone(), zone, shown, drain.clone()));
         }
         shared.follow(&tasks, &drain);
         tasks.spawn(writer.run());
         let max_running = settings.max_running_checks;
-        let runner = Runner::new(schedule.clone(), engine.clone(), prober, max_running);
+        let (checks, metrics) = (schedule.clone(), shared.metrics.clone());
+        let runner = Runner::new(checks, engine.clone(), prober, max_running, metrics);
         tasks.spawn(runner.run(drain.clone()));
         tasks.close();
         let app = App {
@@ -295,20 +302,21 @@ fn not_bound(address: SocketAddr, source: std::io::Error) -> BindError {
 
 async fn open(
     settings: &Settings,
-    address: SocketAddr,
+    address: IpAddr,
     schedule: SharedSchedule,
 ) -> Result<Opened, BindError> {
     let data_dir = settings.data_dir.clone();
     let (folder, options) = (data_dir.join(STORE), options(&settings.etcd));
     let limits = Limits {
+        nodes: settings.max_nodes,
         services: settings.max_services,
+        registry_bytes: settings.registry_quota_bytes,
         checks_per_service: CHECKS_PER_SERVICE,
         own_node: settings.node_name.clone(),
         sessions: settings.kv.max_sessions,
         key_bytes: settings.kv.quota_bytes,
     };
-    let address = reachable(address.ip()).to_string();
-    let own = Own { node: settings.node_name.clone(), address };
+    let own = Own { node: settings.node_name.clone(), address: address.to_string() };
     let observer = move |delta: &Delta| schedule.follow(delta);
     let opened =
         tokio::task::spawn_blocking(move || open_store(&folder, options, limits, &own, observer));
@@ -316,9 +324,4 @@ async fn open(
         Ok(opened) => opened.map_err(|source| BindError::Store { data_dir, source: source.into() }),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
-}
-
-/// The address others may use: a listener on every address is reached on loopback at least.
-fn reachable(ip: IpAddr) -> IpAddr {
-    if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { ip }
 }

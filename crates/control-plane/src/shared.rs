@@ -41,12 +41,13 @@ impl Shared {
 
     /// Reads them anew when they change, until `drain`.
     pub(crate) fn follow(&self, tasks: &TaskTracker, drain: &CancellationToken) {
+        let metrics = || self.metrics.clone();
         if self.access.is_enabled() {
             let access = self.access.clone();
-            tasks.spawn(follow("access file", move || access.reload(), drain.clone()));
+            tasks.spawn(follow("access file", move || access.reload(), metrics(), drain.clone()));
         }
         if let Some(tls) = self.tls.clone() {
-            tasks.spawn(follow("certificates", move || tls.reload(), drain.clone()));
+            tasks.spawn(follow("certificates", move || tls.reload(), metrics(), drain.clone()));
         }
     }
 }

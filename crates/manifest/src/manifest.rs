@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::{Gateway, LoadError, Problems, Service};
@@ -31,6 +31,9 @@ pub struct Manifest {
 pub struct ControlPlane {
     /// Where it speaks Consul's HTTP API. Default `127.0.0.1:8500`.
     pub listen: SocketAddr,
+    /// The address at which services are found that register without one. Default none: that of
+    /// [`ControlPlane::listen`], or the machine's own if it listens on every address.
+    pub advertise: Option<IpAddr>,
     /// Where it speaks etcd's gRPC API; none switches that off. Default `127.0.0.1:2379`.
     pub etcd_listen: Option<SocketAddr>,
     /// Where it answers DNS, over UDP and TCP; none switches that off. Default `127.0.0.1:8600`.
@@ -68,6 +71,7 @@ impl Default for ControlPlane {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             listen: local(8500),
+            advertise: None,
             etcd_listen: Some(local(2379)),
             dns_listen: Some(local(8600)),
             datacenter: None,

@@ -8,17 +8,16 @@ const OTHERS: u64 = 128;
 /// Raises the limit to the most that the system allows, since the usual one of 1,024 is meant for
 /// programs with few connections. Warns when it stays below what so many connections take.
 pub(crate) fn allow(connections: usize) {
-    let (soft, hard) = match raise() {
-        Ok(limits) => limits,
+    let allowed = match raise() {
+        Ok(allowed) => allowed,
         Err(error) => {
             tracing::warn!(%error, "cannot raise the limit of open files; see `ulimit -n`");
             return;
         }
     };
-    if let Some(needed) = missing(soft, connections) {
+    if let Some(needed) = missing(allowed, connections) {
         tracing::warn!(
-            allowed = soft,
-            hard,
+            allowed,
             needed,
             "fewer files may be open than connections are allowed; raise `ulimit -Hn` or \
              `LimitNOFILE`"
@@ -26,13 +25,13 @@ pub(crate) fn allow(connections: usize) {
     }
 }
 
-/// The soft limit, raised to the hard one, and the hard one.
-fn raise() -> nix::Result<(u64, u64)> {
+/// The limit, raised to the most that is allowed.
+fn raise() -> nix::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
-    Ok((hard, hard))
+    Ok(hard)
 }
 
 /// How many files so many connections take, if more than allowed.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use regatta_core::Chain;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Metrics;
+
 /// How often files are read again. Small files, so reading them costs less than being told by the
 /// system, and works on every file system.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -14,6 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) async fn follow<E: std::error::Error + Send + 'static>(
     what: &'static str,
     reload: impl Fn() -> Result<bool, E> + Clone + Send + 'static,
+    metrics: Metrics,
     drain: CancellationToken,
 ) {
     let mut interval = tokio::time::interval(INTERVAL);
@@ -30,12 +33,14 @@ pub(crate) async fn follow<E: std::error::Error + Send + 'static>(
             Ok(is_new) => {
                 if is_new {
                     tracing::info!(what, "read anew");
+                    metrics.reloaded(what, true);
                 }
                 told.clear();
             }
             Err(error) => {
                 let text = Chain(&error).to_string();
                 if text != told {
+                    metrics.reloaded(what, false);
                     tracing::error!(
                         what,
                         error = text,

@@ -13,12 +13,12 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::lookup::Lookup;
 use crate::registry::Status;
 
 /// The largest answer that is read, in bytes; an honest one has less than ten.
@@ -47,13 +47,18 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Asks servers; cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Grpc {
+    lookup: Lookup,
     /// Made when first needed, since the machine's certificates take milliseconds to read.
     configs: Arc<[OnceLock<Arc<ClientConfig>>; 2]>,
 }
 
 impl Grpc {
+    pub(super) fn new(lookup: Lookup) -> Self {
+        Self { lookup, configs: Arc::default() }
+    }
+
     /// What `grpc.health.v1.Health/Check` says about this service; takes at most `timeout`.
     pub(super) async fn probe(
         &self,
@@ -87,10 +92,10 @@ impl Grpc {
         // The connector below does the TLS, since tonic's own always verifies.
         let endpoint = Endpoint::from_shared(format!("http://{address}"));
         let endpoint = endpoint.map_err(|error| said(&error))?;
-        let target = address.to_owned();
+        let (target, lookup) = (address.to_owned(), self.lookup.clone());
         let connector = tower::service_fn(move |_| {
-            let (target, config) = (target.clone(), config.clone());
-            async move { connect(&target, config).await.map(TokioIo::new) }
+            let (target, lookup, config) = (target.clone(), lookup.clone(), config.clone());
+            async move { connect(&lookup, &target, config).await.map(TokioIo::new) }
         });
         let channel = endpoint.connect_with_connector(connector).await;
         let channel = channel.map_err(|error| said(&error))?;
@@ -116,8 +121,12 @@ impl Grpc {
     }
 }
 
-async fn connect(address: &str, config: Option<Arc<ClientConfig>>) -> io::Result<Box<dyn Stream>> {
-    let stream = TcpStream::connect(address).await?;
+async fn connect(
+    lookup: &Lookup,
+    address: &str,
+    config: Option<Arc<ClientConfig>>,
+) -> io::Result<Box<dyn Stream>> {
+    let stream = lookup.connect(address).await?;
     let Some(config) = config else { return Ok(Box::new(stream)) };
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();

@@ -4,6 +4,7 @@ mod schedule;
 pub(crate) use schedule::{Due, Schedule};
 
 mod grpc;
+mod lookup;
 mod probe;
 pub(crate) use probe::Prober;
 

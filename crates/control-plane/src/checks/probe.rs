@@ -1,12 +1,13 @@
 //! Asks one instance once, over TCP, HTTP or gRPC.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_core::Chain;
 use reqwest::redirect::Policy;
-use tokio::net::TcpStream;
 
 use super::grpc::{Grpc, Security};
+use super::lookup::Lookup;
 use crate::registry::{CheckKind, Status};
 
 /// The most of an answer's body that is kept as a check's output, in bytes (Consul's value).
@@ -19,27 +20,31 @@ pub(crate) struct Prober {
     /// For checks that ask for `TLSSkipVerify`.
     lax: reqwest::Client,
     grpc: Grpc,
+    lookup: Lookup,
 }
 
 impl Prober {
     pub(crate) fn try_new() -> reqwest::Result<Self> {
+        let lookup = Lookup::new();
         let client = || {
             reqwest::Client::builder()
                 .user_agent("Consul Health Check")
                 // A probe must not depend on a proxy, nor find a dead server alive by an old
                 // connection.
                 .no_proxy()
+                .dns_resolver(Arc::new(lookup.clone()))
                 .pool_max_idle_per_host(0)
                 .redirect(Policy::limited(10))
         };
         let lax = client().danger_accept_invalid_certs(true).build()?;
-        Ok(Self { strict: client().build()?, lax, grpc: Grpc::default() })
+        let grpc = Grpc::new(lookup.clone());
+        Ok(Self { strict: client().build()?, lax, grpc, lookup })
     }
 
     /// What a check finds. Takes at most the check's timeout.
     pub(crate) async fn probe(&self, kind: &CheckKind) -> (Status, String) {
         match kind {
-            CheckKind::Tcp { address, timeout, .. } => tcp(address, *timeout).await,
+            CheckKind::Tcp { address, timeout, .. } => tcp(&self.lookup, address, *timeout).await,
             CheckKind::Http { .. } => self.http(kind).await,
             CheckKind::Grpc { address, service, tls, skip_verify, timeout, .. } => {
                 let security = Security::of(*tls, *skip_verify);
@@ -95,8 +100,8 @@ fn by_status(status: u16) -> Status {
     }
 }
 
-async fn tcp(address: &str, timeout: Duration) -> (Status, String) {
-    match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+async fn tcp(lookup: &Lookup, address: &str, timeout: Duration) -> (Status, String) {
+    match tokio::time::timeout(timeout, lookup.connect(address)).await {
         Ok(Ok(_connected)) => (Status::Passing, format!("TCP connect {address}: Success")),
         Ok(Err(error)) => (Status::Critical, format!("dial tcp {address}: {error}")),
         Err(_elapsed) => (Status::Critical, format!("dial tcp {address}: i/o timeout")),

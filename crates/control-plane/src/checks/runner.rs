@@ -9,8 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Due, Prober, Schedule};
-use crate::registry::{CheckKind, Command, Delta, Key, Status};
+use crate::metrics::Metrics;
+use crate::registry::{CheckKind, Command, Delta, Key, Status, Turn};
 use crate::store::Engine;
+
+/// What is overdue and written in one commit, at most: some milliseconds of the writer's time.
+const MOST_TOGETHER: usize = 4096;
 
 /// The schedule, shared by the writer, the API and the runner.
 #[derive(Clone, Debug)]
@@ -28,6 +32,7 @@ pub(crate) struct Runner {
     /// How many probes may be on their way; the others wait for a permit.
     permits: Arc<Semaphore>,
     probes: TaskTracker,
+    metrics: Metrics,
 }
 
 impl SharedSchedule {
@@ -52,6 +57,41 @@ impl SharedSchedule {
         self.changed.notify_one();
     }
 
+    /// A service is reporting on its TTL check; called in the order of the commits.
+    pub(crate) fn heard(&self, key: &Key) {
+        self.lock().heard(key);
+    }
+
+    /// Changes what follows from something overdue, if it still holds.
+    fn decide(&self, turn: &mut Turn<'_>, due: Due, metrics: &Metrics) {
+        let (before, is_reaping) = (turn.index(), matches!(due, Due::Reap { .. }));
+        let command = match due {
+            Due::Expired { key, kind, heard } => {
+                if !self.lock().is_silent(&key, &kind, heard) {
+                    return;
+                }
+                metrics.check(kind.name(), Status::Critical);
+                let (status, output) = (Status::Critical, "TTL expired".to_owned());
+                Command::Probed { key, kind, status, output }
+            }
+            Due::Reap { key } => {
+                tracing::warn!(
+                    check = key.id,
+                    node = key.node,
+                    "critical for too long; deregistering its service"
+                );
+                Command::Reap { check: key }
+            }
+            Due::Probe { .. } => return,
+        };
+        if let Err(error) = turn.command(command) {
+            tracing::warn!(%error, "cannot record a check's result");
+        }
+        if is_reaping && turn.index() > before {
+            metrics.reaped();
+        }
+    }
+
     /// How many checks are known.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
@@ -69,44 +109,72 @@ impl Runner {
         engine: Engine,
         prober: Prober,
         max_running: usize,
+        metrics: Metrics,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(max_running.min(Semaphore::MAX_PERMITS)));
-        Self { schedule, engine, prober, permits, probes: TaskTracker::new() }
+        Self { schedule, engine, prober, permits, probes: TaskTracker::new(), metrics }
     }
 
     /// Runs checks until `drain`; probes on their way are dropped then.
     pub(crate) async fn run(self, drain: CancellationToken) {
         while !drain.is_cancelled() {
-            let due = self.schedule.lock().pop(now());
-            match due {
-                Some(Due::Probe { key, kind, run }) => self.start(key, kind, run, &drain),
-                Some(Due::Expired { key, kind }) => {
-                    let output = "TTL expired".to_owned();
-                    self.submit(Command::Probed { key, kind, status: Status::Critical, output })
-                        .await;
+            let mut overdue = Vec::new();
+            while overdue.len() < MOST_TOGETHER {
+                let due = self.schedule.lock().pop(now());
+                match due {
+                    Some(Due::Probe { key, kind, run }) => self.start(key, kind, run, &drain),
+                    Some(due) => overdue.push(due),
+                    None => break,
                 }
-                Some(Due::Reap { key }) => {
-                    tracing::warn!(
-                        check = key.id,
-                        node = key.node,
-                        "critical for too long; deregistering its service"
-                    );
-                    self.submit(Command::Reap { check: key }).await;
-                }
-                None => self.wait(&drain).await,
+            }
+            match overdue.is_empty() {
+                true => self.wait(&drain).await,
+                false => self.settle(overdue, &drain),
             }
         }
         self.probes.close();
         self.probes.wait().await;
     }
 
+    /// Writes down what is overdue, in one commit, while probes go on. What cannot be written is
+    /// due again in a moment, so that no dead service stays passing for a full disk.
+    fn settle(&self, overdue: Vec<Due>, drain: &CancellationToken) {
+        let (schedule, engine, metrics) =
+            (self.schedule.clone(), self.engine.clone(), self.metrics.clone());
+        let settle = async move {
+            let (decided, deciding) = (overdue.clone(), schedule.clone());
+            let commit = move |turn: &mut Turn<'_>| {
+                decided.into_iter().for_each(|due| deciding.decide(turn, due, &metrics));
+            };
+            let written = engine.write(commit).await;
+            if let Err(error) = written {
+                let error = regatta_core::Chain(&error);
+                tracing::warn!(%error, count = overdue.len(), "cannot record expired checks; trying again");
+                let mut planned = schedule.lock();
+                overdue.iter().for_each(|due| planned.put_back(now(), due));
+            }
+            schedule.changed.notify_one();
+        };
+        let drain = drain.clone();
+        self.probes.spawn(async move {
+            tokio::select! {
+                () = drain.cancelled() => (),
+                () = settle => (),
+            }
+        });
+    }
+
     fn start(&self, key: Key, kind: CheckKind, run: u64, drain: &CancellationToken) {
         let (schedule, engine) = (self.schedule.clone(), self.engine.clone());
         let (prober, permits) = (self.prober.clone(), Arc::clone(&self.permits));
+        let metrics = self.metrics.clone();
         let probe = async move {
             let permit = permits.acquire_owned().await;
+            let begun = now();
             let (status, output) = prober.probe(&kind).await;
             drop(permit);
+            metrics.probed(now().saturating_duration_since(begun));
+            metrics.check(kind.name(), status);
             let random = rand::rng().random();
             let is_enough = schedule.lock().finished(now(), &key, run, status, random);
             schedule.changed.notify_one();
@@ -136,10 +204,6 @@ impl Runner {
             () = self.schedule.changed.notified() => (),
             () = time => (),
         }
-    }
-
-    async fn submit(&self, command: Command) {
-        submit(&self.engine, command).await;
     }
 }
 

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::registry::{Check, CheckKind, Key, Status, Thresholds};
 
+/// How long after a failure to write it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// When each check is due. No timer and no task per check: one queue for all.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
@@ -19,8 +22,8 @@ pub(crate) struct Schedule {
 pub(crate) enum Due {
     /// Ask, then call [`Schedule::finished`] with the run.
     Probe { key: Key, kind: CheckKind, run: u64 },
-    /// A TTL check was silent for too long.
-    Expired { key: Key, kind: CheckKind },
+    /// A TTL check was silent for too long, after so many reports.
+    Expired { key: Key, kind: CheckKind, heard: u64 },
     /// The check was critical for too long; its service goes.
     Reap { key: Key },
 }
@@ -41,6 +44,8 @@ struct Entry {
     /// The latest probe; an older one that ends late says nothing about this definition.
     run: u64,
     runs: u32,
+    /// Reports on a TTL check that are on their way to the disk or there.
+    heard: u64,
     thresholds: Thresholds,
     /// Findings in a row that were passing or warning, or that were critical.
     good: u32,
@@ -76,6 +81,7 @@ impl Schedule {
                 reap: None,
                 run: 0,
                 runs: 0,
+                heard: 0,
                 thresholds: check.thresholds,
                 good: 0,
                 bad: 0,
@@ -93,6 +99,40 @@ impl Schedule {
                 self.queue.remove(place);
             });
         }
+    }
+
+    /// A TTL check is being reported on: what expired before is void from now on.
+    pub(crate) fn heard(&mut self, key: &Key) {
+        self.entries.entry(key.clone()).and_modify(|entry| entry.heard += 1);
+    }
+
+    /// Whether what expired still holds: the check is the same, and nobody has reported since.
+    pub(crate) fn is_silent(&self, key: &Key, kind: &CheckKind, heard: u64) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.heard == heard && entry.kind == *kind)
+    }
+
+    /// Plans anew what was due and could not be written.
+    pub(crate) fn put_back(&mut self, now: Instant, due: &Due) {
+        let (key, event) = match due {
+            Due::Probe { .. } => return,
+            Due::Expired { key, .. } => (key, Event::Act),
+            Due::Reap { key } => (key, Event::Reap),
+        };
+        let Some(entry) = self.entries.get(key) else { return };
+        let is_wanted = match due {
+            Due::Expired { kind, heard, .. } => {
+                entry.act.is_none() && self.is_silent(key, kind, *heard)
+            }
+            _ => entry.reap.is_none() && entry.deregister_after.is_some(),
+        };
+        if !is_wanted {
+            return;
+        }
+        let place = self.enqueue(now + AGAIN, key, event);
+        self.entries.entry(key.clone()).and_modify(|entry| match event {
+            Event::Act => entry.act = Some(place),
+            Event::Reap => entry.reap = Some(place),
+        });
     }
 
     /// A TTL check was reported on: its time begins anew.
@@ -128,8 +168,8 @@ impl Schedule {
             }
             (Event::Act, CheckKind::Ttl { .. }) => {
                 entry.act = None;
-                let kind = entry.kind.clone();
-                Some(Due::Expired { key, kind })
+                let (kind, heard) = (entry.kind.clone(), entry.heard);
+                Some(Due::Expired { key, kind, heard })
             }
             (Event::Act, _) => {
                 entry.act = None;
@@ -290,10 +330,42 @@ mod tests {
         schedule.reported(now + SECOND, &key());
         assert_eq!(schedule.pop(now + 2 * SECOND), None);
         let due = schedule.pop(now + 3 * SECOND);
-        assert_eq!(due, Some(Due::Expired { key: key(), kind: ttl.kind }));
+        assert_eq!(due, Some(Due::Expired { key: key(), kind: ttl.kind, heard: 0 }));
         assert_eq!(schedule.next(), None, "expires once");
         schedule.reported(now + 4 * SECOND, &key());
         assert_eq!(schedule.next(), Some(now + 6 * SECOND));
+    }
+
+    #[test]
+    fn what_expired_is_void_once_somebody_reports_or_the_check_is_another() {
+        let ttl = Check { kind: CheckKind::Ttl { ttl: SECOND }, ..tcp() };
+        let (mut schedule, now) = with(&ttl);
+        let Some(Due::Expired { key, kind, heard }) = schedule.pop(now + SECOND) else {
+            panic!("is due")
+        };
+        assert!(schedule.is_silent(&key, &kind, heard));
+        schedule.heard(&key);
+        assert!(!schedule.is_silent(&key, &kind, heard));
+        schedule.put(now, &Check { kind: CheckKind::Ttl { ttl: 2 * SECOND }, ..tcp() });
+        assert!(!schedule.is_silent(&key, &kind, 0));
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_due_again_unless_it_is_void() {
+        let deregister_after = Some(SECOND);
+        let ttl = Check { kind: CheckKind::Ttl { ttl: SECOND }, deregister_after, ..tcp() };
+        let (mut schedule, now) = with(&ttl);
+        let now = now + SECOND;
+        let due: Vec<_> = std::iter::from_fn(|| schedule.pop(now)).collect();
+        assert_eq!((due.len(), schedule.next()), (2, None));
+        due.iter().for_each(|due| schedule.put_back(now, due));
+        assert_eq!(schedule.pop(now), None);
+        let again: Vec<_> = std::iter::from_fn(|| schedule.pop(now + AGAIN)).collect();
+        assert_eq!(again, due);
+        schedule.heard(&key());
+        schedule.put(now, &Check { status: PASSING, ..ttl });
+        due.iter().for_each(|due| schedule.put_back(now, due));
+        assert_eq!(schedule.next(), None);
     }
 
     #[test]

@@ -2,14 +2,16 @@
 
 use axum::extract::{Path, RawQuery, State as Extract};
 use axum::response::Response;
+use http::HeaderValue;
 use serde_json::{Map, Value, json};
 
 use super::app::{App, Identity, json};
+use super::blocking::Held;
 use super::body::Sent;
 use super::failure::Failure;
 use super::query::Query;
 use super::{decode, encode};
-use crate::registry::{Command, Key, OWN_SERVICE, Service};
+use crate::registry::{Command, Key, OWN_SERVICE, Service, Topic};
 
 /// `PUT /v1/agent/service/register`.
 pub(crate) async fn register(
@@ -70,26 +72,44 @@ pub(crate) async fn services(
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
     query.check(&app.identity.datacenter)?;
-    let pair = |service: &Service| (service.id.clone(), encode::agent_service(service));
-    let services: Map<_, _> = app.engine.read(|state| {
+    let services: Vec<_> = app.engine.read(|state| {
         let own = state.services_on(&app.identity.node);
-        own.filter(|service| service.id != OWN_SERVICE).map(|service| pair(service)).collect()
+        own.filter(|service| service.id != OWN_SERVICE).cloned().collect()
     });
+    let pair = |service: &Service| (service.id.clone(), encode::agent_service(service));
+    let services: Map<_, _> = services.iter().map(|service| pair(service)).collect();
     Ok(json(&query, &Value::Object(services)))
 }
 
-/// `GET /v1/agent/service/:id`.
+/// `GET /v1/agent/service/:id`; with `hash`, once its definition has another.
 pub(crate) async fn service(
     Extract(app): Extract<App>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
+    let known = query.get("hash").unwrap_or_default();
     let key = Key::new(&app.identity.node, &id);
-    let service = app.engine.read(|state| state.service(&key).cloned());
-    let service = service.filter(|service| service.id != OWN_SERVICE);
-    let service = service.ok_or_else(|| Failure::not_found(format!("unknown service ID: {id}")))?;
-    Ok(json(&query, &encode::agent_service(&service)))
+    let held = Held::for_hash(&app, &query)?;
+    let mut waking = held.as_ref().map(|_| app.engine.subscribe(Topic::Node(key.node.clone())));
+    loop {
+        let service = app.engine.read(|state| state.service(&key).cloned());
+        let service = service.filter(|service| service.id != OWN_SERVICE);
+        let missing = || Failure::not_found(format!("unknown service ID: {id}"));
+        let service = service.ok_or_else(missing)?;
+        let (value, hash) = encode::hashed_service(&service);
+        if hash == known
+            && let (Some(held), Some(waking)) = (&held, &mut waking)
+            && held.is_woken(waking.woken()).await
+        {
+            continue;
+        }
+        let mut response = json(&query, &value);
+        let hash =
+            HeaderValue::from_str(&hash).map_err(|error| Failure::internal(error.to_string()))?;
+        response.headers_mut().insert("x-consul-contenthash", hash);
+        return Ok(response);
+    }
 }
 
 /// `GET /v1/agent/members`: this node alone, under its name in the wide area with `wan`.

@@ -8,8 +8,10 @@ use super::app::{App, json};
 use super::body::Sent;
 use super::failure::Failure;
 use super::query::Query;
+use super::rows::Checked;
 use super::{decode, encode};
-use crate::registry::{Command, Key, SERF_HEALTH, Status};
+use crate::registry::{Command, Key, Rejection, SERF_HEALTH, Status, Turn};
+use crate::store::SubmitError;
 
 /// `GET /v1/agent/checks`.
 pub(crate) async fn list(
@@ -18,10 +20,12 @@ pub(crate) async fn list(
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
     query.check(&app.identity.datacenter)?;
-    let checks: Map<_, _> = app.engine.read(|state| {
+    let checks: Vec<_> = app.engine.read(|state| {
         let own = state.checks_on(&app.identity.node).filter(|check| check.id != SERF_HEALTH);
-        own.map(|check| (check.id.clone(), encode::check(state, check))).collect()
+        own.map(|check| Checked::find(state, check)).collect()
     });
+    let pair = |checked: &Checked| (checked.check.id.clone(), encode::check(checked));
+    let checks: Map<_, _> = checks.iter().map(pair).collect();
     Ok(json(&query, &Value::Object(checks)))
 }
 
@@ -90,13 +94,21 @@ async fn note(
     report(&app, &id, status, query.get("note").unwrap_or_default().to_owned()).await
 }
 
-/// The most of a report's text that is kept, in bytes (Consul's value).
-const MAX_OUTPUT: usize = 4096;
-
-async fn report(app: &App, id: &str, status: Status, mut output: String) -> Result<(), Failure> {
-    output.truncate(output.floor_char_boundary(MAX_OUTPUT));
+async fn report(app: &App, id: &str, status: Status, output: String) -> Result<(), Failure> {
     let key = Key::new(&app.identity.node, id);
-    app.engine.submit(Command::Report { key: key.clone(), status, output }).await?;
-    app.schedule.reported(&key);
-    Ok(())
+    let output = decode::output(output);
+    let command = Command::Report { key: key.clone(), status, output };
+    let (schedule, renewed, reported) = (app.schedule.clone(), app.schedule.clone(), key.clone());
+    let report = move |turn: &mut Turn<'_>| {
+        // In the order of the commits: an expiry after this one is of the silence before it.
+        schedule.heard(&key);
+        turn.command(command)
+    };
+    // Where the commit is seen, since the client may have gone away by then.
+    let renew = move |done: &Result<(), Rejection>| {
+        if done.is_ok() {
+            renewed.reported(&reported);
+        }
+    };
+    Ok(app.engine.write_seen(report, renew).await?.map_err(SubmitError::from)?)
 }

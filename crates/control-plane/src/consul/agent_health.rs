@@ -1,5 +1,7 @@
 //! `/v1/agent/health`: how a service of this node is, as a status that load balancers read.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, RawQuery, State as Extract};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -9,7 +11,8 @@ use serde_json::{Value, json};
 use super::app::{App, json};
 use super::encode;
 use super::query::Query;
-use crate::registry::{Key, SERF_HEALTH, Service, State, Status};
+use super::rows::{Checked, Health};
+use crate::registry::{Check, Key, SERF_HEALTH, Status};
 
 /// The worst of a service's checks and its node's. The order is from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,9 +30,9 @@ pub(crate) async fn by_id(
     let query = Query::parse(&query.unwrap_or_default());
     let found = app.engine.read(|state| {
         let service = state.service(&Key::new(&app.identity.node, &id))?;
-        Some(aggregated(state, service))
+        Some(Health::find(state, service))
     });
-    match found {
+    match found.map(aggregated) {
         Some((status, value)) => answer(&query, Some(status), status.name(), &value),
         None => {
             let value = json!({"AggregatedStatus": "critical", "Service": null, "Checks": null});
@@ -47,8 +50,9 @@ pub(crate) async fn by_name(
     let query = Query::parse(&query.unwrap_or_default());
     let found: Vec<_> = app.engine.read(|state| {
         let own = state.instances(&name).filter(|service| service.node == app.identity.node);
-        own.map(|service| aggregated(state, service)).collect()
+        own.map(|service| Health::find(state, service)).collect()
     });
+    let found: Vec<_> = found.into_iter().map(aggregated).collect();
     let worst = found.iter().map(|(status, _)| *status).max();
     let text = worst.map_or_else(|| format!("ServiceName {name} Not Found"), |s| s.name().into());
     let value = found.into_iter().map(|(_, value)| value).collect();
@@ -64,18 +68,23 @@ impl Aggregated {
     }
 }
 
-fn aggregated(state: &State, service: &Service) -> (Aggregated, Value) {
+fn aggregated(health: Health) -> (Aggregated, Value) {
+    let service = health.instance.service;
     // What the agent itself checks, which the health of its node is not.
-    let checks: Vec<_> =
-        state.deciding_checks(service).filter(|check| check.id != SERF_HEALTH).collect();
-    let worst = checks.iter().map(|check| check.status).max().unwrap_or(Status::Passing);
-    let status = if checks.iter().any(|check| check.is_maintenance()) {
+    let checks = health.checks.into_iter().filter(|check| check.id != SERF_HEALTH);
+    let checked = |check: Arc<Check>| {
+        let service = (check.service_id == service.id).then(|| Arc::clone(&service));
+        Checked { check, service }
+    };
+    let checks: Vec<_> = checks.map(checked).collect();
+    let worst = checks.iter().map(|checked| checked.check.status).max();
+    let status = if checks.iter().any(|checked| checked.check.is_maintenance()) {
         Aggregated::Maintenance
     } else {
-        Aggregated::As(worst)
+        Aggregated::As(worst.unwrap_or(Status::Passing))
     };
-    let checks: Vec<_> = checks.into_iter().map(|check| encode::check(state, check)).collect();
-    let service = encode::agent_service(service);
+    let checks: Vec<_> = checks.iter().map(encode::check).collect();
+    let service = encode::agent_service(&service);
     (status, json!({"AggregatedStatus": status.name(), "Service": service, "Checks": checks}))
 }
 

@@ -1,5 +1,7 @@
 //! Answers reads with an index, at once or after a change.
 
+use std::time::Duration;
+
 use axum::response::Response;
 use http::{HeaderValue, StatusCode};
 use rand::Rng;
@@ -15,18 +17,21 @@ use crate::metrics::Blocked;
 use crate::registry::{State, Topic};
 
 /// Answers with what `read` finds and the index of the topic; waits first if the query says so.
+/// `write` makes the answer of it when the registry's lock is free again: the writer waits for that
+/// lock, and the answer may be long.
 ///
 /// Cancel safe: a client that goes away frees its place.
-pub(crate) async fn indexed(
+pub(crate) async fn indexed<Rows>(
     app: &App,
     query: &Query,
     topic: Topic,
-    read: impl Fn(&State) -> Value,
+    read: impl FnOnce(&State) -> Rows,
+    write: impl FnOnce(Rows) -> Value,
 ) -> Result<Response, Failure> {
     query.check(&app.identity.datacenter)?;
     hold(app, query, &topic).await?;
-    let (index, value) = app.engine.read(|state| (state.index_of(&topic), read(state)));
-    Ok(with_index(json(query, &value), index))
+    let (index, rows) = app.engine.read(|state| (state.index_of(&topic), read(state)));
+    Ok(with_index(json(query, &write(rows)), index))
 }
 
 /// Waits, if the query says so, until the index of the topic exceeds the one it names.
@@ -57,20 +62,34 @@ pub(crate) struct Held {
 impl Held {
     /// A place for a query that blocks; none for one that does not.
     pub(crate) fn begin(app: &App, query: &Query) -> Result<Option<Self>, Failure> {
-        let Some(blocking) = query.blocking()? else { return Ok(None) };
+        match query.blocking()? {
+            Some(blocking) => Self::hold(app, blocking.index, blocking.wait).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The same for a query that waits for another hash than the one it names.
+    pub(crate) fn for_hash(app: &App, query: &Query) -> Result<Option<Self>, Failure> {
+        match query.get("hash").filter(|hash| !hash.is_empty()) {
+            Some(_) => Self::hold(app, 0, query.wait()?).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn hold(app: &App, index: u64, wait: Duration) -> Result<Self, Failure> {
         let Ok(place) = app.blocked.clone().try_acquire_owned() else {
             let text = "too many blocking queries; raise `max_blocked_queries` or ask less often";
             return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, text));
         };
         // Consul adds up to a sixteenth, so that clients started together do not stay together.
-        let jitter = blocking.wait.mul_f64(rand::rng().random::<f64>() / 16.0);
-        Ok(Some(Self {
-            index: blocking.index,
-            deadline: Instant::now() + blocking.wait + jitter,
+        let jitter = wait.mul_f64(rand::rng().random::<f64>() / 16.0);
+        Ok(Self {
+            index,
+            deadline: Instant::now() + wait + jitter,
             drain: app.drain.clone(),
             _place: place,
             _counted: app.metrics.blocked(),
-        }))
+        })
     }
 
     /// Waits for this; no when the time is over before or the control plane stops.

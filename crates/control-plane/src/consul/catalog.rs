@@ -1,5 +1,7 @@
 //! `/v1/catalog`: nodes and services, without their health.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, RawQuery, State as Extract};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
@@ -10,8 +12,9 @@ use super::body::Sent;
 use super::failure::Failure;
 use super::health::is_wanted;
 use super::query::Query;
+use super::rows::Instance;
 use super::{decode, encode};
-use crate::registry::{Service, Topic};
+use crate::registry::{Node, Service, State, Topic};
 
 /// `GET /v1/catalog/datacenters`.
 pub(crate) async fn datacenters(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
@@ -24,16 +27,19 @@ pub(crate) async fn nodes(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
-    indexed(&app, &query, Topic::Nodes, |state| {
-        let wanted = state.nodes().filter(|node| {
-            query.all("node-meta").all(|pair| {
-                let (key, value) = pair.split_once(':').unwrap_or((pair, ""));
-                node.meta.get(key).is_some_and(|own| own == value)
-            })
-        });
-        wanted.map(|node| encode::node(node, &app.identity)).collect()
-    })
-    .await
+    let has_meta = |node: &Node| {
+        query.all("node-meta").all(|pair| {
+            let (key, value) = pair.split_once(':').unwrap_or((pair, ""));
+            node.meta.get(key).is_some_and(|own| own == value)
+        })
+    };
+    let read = |state: &State| -> Vec<_> {
+        state.nodes().filter(|node| has_meta(node)).cloned().collect()
+    };
+    let write = |nodes: Vec<_>| {
+        nodes.iter().map(|node: &Arc<Node>| encode::node(node, &app.identity)).collect()
+    };
+    indexed(&app, &query, Topic::Nodes, read, write).await
 }
 
 /// `GET /v1/catalog/services`.
@@ -42,11 +48,12 @@ pub(crate) async fn services(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
-    indexed(&app, &query, Topic::Services, |state| {
-        let wanted = state.services().map(|service| &**service);
-        encode::names_with_tags(wanted.filter(|service| is_wanted(state, service, &query)))
-    })
-    .await
+    let by_nodes = query.all("node-meta").next().is_some();
+    let topic = if by_nodes { Topic::ServicesOfNodes } else { Topic::Services };
+    let read = |state: &State| -> Vec<_> {
+        state.services().filter(|service| is_wanted(state, service, &query)).cloned().collect()
+    };
+    indexed(&app, &query, topic, read, |services| encode::names_with_tags(&services)).await
 }
 
 /// `GET /v1/catalog/service/:name`.
@@ -56,11 +63,14 @@ pub(crate) async fn service(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
-    indexed(&app, &query, Topic::service(&name), |state| {
+    let read = |state: &State| -> Vec<_> {
         let wanted = state.instances(&name).filter(|service| is_wanted(state, service, &query));
-        wanted.map(|service| encode::catalog_service(state, service, &app.identity)).collect()
-    })
-    .await
+        wanted.map(|service| Instance::find(state, service)).collect()
+    };
+    let write = |found: Vec<_>| {
+        found.iter().map(|instance| encode::catalog_service(instance, &app.identity)).collect()
+    };
+    indexed(&app, &query, Topic::service(&name), read, write).await
 }
 
 /// `GET /v1/catalog/node/:node`: `null` when there is none.
@@ -71,13 +81,14 @@ pub(crate) async fn node(
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
     let name = app.engine.read(|state| state.node_name(&name));
-    indexed(&app, &query, Topic::Node(name.clone()), |state| {
-        let Some(node) = state.node(&name) else { return Value::Null };
+    let write = |found: Option<(Arc<Node>, Vec<Arc<Service>>)>| {
+        let Some((node, services)) = found else { return Value::Null };
         let pair = |service: &Service| (service.id.clone(), encode::service(service));
-        let services: Map<_, _> = state.services_on(&name).map(|service| pair(service)).collect();
-        json!({"Node": encode::node(node, &app.identity), "Services": services})
-    })
-    .await
+        let services: Map<_, _> = services.iter().map(|service| pair(service)).collect();
+        json!({"Node": encode::node(&node, &app.identity), "Services": services})
+    };
+    let read = |state: &State| with_services(state, &name);
+    indexed(&app, &query, Topic::Node(name.clone()), read, write).await
 }
 
 /// `GET /v1/catalog/node-services/:node`: the same as a list.
@@ -88,12 +99,19 @@ pub(crate) async fn node_services(
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
     let name = app.engine.read(|state| state.node_name(&name));
-    indexed(&app, &query, Topic::Node(name.clone()), |state| {
-        let Some(node) = state.node(&name) else { return json!({"Node": null, "Services": null}) };
-        let services: Vec<_> = state.services_on(&name).map(|s| encode::service(s)).collect();
-        json!({"Node": encode::node(node, &app.identity), "Services": services})
-    })
-    .await
+    let write = |found: Option<(Arc<Node>, Vec<Arc<Service>>)>| {
+        let Some((node, services)) = found else { return json!({"Node": null, "Services": null}) };
+        let services: Vec<_> = services.iter().map(|service| encode::service(service)).collect();
+        json!({"Node": encode::node(&node, &app.identity), "Services": services})
+    };
+    let read = |state: &State| with_services(state, &name);
+    indexed(&app, &query, Topic::Node(name.clone()), read, write).await
+}
+
+/// A node, if it is there, and what is on it.
+fn with_services(state: &State, name: &str) -> Option<(Arc<Node>, Vec<Arc<Service>>)> {
+    let node = state.node(name)?;
+    Some((Arc::clone(node), state.services_on(name).cloned().collect()))
 }
 
 /// `PUT /v1/catalog/register`.

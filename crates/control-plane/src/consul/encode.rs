@@ -1,11 +1,13 @@
 //! Rows in the JSON shapes of Consul 1.8.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::app::Identity;
-use crate::registry::{Address, Check, Key, Node, Service, State};
+use super::rows::{Checked, Health, Instance};
+use crate::registry::{Address, Check, Node, Service};
 
 /// A node as catalog and health show it.
 pub(crate) fn node(node: &Node, identity: &Identity) -> Value {
@@ -40,10 +42,20 @@ pub(crate) fn agent_service(service: &Service) -> Value {
     value
 }
 
+/// A service as the agent shows one alone, and the hash of what it shows.
+pub(crate) fn hashed_service(service: &Service) -> (Value, String) {
+    let mut value = agent_service(service);
+    // FNV-1a: its value means nothing to clients but being another after a change.
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = value.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+    let hash = format!("{hash:016x}");
+    value["ContentHash"] = hash.as_str().into();
+    (value, hash)
+}
+
 /// One entry of `/v1/catalog/service/:name`.
-pub(crate) fn catalog_service(state: &State, service: &Service, identity: &Identity) -> Value {
-    let node = state.node(&service.node);
-    let node = node.map(|node| self::node(node, identity)).unwrap_or_default();
+pub(crate) fn catalog_service(Instance { service, node }: &Instance, identity: &Identity) -> Value {
+    let node = node.as_ref().map(|node| self::node(node, identity)).unwrap_or_default();
     json!({
         "ID": node["ID"], "Node": service.node, "Address": node["Address"],
         "Datacenter": identity.datacenter, "TaggedAddresses": node["TaggedAddresses"],
@@ -60,18 +72,24 @@ pub(crate) fn catalog_service(state: &State, service: &Service, identity: &Ident
 }
 
 /// One entry of `/v1/health/service/:name`.
-pub(crate) fn health_entry(state: &State, service: &Service, identity: &Identity) -> Value {
-    let node = state.node(&service.node).map(|node| self::node(node, identity));
-    let checks = state.deciding_checks(service).map(|check| self::check(state, check));
-    json!({
-        "Node": node, "Service": self::service(service), "Checks": checks.collect::<Vec<_>>(),
-    })
+pub(crate) fn health_entry(health: &Health, identity: &Identity) -> Value {
+    let Instance { service, node } = &health.instance;
+    let node = node.as_ref().map(|node| self::node(node, identity));
+    let of = |check: &Check| {
+        let own = check.service_id == service.id;
+        check_of(check, own.then_some(&**service))
+    };
+    let checks: Vec<_> = health.checks.iter().map(|check| of(check)).collect();
+    json!({ "Node": node, "Service": self::service(service), "Checks": checks })
 }
 
 /// A check, with the tags of its service.
-pub(crate) fn check(state: &State, check: &Check) -> Value {
-    let service = state.service(&Key::new(&check.node, &check.service_id));
-    let tags = service.map(|service| service.tags.clone()).unwrap_or_default();
+pub(crate) fn check(Checked { check, service }: &Checked) -> Value {
+    check_of(check, service.as_deref())
+}
+
+fn check_of(check: &Check, service: Option<&Service>) -> Value {
+    let tags = service.map(|service| service.tags.as_slice()).unwrap_or_default();
     json!({
         "Node": check.node, "CheckID": check.id, "Name": check.name,
         "Status": check.status.name(), "Notes": check.notes, "Output": check.output,
@@ -86,7 +104,7 @@ fn definition(check: &Check) -> Value {
 }
 
 /// `/v1/catalog/services`: every name with all its tags.
-pub(crate) fn names_with_tags<'a>(services: impl Iterator<Item = &'a Service>) -> Value {
+pub(crate) fn names_with_tags(services: &[Arc<Service>]) -> Value {
     let mut names = BTreeMap::<&str, BTreeSet<&str>>::new();
     for service in services {
         names.entry(&service.name).or_default().extend(service.tags.iter().map(String::as_str));

@@ -11,6 +11,7 @@ use super::blocking::indexed;
 use super::encode;
 use super::failure::Failure;
 use super::query::Query;
+use super::rows::{Checked, Health};
 use crate::registry::{Check, Service, State, Status, Topic};
 
 /// Whether an instance is among those that a query wants: all its `tag`s and `node-meta`s.
@@ -37,13 +38,16 @@ pub(crate) async fn service(
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
     let all = !query.strict_flag("passing")?;
-    indexed(&app, &query, Topic::service(&name), |state| {
+    let read = |state: &State| -> Vec<_> {
         let wanted = state.instances(&name);
         let wanted = wanted.filter(|service| is_wanted(state, service, &query));
         let wanted = wanted.filter(|service| all || passes(state, service));
-        wanted.map(|service| encode::health_entry(state, service, &app.identity)).collect()
-    })
-    .await
+        wanted.map(|service| Health::find(state, service)).collect()
+    };
+    let write = |found: Vec<_>| {
+        found.iter().map(|health| encode::health_entry(health, &app.identity)).collect()
+    };
+    indexed(&app, &query, Topic::service(&name), read, write).await
 }
 
 /// `GET /v1/health/checks/:service`.
@@ -53,11 +57,11 @@ pub(crate) async fn checks(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
-    indexed(&app, &query, Topic::service(&name), |state| {
+    let read = |state: &State| -> Vec<_> {
         let checks = state.instances(&name).flat_map(|s| state.checks_of(&s.node, &s.id));
-        checks.map(|check| encode::check(state, check)).collect()
-    })
-    .await
+        checks.map(|check| Checked::find(state, check)).collect()
+    };
+    indexed(&app, &query, Topic::service(&name), read, all_checks).await
 }
 
 /// `GET /v1/health/state/:status`.
@@ -67,13 +71,12 @@ pub(crate) async fn state(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
-    indexed(&app, &query, Topic::Checks, |state| {
+    let read = |state: &State| -> Vec<_> {
         // A word that is no status is one that no check has.
         let wanted = |check: &&Arc<Check>| name == "any" || check.status.name() == name;
-        let checks = state.checks().filter(wanted);
-        checks.map(|check| encode::check(state, check)).collect()
-    })
-    .await
+        state.checks().filter(wanted).map(|check| Checked::find(state, check)).collect()
+    };
+    indexed(&app, &query, Topic::Checks, read, all_checks).await
 }
 
 /// `GET /v1/health/node/:node`.
@@ -84,9 +87,12 @@ pub(crate) async fn node(
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
     let name = app.engine.read(|state| state.node_name(&name));
-    indexed(&app, &query, Topic::Node(name.clone()), |state| {
-        let checks = state.checks_on(&name).map(|check| encode::check(state, check));
-        Value::Array(checks.collect())
-    })
-    .await
+    let read = |state: &State| -> Vec<_> {
+        state.checks_on(&name).map(|check| Checked::find(state, check)).collect()
+    };
+    indexed(&app, &query, Topic::Node(name.clone()), read, all_checks).await
+}
+
+fn all_checks(found: Vec<Checked>) -> Value {
+    found.iter().map(encode::check).collect()
 }

@@ -26,11 +26,11 @@ mod owners;
 mod path;
 mod query;
 mod read_idle;
-mod visible;
-
 mod routes;
+mod rows;
 mod session;
 mod txn;
+mod visible;
 mod web_pages;
 
 pub(crate) use app::{App, Identity};

@@ -64,7 +64,12 @@ mod tests {
     /// A node with the service `bank`, whose id is `shop-1`, and a check of the node.
     fn state() -> State {
         let mut state = State::default();
-        let limits = Limits { services: 9, checks_per_service: 9, ..Limits::default() };
+        let limits = Limits {
+            services: 9,
+            checks_per_service: 9,
+            registry_bytes: 1 << 20,
+            ..Limits::default()
+        };
         let bank = r#"{"Name":"bank","ID":"shop-1","Check":{"TTL":"1m"}}"#;
         let node = r#"{"Name":"disk","TTL":"1m"}"#;
         let commands = [

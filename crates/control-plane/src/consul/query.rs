@@ -82,18 +82,28 @@ impl Query {
 
     /// What to block for; none for a query that wants its answer at once.
     pub(crate) fn blocking(&self) -> Result<Option<Blocking>, Failure> {
+        let wait = self.wait()?;
+        let index = match self.get("index").filter(|index| !index.is_empty()) {
+            Some(text) => text.parse::<u64>().map_err(|_| Failure::bad_request("Invalid index"))?,
+            None => 0,
+        };
+        Ok((index > 0).then_some(Blocking { index, wait }))
+    }
+
+    /// How long a query that blocks is held, at most.
+    pub(crate) fn wait(&self) -> Result<Duration, Failure> {
         let wait = match self.get("wait").filter(|wait| !wait.is_empty()) {
             Some(text) => duration::parse(text).ok_or(Failure::bad_request("Invalid wait time"))?,
             None => Blocking::DEFAULT_WAIT,
         };
         // Consul treats a wait of nothing as none given.
         let wait = if wait.is_zero() { Blocking::DEFAULT_WAIT } else { wait };
-        let index = match self.get("index").filter(|index| !index.is_empty()) {
-            Some(text) => text.parse::<u64>().map_err(|_| Failure::bad_request("Invalid index"))?,
-            None => 0,
-        };
-        let wait = wait.min(Blocking::MAX_WAIT);
-        Ok((index > 0).then_some(Blocking { index, wait }))
+        Ok(wait.min(Blocking::MAX_WAIT))
+    }
+
+    /// Whether it may be held until something changes.
+    pub(crate) fn may_block(&self) -> bool {
+        ["index", "hash"].iter().any(|name| self.get(name).is_some_and(|text| !text.is_empty()))
     }
 
     /// Refuses what this control plane cannot mean: another datacenter, a filter expression, two

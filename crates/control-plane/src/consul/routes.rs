@@ -13,6 +13,7 @@ use super::body::timed;
 use super::failure::{Failure, Worded};
 use super::guard::guard;
 use super::methods::{missing, missing_to_put, only_get, only_put, other_method};
+use super::query::Query;
 use super::web_pages::refuse_web_pages;
 use super::{
     agent, agent_checks, agent_health, backup, catalog, definitions, event, health, kv, session,
@@ -108,11 +109,16 @@ async fn unknown(request: Request) -> Failure {
     Failure::not_found("404 page not found\n")
 }
 
-/// Counts the request, and words what axum words its own way.
+/// Counts and times the request, and words what axum words its own way.
 async fn in_consuls_words(State(app): State<App>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
+    let blocks = Query::parse(request.uri().query().unwrap_or_default()).may_block();
+    let begun = tokio::time::Instant::now();
     let response = next.run(request).await;
     app.metrics.request(&method, response.status());
+    if !blocks {
+        app.metrics.answered(begun.elapsed());
+    }
     if response.extensions().get::<Worded>().is_some() {
         return response;
     }
@@ -140,6 +146,9 @@ async fn metrics(State(app): State<App>) -> impl IntoResponse {
     app.engine.read(|state| {
         let (keys, sessions) = (state.keys(), state.sessions());
         text.gauge("regatta_control_services", "Services registered.", state.service_count());
+        text.gauge("regatta_control_nodes", "Nodes registered.", state.node_count());
+        let help = "Memory that nodes, services and checks take, about.";
+        text.gauge("regatta_control_registry_bytes", help, state.bytes());
         text.gauge("regatta_control_kv_keys", "Keys of Consul's interface.", keys.len());
         text.gauge("regatta_control_kv_bytes", "Memory that they take, about.", keys.bytes());
         text.gauge("regatta_control_sessions", "Sessions that live.", sessions.len());

@@ -1,5 +1,6 @@
 //! `/v1/session`: who may hold locks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State as Extract};
@@ -63,9 +64,13 @@ pub(crate) async fn renew(Extract(app): Extract<App>, uri: Uri) -> Result<Respon
 pub(crate) async fn info(Extract(app): Extract<App>, uri: Uri) -> Result<Response, Failure> {
     let query = Query::parse(uri.query().unwrap_or_default());
     let id = named(&uri, "/v1/session/info", "Missing session")?;
-    indexed(&app, &query, Topic::Session(id.as_str().into()), |state| {
-        state.sessions().get(&id).into_iter().map(|session| shown(session)).collect()
-    })
+    indexed(
+        &app,
+        &query,
+        Topic::Session(id.as_str().into()),
+        |state| state.sessions().get(&id).into_iter().cloned().collect(),
+        all,
+    )
     .await
 }
 
@@ -73,20 +78,28 @@ pub(crate) async fn info(Extract(app): Extract<App>, uri: Uri) -> Result<Respons
 pub(crate) async fn on_node(Extract(app): Extract<App>, uri: Uri) -> Result<Response, Failure> {
     let query = Query::parse(uri.query().unwrap_or_default());
     let node = named(&uri, "/v1/session/node", "Missing node name")?;
-    indexed(&app, &query, Topic::Sessions, |state| {
-        let on_node = state.sessions().iter().filter(|session| session.spec.node == node);
-        on_node.map(|session| shown(session)).collect()
-    })
+    indexed(
+        &app,
+        &query,
+        Topic::Sessions,
+        |state| {
+            let on_node = state.sessions().iter().filter(|session| session.spec.node == node);
+            on_node.cloned().collect()
+        },
+        all,
+    )
     .await
 }
 
 /// `GET /v1/session/list`.
 pub(crate) async fn list(Extract(app): Extract<App>, uri: Uri) -> Result<Response, Failure> {
     let query = Query::parse(uri.query().unwrap_or_default());
-    indexed(&app, &query, Topic::Sessions, |state| {
-        state.sessions().iter().map(|session| shown(session)).collect()
-    })
-    .await
+    indexed(&app, &query, Topic::Sessions, |state| state.sessions().iter().cloned().collect(), all)
+        .await
+}
+
+fn all(sessions: Vec<Arc<Session>>) -> Value {
+    sessions.iter().map(|session| shown(session)).collect()
 }
 
 fn named(uri: &Uri, call: &str, missing: &'static str) -> Result<String, Failure> {

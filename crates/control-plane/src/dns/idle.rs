@@ -3,7 +3,7 @@
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use super::{Transport, Zone, respond};
+use super::{Found, Transport, Zone, respond};
 use crate::access::Rules;
 use crate::registry::{State, bootstrap};
 
@@ -18,6 +18,8 @@ pub fn answer_idle(packet: &[u8], over_tcp: bool) -> Option<Vec<u8>> {
     let mut random = SmallRng::seed_from_u64(7);
     respond(packet, transport, |query| {
         let question = (query.name(), query.query_type());
-        zone.answer(&state, question, &Rules::management(), 1, &mut random)
+        let rules = Rules::management();
+        let found = Found::find(&state, &zone.asked(query.name()), &zone.node, &rules);
+        zone.reply(found, question, 1, transport.most_records(), &mut random)
     })
 }

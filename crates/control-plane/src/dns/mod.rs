@@ -3,6 +3,9 @@
 mod asked;
 pub(crate) use asked::Asked;
 
+mod found;
+pub(crate) use found::Found;
+
 mod zone;
 pub(crate) use zone::{Reply, Zone};
 

@@ -25,6 +25,16 @@ pub(crate) enum Transport {
     Tcp,
 }
 
+impl Transport {
+    /// More records than fit, so that what is left out is told.
+    pub(crate) fn most_records(self) -> usize {
+        match self {
+            Self::Udp => MOST_UDP / LEAST_RECORD + 1,
+            Self::Tcp => MOST_TCP / LEAST_RECORD + 1,
+        }
+    }
+}
+
 /// Answers one packet; none if it is no question, so that two servers never talk to each other.
 pub(crate) fn respond(
     packet: &[u8],

@@ -12,8 +12,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Reply, Transport, Zone, respond};
+use super::{Found, Reply, Transport, Zone, respond};
 use crate::access::Access;
+use crate::metrics::Metrics;
 use crate::store::Engine;
 
 /// The largest question that is read over UDP; a longer one is cut and refused.
@@ -44,6 +45,7 @@ struct Answerer {
     engine: Engine,
     zone: Arc<Zone>,
     access: Access,
+    metrics: Metrics,
 }
 
 impl DnsServer {
@@ -70,10 +72,10 @@ impl DnsServer {
         self,
         engine: Engine,
         zone: Zone,
-        access: Access,
+        (access, metrics): (Access, Metrics),
         drain: CancellationToken,
     ) {
-        let answerer = Answerer { engine, zone: Arc::new(zone), access };
+        let answerer = Answerer { engine, zone: Arc::new(zone), access, metrics };
         let connections = TaskTracker::new();
         tokio::select! {
             () = drain.cancelled() => (),
@@ -91,17 +93,23 @@ impl Answerer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // Serials go around (RFC 1982).
         let now = (now.as_secs() & u64::from(u32::MAX)) as u32;
-        respond(packet, transport, |query| {
+        let answer = respond(packet, transport, |query| {
             let mut random = rand::rng();
             // A question has no token: its asker sees what everybody may.
             let instant = tokio::time::Instant::now().into_std();
             let Ok(grant) = self.access.grant(instant, None) else {
                 return Reply::refused(ResponseCode::Refused);
             };
+            let asked = self.zone.asked(query.name());
+            let (own, rules) = (&self.zone.node, &grant.rules);
+            let found = self.engine.read(|state| Found::find(state, &asked, own, rules));
             let question = (query.name(), query.query_type());
-            self.engine
-                .read(|state| self.zone.answer(state, question, &grant.rules, now, &mut random))
-        })
+            self.zone.reply(found, question, now, transport.most_records(), &mut random)
+        });
+        if let Some(code) = answer.as_ref().and_then(|answer| answer.get(3)) {
+            self.metrics.named(u16::from(code & 0x0f));
+        }
+        answer
     }
 }
 

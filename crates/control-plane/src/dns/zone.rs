@@ -1,7 +1,8 @@
 //! The records behind a name, given what is registered: pure.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
@@ -9,10 +10,9 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use super::Asked;
 use super::asked::DOMAIN;
-use crate::access::{Level, Resource, Rules};
-use crate::registry::{Node, Service, State, Status};
+use super::{Asked, Found};
+use crate::registry::{Node, Service};
 
 /// Records may not be kept: instances come and go. Consul's default.
 const TTL: u32 = 0;
@@ -54,42 +54,44 @@ impl From<Record> for Answer {
 }
 
 impl Zone {
-    /// Answers a question with what these rules show; `now` is in seconds since 1970 and becomes the
-    /// zone's serial.
-    pub(crate) fn answer(
-        &self,
-        state: &State,
-        (name, kind): (&Name, RecordType),
-        rules: &Rules,
-        now: u32,
-        random: &mut impl Rng,
-    ) -> Reply {
+    /// What a name asks for.
+    pub(crate) fn asked(&self, name: &Name) -> Asked {
         let labels: Option<Vec<&str>> =
             name.iter().map(|label| std::str::from_utf8(label).ok()).collect();
-        let asked = labels.map_or(Asked::Outside, |labels| Asked::read(&labels, &self.datacenter));
-        let found = match &asked {
-            Asked::Outside => return Reply::refused(ResponseCode::Refused),
-            Asked::Nothing => None,
-            Asked::Zone => Some(self.of_zone(state, name, kind, now)),
-            Asked::Service { name: service, tag } => {
-                let tag = tag.as_deref();
-                self.of_service(state, (service, tag), (name, kind), rules, random)
-            }
-            Asked::Node(node) => {
-                let node = state.node(&state.node_name(node));
-                let node = node.filter(|node| may_see_node(rules, &node.name));
-                node.map(|node| of_node(node, name, kind))
-            }
-            Asked::Address(ip) => Some(by_address(*ip, name, kind).into_iter().collect()),
-            Asked::Reverse(ip) => self.of_reverse(state, *ip, (name, kind), rules),
-        };
-        let code = if found.is_some() { ResponseCode::NoError } else { ResponseCode::NXDomain };
-        let answers = found.unwrap_or_default();
-        let authority = answers.is_empty().then(|| soa(now)).flatten();
-        Reply { code, answers, authority }
+        labels.map_or(Asked::Outside, |labels| Asked::read(&labels, &self.datacenter))
     }
 
-    fn of_zone(&self, state: &State, name: &Name, kind: RecordType, now: u32) -> Vec<Answer> {
+    /// Answers a question about it with at most so many records; `now` is in seconds since 1970 and
+    /// becomes the zone's serial.
+    pub(crate) fn reply(
+        &self,
+        found: Found,
+        (name, kind): (&Name, RecordType),
+        now: u32,
+        most: usize,
+        random: &mut impl Rng,
+    ) -> Reply {
+        let answers = match found {
+            Found::Outside => return Reply::refused(ResponseCode::Refused),
+            Found::Nothing => {
+                let authority = soa(now);
+                return Reply { code: ResponseCode::NXDomain, answers: Vec::new(), authority };
+            }
+            Found::Zone(node) => self.of_zone(node.as_deref(), name, kind, now),
+            Found::Instances(mut instances) => {
+                // The order is what spreads the load of clients that take the first.
+                instances.shuffle(random);
+                self.of_instances(&instances, (name, kind), most)
+            }
+            Found::Node(node) => of_node(&node, name, kind),
+            Found::Address(ip) => by_address(ip, name, kind).into_iter().collect(),
+            Found::Named(nodes, services) => self.of_named(&nodes, &services, (name, kind), most),
+        };
+        let authority = answers.is_empty().then(|| soa(now)).flatten();
+        Reply { code: ResponseCode::NoError, answers, authority }
+    }
+
+    fn of_zone(&self, node: Option<&Node>, name: &Name, kind: RecordType, now: u32) -> Vec<Answer> {
         let any = kind == RecordType::ANY;
         let mut answers = Vec::new();
         if any || kind == RecordType::SOA {
@@ -99,46 +101,30 @@ impl Zone {
             && let Some(server) = self.node_name(&self.node)
         {
             let record = Record::from_rdata(name.clone(), TTL, RData::NS(NS(server.clone())));
-            let along = state.node(&self.node).and_then(|node| node.address.parse().ok());
+            let along = node.and_then(|node| node.address.parse().ok());
             let along = along.map(|ip| address_record(&server, ip)).into_iter().collect();
             answers.push(Answer { record, along });
         }
         answers
     }
 
-    /// None when no instance passes: the name does not exist then, as in Consul.
-    fn of_service(
+    fn of_instances(
         &self,
-        state: &State,
-        (service, tag): (&str, Option<&str>),
+        instances: &[(Arc<Service>, Arc<Node>)],
         (name, kind): (&Name, RecordType),
-        rules: &Rules,
-        random: &mut impl Rng,
-    ) -> Option<Vec<Answer>> {
-        let has_tag = |service: &Service| {
-            tag.is_none_or(|tag| service.tags.iter().any(|own| own.eq_ignore_ascii_case(tag)))
-        };
-        let passes = |service: &Service| {
-            state.deciding_checks(service).all(|check| check.status == Status::Passing)
-        };
-        let instances = state.instances(service).filter(|it| may_see_service(rules, it));
-        let instances = instances.filter(|it| has_tag(it) && passes(it));
-        let mut instances: Vec<&Service> = instances.map(|service| &**service).collect();
-        if instances.is_empty() {
-            return None;
-        }
-        // The order is what spreads the load of clients that take the first.
-        instances.shuffle(random);
-        let nodes = |service: &Service| state.node(&service.node).map(|node| &**node);
+        most: usize,
+    ) -> Vec<Answer> {
         if kind == RecordType::SRV {
-            let answer = |service: &&Service| self.srv(service, nodes(service)?, name);
-            return Some(instances.iter().filter_map(answer).collect());
+            let answers = instances.iter().filter_map(|(it, node)| self.srv(it, node, name));
+            return answers.take(most).collect();
         }
         let mut seen = HashSet::new();
         let mut alias = None;
         let mut answers = Vec::new();
-        for service in instances {
-            let Some(node) = nodes(service) else { continue };
+        for (service, node) in instances {
+            if answers.len() == most {
+                break;
+            }
             let address = effective_address(service, node);
             if !seen.insert(address) {
                 continue;
@@ -152,34 +138,24 @@ impl Zone {
         if answers.is_empty() {
             answers.extend(alias);
         }
-        Some(answers)
+        answers
     }
 
-    fn of_reverse(
+    fn of_named(
         &self,
-        state: &State,
-        ip: IpAddr,
+        nodes: &[String],
+        services: &BTreeSet<String>,
         (name, kind): (&Name, RecordType),
-        rules: &Rules,
-    ) -> Option<Vec<Answer>> {
-        let is_it = |address: &str| address.parse() == Ok(ip);
-        let nodes = state.nodes().filter(|node| is_it(&node.address));
-        let nodes = nodes.filter(|node| may_see_node(rules, &node.name));
-        let nodes = nodes.filter_map(|node| self.node_name(&node.name));
-        let services = state.services().filter(|service| is_it(&service.address));
-        let services = services.filter(|service| may_see_service(rules, service));
-        let services: HashSet<_> = services
-            .filter_map(|service| within(&[&service.name, "service", &self.datacenter]))
-            .collect();
-        let targets: Vec<_> = nodes.chain(services).collect();
-        if targets.is_empty() {
-            return None;
-        }
+        most: usize,
+    ) -> Vec<Answer> {
         if ![RecordType::PTR, RecordType::ANY].contains(&kind) {
-            return Some(Vec::new());
+            return Vec::new();
         }
+        let nodes = nodes.iter().filter_map(|node| self.node_name(node));
+        let services =
+            services.iter().filter_map(|service| within(&[service, "service", &self.datacenter]));
         let record = |target| Record::from_rdata(name.clone(), TTL, RData::PTR(PTR(target)));
-        Some(targets.into_iter().map(record).map(Answer::from).collect())
+        nodes.chain(services).take(most).map(record).map(Answer::from).collect()
     }
 
     /// Where an instance listens, with the address of its target.
@@ -227,14 +203,6 @@ fn of_node(node: &Node, name: &Name, kind: RecordType) -> Vec<Answer> {
         answers.extend(texts.map(record).map(Answer::from));
     }
     answers
-}
-
-fn may_see_node(rules: &Rules, node: &str) -> bool {
-    rules.allows(Resource::Node, node.as_bytes(), Level::Read)
-}
-
-fn may_see_service(rules: &Rules, service: &Service) -> bool {
-    rules.allows(Resource::Service, service.name.as_bytes(), Level::Read)
 }
 
 fn effective_address<'a>(service: &'a Service, node: &'a Node) -> &'a str {
@@ -285,13 +253,38 @@ fn external(text: &str) -> Option<Name> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
 
     use super::*;
-    use crate::registry::{Check, CheckKind, Delta, Thresholds, Weights, bootstrap};
+    use crate::access::{Level, Resource, Rules};
+    use crate::registry::{Check, CheckKind, Delta, State, Status, Thresholds, Weights, bootstrap};
+
+    const MOST: usize = 3;
+
+    #[test]
+    fn no_more_records_are_made_than_asked_for_and_not_always_the_same() {
+        let services: Vec<_> = (1..=9)
+            .map(|n| Service { address: format!("10.0.0.{n}"), ..service(&n.to_string(), n) })
+            .collect();
+        let state = state(&services);
+        for kind in [RecordType::A, RecordType::SRV] {
+            let reply = ask(&state, "web.service.consul.", kind);
+            assert_eq!(reply.answers.len(), MOST);
+        }
+        let zone = Zone { datacenter: "dc1".to_owned(), node: "n".to_owned() };
+        let name = Name::from_ascii("web.service.consul.").unwrap();
+        let mut random = SmallRng::seed_from_u64(7);
+        let mut firsts = HashSet::new();
+        for _ in 0..100 {
+            let rules = Rules::management();
+            let found = Found::find(&state, &zone.asked(&name), &zone.node, &rules);
+            let reply = zone.reply(found, (&name, RecordType::A), 1, 1, &mut random);
+            firsts.insert(format!("{:?}", reply.answers));
+        }
+        assert_eq!(firsts.len(), services.len());
+    }
 
     #[test]
     fn an_address_is_answered_once_however_many_instances_have_it() {
@@ -370,7 +363,8 @@ mod tests {
     fn ask_as(rules: &Rules, state: &State, name: &str, kind: RecordType) -> Reply {
         let zone = Zone { datacenter: "dc1".to_owned(), node: "n".to_owned() };
         let name = Name::from_ascii(name).unwrap();
-        zone.answer(state, (&name, kind), rules, 1, &mut SmallRng::seed_from_u64(7))
+        let found = Found::find(state, &zone.asked(&name), &zone.node, rules);
+        zone.reply(found, (&name, kind), 1, MOST, &mut SmallRng::seed_from_u64(7))
     }
 
     fn state(services: &[Service]) -> State {

@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) syncs: Histogram,
     /// Requests that were carried out in groups.
     pub(super) grouped: AtomicU64,
+    /// Consul's sessions that ended with their time.
+    pub(super) expired: AtomicU64,
     pub(super) hub: Hub,
 }
 
@@ -117,12 +119,14 @@ impl Store {
         answer.await.unwrap_or(Err(StoreError::Stopping))
     }
 
-    /// The same for the registry, which shares the log and has indexes of its own.
+    /// The same for the registry, which shares the log and has indexes of its own. `seen` is called
+    /// once it is on the disk, also when the caller has gone away.
     ///
     /// Not cancel safe: a dropped call may have been carried out.
     pub(crate) async fn write_registry<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Turn<'_>) -> T + Send + 'static,
+        seen: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let change = move |offered: Offered<&mut Turn<'_>>| -> Option<Answered> {
@@ -135,6 +139,9 @@ impl Store {
             };
             let result = change(turn);
             Some(Box::new(move |written| {
+                if written.is_ok() {
+                    seen(&result);
+                }
                 // A caller that went away does not want the answer.
                 let _gone = reply.send(written.map(|()| result).map_err(StoreError::Log));
             }))
@@ -261,6 +268,9 @@ impl Store {
         let name = "regatta_store_grouped_requests_total";
         text.family(name, "counter", "Changes that were committed in groups.");
         text.sample(name, "", relaxed(&self.shared.grouped));
+        let name = "regatta_control_sessions_expired_total";
+        text.family(name, "counter", "Sessions that ended with their time.");
+        text.sample(name, "", relaxed(&self.shared.expired));
         let help = "Time to write and sync one group.";
         self.shared.syncs.write(text, "regatta_store_sync_seconds", help);
     }
@@ -276,6 +286,7 @@ impl Shared {
             is_writable: AtomicBool::new(true),
             syncs: Histogram::default(),
             grouped: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
             hub: Hub::new(revision),
         }
     }

@@ -157,7 +157,8 @@ impl Writer {
             let mut transition =
                 Transition::new(&mut state, &mut entries, self.options.limits, now);
             transition.expire();
-            self.registrations.turn(now).expire();
+            let expired = self.registrations.turn(now).expire();
+            self.shared.expired.fetch_add(expired, Ordering::Relaxed);
             answers.extend(group.drain(..).filter_map(|submitted| match submitted {
                 Submitted::Keys(change) => change(Ok(&mut transition)),
                 Submitted::Registry(change) => change(Ok(&mut self.registrations.turn(now))),

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::histogram::Histogram;
 use super::text::Text;
+use crate::registry::Status;
 
 /// Methods that are told apart; others count as `other`, so that no client makes new series.
 const METHODS: [&str; 4] = ["GET", "PUT", "DELETE", "other"];
@@ -60,6 +63,14 @@ const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 const INTERFACES: [&str; 2] = ["consul", "etcd"];
+/// What checks are, by Consul's names, and what they find.
+const KINDS: [&str; 4] = ["http", "tcp", "grpc", "ttl"];
+const STATUSES: [Status; 3] = [Status::Passing, Status::Warning, Status::Critical];
+/// DNS's answers (RFC 1035, 4.1.1).
+const RCODES: [&str; 6] = ["NOERROR", "FORMERR", "NXDOMAIN", "NOTIMP", "REFUSED", "other"];
+/// What is read again when it changes.
+const FILES: [&str; 2] = ["access file", "certificates"];
+const RESULTS: [&str; 2] = ["ok", "failed"];
 
 /// Counters; cheap to clone. Relaxed ordering: each counts for itself.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +84,13 @@ struct Counters {
     calls: [[AtomicU64; CODES.len()]; CALLS.len()],
     denied: [AtomicU64; INTERFACES.len()],
     blocked: AtomicU64,
+    /// Of requests that do not block.
+    answers: Histogram,
+    checks: [[AtomicU64; STATUSES.len()]; KINDS.len()],
+    probes: Histogram,
+    reaped: AtomicU64,
+    names: [AtomicU64; RCODES.len()],
+    reloads: [[AtomicU64; RESULTS.len()]; FILES.len()],
 }
 
 /// Counts one blocking query while it lives.
@@ -110,6 +128,51 @@ impl Metrics {
         Blocked(Arc::clone(&self.counters))
     }
 
+    /// How long a request took that does not block.
+    pub(crate) fn answered(&self, took: Duration) {
+        self.counters.answers.observe(took);
+    }
+
+    /// Counts what a check found, by Consul's name of its kind.
+    pub(crate) fn check(&self, kind: &str, found: Status) {
+        let kind = KINDS.iter().position(|known| *known == kind);
+        let found = STATUSES.iter().position(|known| *known == found);
+        if let Some((kind, found)) = kind.zip(found) {
+            self.counters.checks[kind][found].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How long a probe took.
+    pub(crate) fn probed(&self, took: Duration) {
+        self.counters.probes.observe(took);
+    }
+
+    /// Counts an instance that was deregistered since it was critical for too long.
+    pub(crate) fn reaped(&self) {
+        self.counters.reaped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an answer over DNS, by its code's number.
+    pub(crate) fn named(&self, code: u16) {
+        let name = match code {
+            0 => "NOERROR",
+            1 => "FORMERR",
+            3 => "NXDOMAIN",
+            4 => "NOTIMP",
+            5 => "REFUSED",
+            _ => "other",
+        };
+        let at = RCODES.iter().position(|known| *known == name).unwrap_or(RCODES.len() - 1);
+        self.counters.names[at].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts that a changed file was read, or could not be.
+    pub(crate) fn reloaded(&self, file: &str, is_ok: bool) {
+        if let Some(at) = FILES.iter().position(|known| *known == file) {
+            self.counters.reloads[at][usize::from(!is_ok)].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Adds what was counted.
     pub(crate) fn write(&self, text: &mut Text) {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -136,6 +199,38 @@ impl Metrics {
         }
         let blocked = load(&self.counters.blocked);
         text.gauge("regatta_control_blocked_queries", "Blocking queries held.", blocked);
+        let help = "Time to an answer over HTTP, but for queries that block.";
+        self.counters.answers.write(text, "regatta_control_request_seconds", help);
+        self.write_checks(text);
+        let name = "regatta_control_dns_queries_total";
+        text.family(name, "counter", "Questions answered over DNS.");
+        for (code, count) in RCODES.iter().zip(&self.counters.names) {
+            text.sample(name, &format!("rcode=\"{code}\""), load(count));
+        }
+        let name = "regatta_control_reloads_total";
+        text.family(name, "counter", "Times that a changed file was read anew, or failed to be.");
+        for (file, row) in FILES.iter().zip(&self.counters.reloads) {
+            for (result, count) in RESULTS.iter().zip(row) {
+                let labels = format!("file=\"{file}\",result=\"{result}\"");
+                text.sample(name, &labels, load(count));
+            }
+        }
+    }
+
+    fn write_checks(&self, text: &mut Text) {
+        let name = "regatta_control_check_results_total";
+        text.family(name, "counter", "What health checks found.");
+        for (kind, row) in KINDS.iter().zip(&self.counters.checks) {
+            for (status, count) in STATUSES.iter().zip(row) {
+                let labels = format!("kind=\"{kind}\",status=\"{}\"", status.name());
+                text.sample(name, &labels, count.load(Ordering::Relaxed));
+            }
+        }
+        let help = "Time that probes of health checks took.";
+        self.counters.probes.write(text, "regatta_control_check_seconds", help);
+        let name = "regatta_control_instances_reaped_total";
+        text.family(name, "counter", "Instances deregistered for having been critical too long.");
+        text.sample(name, "", self.counters.reaped.load(Ordering::Relaxed));
     }
 }
 
@@ -181,5 +276,29 @@ mod tests {
         assert!(shown.contains("calls_total{method=\"Lock/Lock\",code=\"UNAVAILABLE\"} 1\n"));
         assert!(shown.contains("calls_total{method=\"other\",code=\"UNKNOWN\"} 1\n"));
         assert!(shown.contains("denied_total{interface=\"etcd\"} 1\n"));
+    }
+
+    #[test]
+    fn counts_checks_names_and_files_by_what_came_of_them() {
+        let metrics = Metrics::default();
+        metrics.check("ttl", Status::Critical);
+        metrics.probed(Duration::from_millis(3));
+        metrics.reaped();
+        metrics.named(3);
+        metrics.named(16);
+        metrics.reloaded("certificates", false);
+        metrics.answered(Duration::from_millis(1));
+        let shown = text(&metrics);
+        for line in [
+            "check_results_total{kind=\"ttl\",status=\"critical\"} 1\n",
+            "check_seconds_count 1\n",
+            "instances_reaped_total 1\n",
+            "dns_queries_total{rcode=\"NXDOMAIN\"} 1\n",
+            "dns_queries_total{rcode=\"other\"} 1\n",
+            "reloads_total{file=\"certificates\",result=\"failed\"} 1\n",
+            "request_seconds_bucket{le=\"0.001\"} 1\n",
+        ] {
+            assert!(shown.contains(line), "{line} in {shown}");
+        }
     }
 }

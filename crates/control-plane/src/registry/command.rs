@@ -97,6 +97,13 @@ pub(crate) enum Rejection {
     Own { what: &'static str, id: &'static str },
     #[error("{count} services are registered, the most allowed; raise `max_services`")]
     TooManyServices { count: usize },
-    #[error("{count} checks of one service are the most allowed")]
+    #[error("{count} checks of one service, or of one node, are the most allowed")]
     TooManyChecks { count: usize },
+    #[error("{count} nodes are registered, the most allowed; raise `max_nodes`")]
+    TooManyNodes { count: usize },
+    #[error(
+        "nodes, services and checks take {bytes} bytes, the most allowed; deregister some or raise \
+         `registry_quota_bytes`"
+    )]
+    TooLarge { bytes: usize },
 }

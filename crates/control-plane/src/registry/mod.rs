@@ -17,6 +17,8 @@ pub(crate) use keys::{Conflict, Draft, KeyOperation, Keys, Outcome, Pair, Write}
 mod sessions;
 pub(crate) use sessions::{Behavior, Refusal, Session, SessionSpec, Sessions, Timers};
 
+mod size;
+
 mod state;
 pub(crate) use state::{Delta, State};
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::size;
 use super::{Check, Indexes, Key, Keys, Node, Pair, Record, Service, Session, Sessions, Topic};
 
 /// Everything registered at one index. Cloning shares the rows.
@@ -19,6 +20,8 @@ pub(crate) struct State {
     keys: Keys,
     sessions: Sessions,
     indexes: Indexes,
+    /// What nodes, services and checks take in memory, about.
+    bytes: usize,
 }
 
 /// One row's change.
@@ -122,6 +125,15 @@ impl State {
         self.services.values()
     }
 
+    /// What nodes, services and checks take in memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub(crate) fn service_count(&self) -> usize {
         self.services.len()
     }
@@ -176,24 +188,32 @@ impl State {
     fn put(&mut self, delta: &Delta, index: u64) -> Vec<Topic> {
         match delta {
             Delta::PutNode(node) => {
-                let topics = self.topics_of_node(&node.name, [Topic::Nodes]);
-                self.nodes.insert(node.name.clone(), Arc::clone(node));
+                let topics =
+                    self.topics_of_node(&node.name, [Topic::Nodes, Topic::ServicesOfNodes]);
+                let old = self.nodes.insert(node.name.clone(), Arc::clone(node));
+                self.resize(size::node(node), old.map_or(0, |old| size::node(&old)));
                 self.changed(topics, index)
             }
             Delta::RemoveNode(name) => {
-                self.nodes.remove(name);
-                let topics = self.changed(vec![Topic::Nodes], index);
+                let old = self.nodes.remove(name);
+                self.resize(0, old.map_or(0, |old| size::node(&old)));
+                let topics = self.changed(vec![Topic::Nodes, Topic::ServicesOfNodes], index);
                 self.disappeared(topics, Topic::Node(name.clone()), index)
             }
             Delta::PutService(service) => self.put_service(service, index),
             Delta::RemoveService(key) => match self.services.remove(key) {
-                Some(service) => self.unlist(&service, index),
+                Some(service) => {
+                    self.resize(0, size::service(&service));
+                    self.unlist(&service, index)
+                }
                 None => Vec::new(),
             },
             Delta::PutCheck(check) => {
                 let key = check.key();
                 let mut left = Vec::new();
+                self.resize(size::check(check), 0);
                 if let Some(old) = self.checks.insert(key, Arc::clone(check)) {
+                    self.resize(0, size::check(&old));
                     self.unlink(&old);
                     if old.service_id != check.service_id {
                         left = self.topics_of_check(&old);
@@ -207,6 +227,7 @@ impl State {
             }
             Delta::RemoveCheck(key) => match self.checks.remove(key) {
                 Some(check) => {
+                    self.resize(0, size::check(&check));
                     self.unlink(&check);
                     let topics = self.topics_of_check(&check);
                     self.changed(topics, index)
@@ -232,7 +253,8 @@ impl State {
                 self.disappeared(topics, Topic::Session(id.clone()), index)
             }
             Delta::Output(check) => {
-                self.checks.insert(check.key(), Arc::clone(check));
+                let old = self.checks.insert(check.key(), Arc::clone(check));
+                self.resize(size::check(check), old.map_or(0, |old| size::check(&old)));
                 Vec::new()
             }
         }
@@ -240,18 +262,21 @@ impl State {
 
     fn put_service(&mut self, service: &Arc<Service>, index: u64) -> Vec<Topic> {
         let old = self.services.insert(service.key(), Arc::clone(service));
+        self.resize(size::service(service), old.as_ref().map_or(0, |old| size::service(old)));
         let renamed = old.filter(|old| !old.name.eq_ignore_ascii_case(&service.name));
         let left = renamed.map(|old| self.unlist(&old, index)).unwrap_or_default();
         let listed = self.by_name.entry(service.name.to_lowercase()).or_default();
         listed.insert((service.id.clone(), service.node.clone()));
         let node = Topic::Node(service.node.clone());
-        let topics = vec![Topic::Services, Topic::service(&service.name), node];
+        let lists = [Topic::Services, Topic::ServicesOfNodes];
+        let topics = lists.into_iter().chain([Topic::service(&service.name), node]).collect();
         self.changed(topics, index).into_iter().chain(left).collect()
     }
 
     fn unlist(&mut self, service: &Service, index: u64) -> Vec<Topic> {
         let name = service.name.to_lowercase();
-        let topics = vec![Topic::Services, Topic::Node(service.node.clone())];
+        let node = Topic::Node(service.node.clone());
+        let topics = vec![Topic::Services, Topic::ServicesOfNodes, node];
         let topics = self.changed(topics, index);
         let listed = self.by_name.entry(name.clone()).or_default();
         listed.remove(&(service.id.clone(), service.node.clone()));
@@ -262,6 +287,10 @@ impl State {
             let more = self.changed(vec![Topic::Service(name)], index);
             topics.into_iter().chain(more).collect()
         }
+    }
+
+    fn resize(&mut self, new: usize, old: usize) {
+        self.bytes = (self.bytes + new).saturating_sub(old);
     }
 
     fn unlink(&mut self, check: &Check) {

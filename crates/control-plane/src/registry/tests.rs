@@ -146,6 +146,23 @@ fn the_own_node_cannot_be_removed_and_another_goes_whole() {
 }
 
 #[test]
+fn a_node_whose_metadata_change_concerns_who_lists_services_by_them() {
+    let mut registry = Registry::new();
+    let put = |rack: &str| {
+        let meta = BTreeMap::from([("rack".to_owned(), rack.to_owned())]);
+        let node = NodeSpec { meta, ..node("other") };
+        let service = Some(ServiceSpec { node: "other".to_owned(), ..service("db", "db-1") });
+        Command::RegisterNode { node, skip_update: false, service, checks: Vec::new() }
+    };
+    registry.run(put("r1"));
+    let index = registry.state.index_of(&Topic::Services);
+    let topics = registry.run(put("r2"));
+    assert!(topics.contains(&Topic::ServicesOfNodes) && topics.contains(&Topic::service("db")));
+    assert!(registry.state.index_of(&Topic::ServicesOfNodes) > index);
+    assert_eq!(registry.state.index_of(&Topic::Services), index, "the names are the same");
+}
+
+#[test]
 fn what_is_the_control_planes_own_is_refused_on_its_node_only() {
     let registry = Registry::new();
     let asked = |command| decide(&registry.state, &registry.limits, command, 9);
@@ -180,6 +197,58 @@ fn limits_hold_for_new_services_and_for_checks() {
     let ids = ["a", "b", "c", "d"];
     let more = decide(&registry.state, &registry.limits, register("web", "web-1", &ids), 9);
     assert_eq!(more, Err(Rejection::TooManyChecks { count: 3 }));
+}
+
+/// Checks of a node, and those that came with their service through the catalog, were not counted.
+#[test]
+fn limits_hold_for_nodes_their_checks_and_what_the_catalog_registers_together() {
+    let mut registry = Registry::new();
+    registry.limits.nodes = 1;
+    let on = |node: &str, service: Option<&str>, checks: &[&str]| {
+        let of = service.map(|id| ServiceSpec { node: node.to_owned(), ..self::service("s", id) });
+        let check = |id: &&str| CheckSpec {
+            node: node.to_owned(),
+            ..self::check(id, service.unwrap_or_default())
+        };
+        let checks = checks.iter().map(check).collect();
+        let node = self::node(node);
+        Command::RegisterNode { node, skip_update: false, service: of, checks }
+    };
+    let many = Err(Rejection::TooManyChecks { count: 3 });
+    for service in [None, Some("s-1")] {
+        let refused =
+            decide(&registry.state, &registry.limits, on("a", service, &["1", "2", "3", "4"]), 9);
+        assert_eq!(refused, many);
+    }
+    registry.run(on("a", None, &["1", "2"]));
+    registry.run(on("a", Some("s-1"), &["3", "4", "5"]));
+    let refused = decide(&registry.state, &registry.limits, on("a", None, &["6", "7"]), 9);
+    assert_eq!(refused, many);
+    // What is there may be registered again.
+    registry.run(on("a", Some("s-1"), &["3", "4", "5"]));
+    let refused = decide(&registry.state, &registry.limits, on("b", None, &[]), 9);
+    assert_eq!(refused, Err(Rejection::TooManyNodes { count: 1 }));
+}
+
+#[test]
+fn what_would_take_too_much_memory_is_refused_until_something_goes() {
+    let mut registry = Registry::new();
+    let large = |id: &str| {
+        let Command::RegisterService { mut service, checks, .. } = register("web", id, &[]) else {
+            panic!("registers")
+        };
+        service.tags = vec!["t".repeat(100_000)];
+        Command::RegisterService { service, checks, replace_checks: false }
+    };
+    for id in 0..9 {
+        registry.run(large(&id.to_string()));
+    }
+    registry.limits.registry_bytes = 910_000;
+    let refused = decide(&registry.state, &registry.limits, large("more"), 99);
+    assert_eq!(refused, Err(Rejection::TooLarge { bytes: 910_000 }));
+    registry.run(large("1"));
+    registry.run(Command::DeregisterService { key: Key::new(NODE, "1") });
+    registry.run(large("more"));
 }
 
 proptest! {
@@ -231,7 +300,9 @@ struct Registry {
 impl Registry {
     fn new() -> Self {
         let limits = Limits {
+            nodes: 100,
             services: 100,
+            registry_bytes: 1 << 20,
             checks_per_service: 3,
             own_node: NODE.to_owned(),
             sessions: 100,
@@ -264,6 +335,9 @@ impl Registry {
 
     /// What is found by name and by service is what is there.
     fn check_whole(&self) {
+        let mut anew = State::default();
+        self.state.image().for_each(|record| anew.restore(&record));
+        assert_eq!(self.state.bytes(), anew.bytes());
         let by_name = ["s0", "s1", "s2"].map(|name| self.state.instances(name).count());
         assert_eq!(by_name.iter().sum::<usize>(), self.state.service_count());
         let of_services = self.state.services().map(|s| self.state.checks_of(NODE, &s.id).count());

@@ -12,6 +12,8 @@ pub(crate) enum Topic {
     Node(String),
     /// The list of services with their tags.
     Services,
+    /// The same, of nodes with some metadata.
+    ServicesOfNodes,
     /// One service, by its lower-case name: instances, their checks, their nodes.
     Service(String),
     /// All checks.
@@ -57,6 +59,7 @@ impl Indexes {
             Topic::Service(_) | Topic::Node(_) | Topic::Session(_) => self.last_disappearance,
             // These never disappear, or have indexes of their own.
             Topic::Services
+            | Topic::ServicesOfNodes
             | Topic::Nodes
             | Topic::Checks
             | Topic::Sessions

@@ -1,17 +1,22 @@
 //! What a command changes, given what is registered: pure.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::command::{CheckSpec, Command, NodeSpec, Rejection, ServiceSpec};
 use super::model::{NODE_MAINTENANCE, SERVICE_MAINTENANCE};
-use super::own;
 use super::{Check, CheckKind, Delta, Key, Node, Service, State, Status, Thresholds};
+use super::{own, size};
 
 /// What the registry may hold.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Limits {
+    pub(crate) nodes: usize,
     pub(crate) services: usize,
+    /// Of one service, and of one node without a service.
     pub(crate) checks_per_service: usize,
+    /// Of memory, about, for nodes, services and checks.
+    pub(crate) registry_bytes: usize,
     /// The node that is the control plane itself.
     pub(crate) own_node: String,
     pub(crate) sessions: usize,
@@ -27,6 +32,27 @@ pub(crate) fn decide(
     index: u64,
 ) -> Result<Vec<Delta>, Rejection> {
     own::refuse(&limits.own_node, &command)?;
+    // What was found and what goes is written at any size: it is bounded by what is registered.
+    let may_grow = matches!(
+        command,
+        Command::RegisterService { .. }
+            | Command::RegisterCheck { .. }
+            | Command::RegisterNode { .. }
+            | Command::Maintain { .. }
+    );
+    let deltas = changes(state, limits, command, index)?;
+    match size::grown(state, &deltas).filter(|bytes| *bytes > limits.registry_bytes) {
+        Some(_) if may_grow => Err(Rejection::TooLarge { bytes: limits.registry_bytes }),
+        _ => Ok(deltas),
+    }
+}
+
+fn changes(
+    state: &State,
+    limits: &Limits,
+    command: Command,
+    index: u64,
+) -> Result<Vec<Delta>, Rejection> {
     let deciding = Deciding { state, limits, index };
     match command {
         Command::RegisterService { service, checks, replace_checks } => {
@@ -103,6 +129,7 @@ impl Deciding<'_> {
     }
 
     fn register_check(&self, check: CheckSpec) -> Result<Vec<Delta>, Rejection> {
+        self.count(std::slice::from_ref(&check))?;
         if check.service_id.is_empty() {
             return Ok(self.put_check(check, "").into_iter().collect());
         }
@@ -110,11 +137,26 @@ impl Deciding<'_> {
         let Some(service) = service else {
             return Err(Rejection::NoSuchService { id: check.service_id });
         };
-        let others = self.state.checks_of(&check.node, &check.service_id);
-        if others.filter(|other| other.id != check.id).count() >= self.limits.checks_per_service {
-            return Err(Rejection::TooManyChecks { count: self.limits.checks_per_service });
-        }
         Ok(self.put_check(check, &service.name).into_iter().collect())
+    }
+
+    /// Refuses new checks of a service, or of a node without one, of which there are enough.
+    fn count(&self, checks: &[CheckSpec]) -> Result<(), Rejection> {
+        let mut new = BTreeMap::<(&str, &str), BTreeSet<&str>>::new();
+        for check in checks {
+            let held = self.state.check(&Key::new(&check.node, &check.id));
+            if held.is_none_or(|held| held.service_id != check.service_id) {
+                new.entry((&check.node, &check.service_id)).or_default().insert(&check.id);
+            }
+        }
+        let most = self.limits.checks_per_service;
+        let is_enough = |((node, service), new): (&(&str, &str), &BTreeSet<&str>)| {
+            self.state.checks_of(node, service).count() + new.len() > most
+        };
+        match new.iter().any(is_enough) {
+            true => Err(Rejection::TooManyChecks { count: most }),
+            false => Ok(()),
+        }
     }
 
     /// The service as a row, unless the same is there.
@@ -256,7 +298,8 @@ impl Deciding<'_> {
         service: Option<ServiceSpec>,
         checks: Vec<CheckSpec>,
     ) -> Result<Vec<Delta>, Rejection> {
-        let mut deltas: Vec<_> = self.put_node(spec, skip_update).into_iter().collect();
+        self.count(&checks)?;
+        let mut deltas: Vec<_> = self.put_node(spec, skip_update)?.into_iter().collect();
         let named = service.as_ref().map(|service| (service.id.clone(), service.name.clone()));
         if let Some(service) = service {
             deltas.extend(self.register_service(service, Vec::new(), false)?);
@@ -271,10 +314,14 @@ impl Deciding<'_> {
         Ok(deltas)
     }
 
-    fn put_node(&self, spec: NodeSpec, skip_update: bool) -> Option<Delta> {
+    fn put_node(&self, spec: NodeSpec, skip_update: bool) -> Result<Option<Delta>, Rejection> {
         let old = self.state.node(&spec.name);
         if old.is_some() && (skip_update || spec.name == self.limits.own_node) {
-            return None;
+            return Ok(None);
+        }
+        let count = self.state.node_count();
+        if old.is_none() && count >= self.limits.nodes {
+            return Err(Rejection::TooManyNodes { count });
         }
         let stamps = old.map_or((self.index, self.index), |old| (old.created, old.modified));
         let id = if spec.id.is_empty() { old.map(|old| old.id.clone()) } else { Some(spec.id) };
@@ -288,10 +335,10 @@ impl Deciding<'_> {
             modified: stamps.1,
         };
         if old.is_some_and(|old| **old == node) {
-            return None;
+            return Ok(None);
         }
         node.modified = self.index;
-        Some(Delta::PutNode(Arc::new(node)))
+        Ok(Some(Delta::PutNode(Arc::new(node))))
     }
 
     fn deregister_node(

@@ -106,13 +106,16 @@ impl<'a> Turn<'a> {
         Some(session)
     }
 
-    /// Ends every session whose time is over.
-    pub(crate) fn expire(&mut self) {
+    /// Ends every session whose time is over; how many.
+    pub(crate) fn expire(&mut self) -> u64 {
         self.timers.tidy(self.now);
+        let mut expired = 0;
         while let Some(id) = self.timers.overdue(self.now) {
             self.timers.stop(&id);
             self.destroy_session(&id);
+            expired += 1;
         }
+        expired
     }
 
     /// What is known to be wrong before anything is tried.

@@ -55,7 +55,7 @@ impl Settings {
         Ok(())
     }
 
-    fn limits(&mut self) -> [(&'static str, Limit<'_>); 24] {
+    fn limits(&mut self) -> [(&'static str, Limit<'_>); 28] {
         use Limit::{Bytes, Count, Time};
         let Self { kv, etcd, dns, .. } = self;
         [
@@ -63,8 +63,12 @@ impl Settings {
             ("max_blocked_queries", Count(&mut self.max_blocked_queries)),
             ("max_body_bytes", Bytes(&mut self.max_body_bytes)),
             ("header_read_timeout", Time(&mut self.header_read_timeout)),
+            ("body_read_timeout", Time(&mut self.body_read_timeout)),
+            ("idle_timeout", Time(&mut self.idle_timeout)),
             ("max_running_checks", Count(&mut self.max_running_checks)),
             ("max_services", Count(&mut self.max_services)),
+            ("max_nodes", Count(&mut self.max_nodes)),
+            ("registry_quota_bytes", Bytes(&mut self.registry_quota_bytes)),
             ("min_deregister_after", Time(&mut self.min_deregister_after)),
             ("drain_timeout", Time(&mut self.drain_timeout)),
             ("kv.max_value_bytes", Bytes(&mut kv.max_value_bytes)),

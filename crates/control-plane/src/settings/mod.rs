@@ -23,6 +23,10 @@ mod limits;
 pub struct Settings {
     /// Where Consul's HTTP API listens. Default `127.0.0.1:8500`; port 0 takes a free one.
     pub consul_listen: SocketAddr,
+    /// The address of the node that registered services are on, where they have none of their own.
+    /// Default: the one that [`Settings::consul_listen`] names; with `0.0.0.0` the one from which
+    /// this machine reaches others.
+    pub advertise: Option<IpAddr>,
     /// The folder that holds the store; made when absent. Default `.regatta/data/control-plane`.
     pub data_dir: PathBuf,
     /// The name of the node that registered services are on. Default `regatta`.
@@ -48,6 +52,12 @@ pub struct Settings {
     pub max_running_checks: usize,
     /// Services that may be registered; one more is answered with 500. Default 100,000.
     pub max_services: usize,
+    /// Nodes that may be registered; one more is answered with 500. Default 10,000. At least 1.
+    pub max_nodes: usize,
+    /// What all nodes, services and checks may take in memory, in bytes, about; what would take
+    /// more is answered with 500, until something is deregistered. Default 512 MiB: 100,000
+    /// services with a check each, of 2.5 KiB each. At least 1.
+    pub registry_quota_bytes: usize,
     /// The least that `DeregisterCriticalServiceAfter` counts as. Default 1 min, as Consul's.
     pub min_deregister_after: Duration,
     /// How long requests in flight may take after drain begins. Default 5 s.
@@ -136,6 +146,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             consul_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8500)),
+            advertise: None,
             data_dir: PathBuf::from(".regatta/data/control-plane"),
             node_name: "regatta".to_owned(),
             datacenter: "dc1".to_owned(),
@@ -147,6 +158,8 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(300),
             max_running_checks: 256,
             max_services: 100_000,
+            max_nodes: 10_000,
+            registry_quota_bytes: 512 << 20,
             min_deregister_after: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(5),
             access: None,
@@ -170,6 +183,8 @@ impl Settings {
             ("max_body_bytes", self.max_body_bytes),
             ("max_running_checks", self.max_running_checks),
             ("max_services", self.max_services),
+            ("max_nodes", self.max_nodes),
+            ("registry_quota_bytes", self.registry_quota_bytes),
         ] {
             if value == 0 {
                 return Err(InvalidSettings::Zero { name });

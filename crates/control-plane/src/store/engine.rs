@@ -45,7 +45,18 @@ impl Engine {
         &self,
         change: impl FnOnce(&mut Turn<'_>) -> T + Send + 'static,
     ) -> Result<T, SubmitError> {
-        match self.store.write_registry(change).await {
+        self.write_seen(change, |_| ()).await
+    }
+
+    /// The same; `seen` is called once it is on the disk, also when the caller has gone away.
+    ///
+    /// Not cancel safe: a dropped call may have been carried out.
+    pub(crate) async fn write_seen<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Turn<'_>) -> T + Send + 'static,
+        seen: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, SubmitError> {
+        match self.store.write_registry(change, seen).await {
             Ok(answer) => Ok(answer),
             Err(StoreError::Log(error)) => Err(SubmitError::Log(error)),
             Err(_) => Err(SubmitError::Stopping),
@@ -65,5 +76,33 @@ impl Engine {
     /// Waits for changes of a topic from now on.
     pub(crate) fn subscribe(&self, topic: Topic) -> Waking {
         self.published.subscribe(topic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use tokio_util::task::TaskTracker;
+
+    use crate::etcd::options;
+    use crate::registry::Limits;
+    use crate::settings::EtcdSettings;
+    use crate::store::{Opened, Own, open_store};
+
+    #[tokio::test]
+    async fn what_is_written_is_seen_also_when_the_caller_has_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = Own { node: "n".to_owned(), address: "127.0.0.1".to_owned() };
+        let options = options(&EtcdSettings::default());
+        let opened = open_store(folder.path(), options, Limits::default(), &own, |_| ()).unwrap();
+        let Opened { engine, writer, .. } = opened;
+        let tasks = TaskTracker::new();
+        tasks.spawn(writer.run());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let seen = move |number: &u64| _ = tell.send(*number);
+        let mut call = Box::pin(engine.write_seen(|_| 7, seen));
+        assert!(call.as_mut().now_or_never().is_none(), "it has to wait for the disk");
+        drop(call);
+        assert_eq!(told.await, Ok(7));
     }
 }

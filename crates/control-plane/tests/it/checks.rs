@@ -80,6 +80,39 @@ async fn a_service_that_stays_silent_or_critical_for_too_long_is_deregistered() 
     assert!(server.get("/v1/agent/services").await.json()["other"].is_object());
 }
 
+/// Each took a sync of its own, one after the other.
+#[tokio::test]
+async fn services_that_fall_silent_together_are_written_together() {
+    let server = Server::start().await;
+    for service in ["a", "b", "c", "d"] {
+        let checks: Vec<_> = (0..64)
+            .map(|number| {
+                let id = format!("{service}-{number}");
+                serde_json::json!({"CheckID": id, "TTL": "500ms", "Status": "passing"})
+            })
+            .collect();
+        let body = serde_json::json!({"Name": service, "Checks": checks}).to_string();
+        server.done("/v1/agent/service/register", &body).await;
+    }
+    let before = syncs(&server).await;
+    let all = |found: &serde_json::Value| found.as_array().is_some_and(|found| found.len() == 256);
+    server.until("/v1/health/state/critical", all).await;
+    let taken = syncs(&server).await - before;
+    assert!(taken <= 64, "{taken} syncs");
+    let metrics = server.get("/metrics").await.text;
+    let line = "check_results_total{kind=\"ttl\",status=\"critical\"} 256\n";
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+/// How many groups were written and synced.
+async fn syncs(server: &Server) -> u64 {
+    let metrics = server.get("/metrics").await.text;
+    let mut lines = metrics.lines();
+    let count =
+        lines.find_map(|line| line.strip_prefix("regatta_store_sync_seconds_count ")).unwrap();
+    count.parse().unwrap()
+}
+
 /// The second silence was noticed only when some other check was due: nothing woke the runner.
 #[tokio::test]
 async fn a_service_that_speaks_up_again_and_falls_silent_again_is_critical_again() {

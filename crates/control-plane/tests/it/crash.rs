@@ -14,6 +14,20 @@ use tokio_util::task::TaskTracker;
 
 const FOLDER: &str = "REGATTA_TEST_CONTROL_FOLDER";
 const LISTENING: &str = "listening on ";
+/// Kills of each test, when the environment does not ask for more.
+const KILLS: u64 = 12;
+
+/// How often the server of a test is killed; each kill meets another step of a commit.
+pub(crate) fn kills() -> u64 {
+    let asked = std::env::var("REGATTA_TEST_KILLS").ok();
+    asked.map_or(KILLS, |asked| asked.parse().expect("REGATTA_TEST_KILLS is a number"))
+}
+
+/// How long the server of a round works before it is killed: another time in each, so that kills
+/// meet different steps of a commit.
+pub(crate) fn before_kill(round: u64) -> Duration {
+    Duration::from_millis(60 + 37 * round % 512)
+}
 
 /// Not a test of its own: what the killed process runs. Ends at once in an ordinary run.
 #[tokio::test]
@@ -33,7 +47,7 @@ async fn every_acknowledged_registration_survives_kill_9() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     // Id n is registered with port n, and removed again when n is a multiple of 5.
     let (mut next, mut expected, mut index) = (1, Vec::new(), 0);
-    for round in 0..12_u64 {
+    for round in 0..kills() {
         let (mut process, address) = start(folder.path());
         let base = format!("http://{address}/v1");
         let ids = Arc::new(AtomicU64::new(next));
@@ -41,8 +55,7 @@ async fn every_acknowledged_registration_survives_kill_9() {
         let writers: Vec<_> = (0..8)
             .map(|_| tasks.spawn(write(client.clone(), base.clone(), Arc::clone(&ids))))
             .collect();
-        // Different lengths, so that the kill meets different steps of a commit.
-        tokio::time::sleep(Duration::from_millis(60 + 37 * round)).await;
+        tokio::time::sleep(before_kill(round)).await;
         process.kill().unwrap();
         process.wait().unwrap();
         for writer in writers {
@@ -71,7 +84,7 @@ async fn every_acknowledged_registration_survives_kill_9() {
         "only {} acknowledged; the test shows too little",
         expected.len()
     );
-    println!("{} acknowledged changes survived", expected.len());
+    println!("{} acknowledged changes survived {} kills", expected.len(), kills());
 }
 
 /// Registers and deregisters until the server is gone; what was acknowledged last for each id.

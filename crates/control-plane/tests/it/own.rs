@@ -68,6 +68,8 @@ async fn its_own_health_and_metrics_are_beside_consuls_paths() {
     assert_eq!(server.get("/health/ready").await.json(), json!({"status": "ready"}));
     let metrics = server.get("/metrics").await.text;
     assert!(metrics.contains("regatta_control_services 1\n"), "{metrics}");
+    assert!(metrics.contains("regatta_control_nodes 1\n"), "{metrics}");
+    assert!(metrics.contains("regatta_control_sessions_expired_total 0\n"), "{metrics}");
 }
 
 #[tokio::test]
@@ -97,4 +99,34 @@ async fn one_service_too_many_is_refused_with_the_setting_to_raise() {
     assert_eq!(answer.status, 500);
     assert!(answer.text.contains("max_services"), "{}", answer.text);
     server.done("/v1/agent/service/register", r#"{"name":"a","port":1}"#).await;
+}
+
+#[tokio::test]
+async fn services_without_an_address_are_found_at_the_one_that_is_advertised() {
+    let server = Server::with(|settings| {
+        settings.advertise = Some([10, 0, 0, 7].into());
+    })
+    .await;
+    server.done("/v1/agent/service/register", r#"{"name":"a"}"#).await;
+    let found = server.get("/v1/catalog/service/a").await.json();
+    assert_eq!(found[0]["Address"], "10.0.0.7");
+    let own = server.get("/v1/agent/self").await.json();
+    assert_eq!(own["Member"]["Addr"], "10.0.0.7");
+}
+
+#[tokio::test]
+async fn a_registered_output_is_cut_as_a_reported_one_is() {
+    let server = Server::start().await;
+    let output = "x".repeat(5000);
+    let check = json!({"CheckID": "c", "TTL": "1h", "Output": output});
+    let body = json!({"Name": "a", "Check": check}).to_string();
+    server.done("/v1/agent/service/register", &body).await;
+    let shown = async || {
+        let checks = server.get("/v1/agent/checks").await.json();
+        checks["c"]["Output"].as_str().unwrap().len()
+    };
+    assert_eq!(shown().await, 4096);
+    let update = json!({"Status": "passing", "Output": output}).to_string();
+    server.done("/v1/agent/check/update/c", &update).await;
+    assert_eq!(shown().await, 4096);
 }

@@ -30,6 +30,9 @@ pub(super) fn control_plane(
         let read: Option<SocketAddr> = scalars::address(node, "control_plane.listen", problems);
         placed.control_plane.listen = read.unwrap_or(placed.control_plane.listen);
     }
+    if let Some(node) = fields.take("advertise") {
+        placed.control_plane.advertise = scalars::ip(node, "control_plane.advertise", problems);
+    }
     if let Some(node) = fields.take("etcd_listen") {
         placed.etcd_listen = Some(node.mark);
         placed.control_plane.etcd_listen = or_none(node, "control_plane.etcd_listen", problems);

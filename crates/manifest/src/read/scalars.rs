@@ -1,7 +1,7 @@
 //! Single values and lists of them, with their problems.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -90,6 +90,15 @@ pub(super) fn address(node: &Node, name: &str, problems: &mut Vec<Problem>) -> O
         scalar.text.parse().map_err(|_| {
             scalar.not("an IP address and a port", "write both, such as 127.0.0.1:8080")
         })
+    })
+}
+
+pub(super) fn ip(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<IpAddr> {
+    scalar(node, name, problems, "an IP address such as 10.0.0.7", |scalar| {
+        scalar
+            .text
+            .parse()
+            .map_err(|_| scalar.not("an IP address", "write one without a port, such as 10.0.0.7"))
     })
 }
 

@@ -267,6 +267,18 @@ fn names_and_limits_of_the_control_plane_are_kept_as_written() {
 }
 
 #[test]
+fn the_control_planes_address_for_others_is_an_ip_address() {
+    let with = |lines: &str| services("  a: { run: { cargo: a } }\n") + lines;
+    let found = parse(&with("control_plane: { advertise: 10.0.0.7 }"));
+    assert_eq!(found.control_plane.advertise, Some([10, 0, 0, 7].into()));
+    let found = problems(&with("control_plane: { advertise: 10.0.0.7:8500 }"));
+    assert!(
+        found[0].contains("control_plane.advertise") && found[0].contains("without a port"),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn the_control_plane_speaks_etcd_unless_told_not_to() {
     let with = |lines: &str| services("  a: { run: { cargo: a }, port: 9000 }\n") + lines;
     let etcd = |lines: &str| parse(&with(lines)).control_plane.etcd_listen.map(|at| at.port());

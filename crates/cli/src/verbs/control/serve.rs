@@ -1,6 +1,6 @@
 //! The control plane, as a process of its own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -17,6 +17,11 @@ pub(crate) struct Serve {
     /// Where Consul's HTTP API listens. Default: the manifest's, or 127.0.0.1:8500.
     #[arg(long, visible_alias = "consul-listen", value_name = "ADDRESS", env = "CONSUL_LISTEN")]
     listen: Option<SocketAddr>,
+    /// The address at which services are found that register without one, and this control plane.
+    /// Default: the manifest's, or that of --listen; with 0.0.0.0 the one from which this machine
+    /// reaches others.
+    #[arg(long, value_name = "IP", env = "CONTROL_ADVERTISE")]
+    advertise: Option<IpAddr>,
     /// Where etcd's gRPC API listens, or none. Default: the manifest's, or 127.0.0.1:2379.
     #[arg(long, value_name = "ADDRESS", env = "ETCD_LISTEN")]
     etcd_listen: Option<Listen>,
@@ -119,6 +124,7 @@ impl Serve {
         let beside = |path: &PathBuf| folder.join(path);
         let mut settings = Settings::default();
         settings.consul_listen = self.listen.unwrap_or(written.listen);
+        settings.advertise = self.advertise.or(written.advertise);
         settings.etcd.listen = self.etcd_listen.unwrap_or(Listen(written.etcd_listen)).0;
         settings.dns.listen = self.dns_listen.unwrap_or(Listen(written.dns_listen)).0;
         if let Some(datacenter) = self.datacenter.or(written.datacenter) {
@@ -180,18 +186,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("regatta.yaml");
         let text = "name: shop\nservices: { a: { run: { cargo: a } } }\ncontrol_plane: { listen: \
-                    127.0.0.1:18500, etcd_listen: none, dns_listen: 127.0.0.1:18600, access: \
+                    127.0.0.1:18500, advertise: 10.0.0.9, etcd_listen: none, dns_listen: 127.0.0.1:18600, access: \
                     a.yaml, tls: { cert: c.pem, key: /k.pem } }\n";
         std::fs::write(&path, text).unwrap();
         let place = Place::at(path);
         let control = |listen, etcd_listen| Serve {
             listen,
+            advertise: None,
             etcd_listen,
             dns_listen: etcd_listen,
             ..nothing()
         };
         let settings = control(None, None).settings(&place).unwrap();
         assert_eq!(settings.consul_listen.port(), 18500);
+        assert_eq!(settings.advertise, Some("10.0.0.9".parse().unwrap()));
         assert_eq!(settings.etcd.listen, None);
         assert_eq!(settings.dns.listen.map(|at| at.port()), Some(18600));
         assert!(settings.data_dir.ends_with(".regatta/data/control-plane"));
@@ -262,6 +270,7 @@ mod tests {
     fn nothing() -> Serve {
         Serve {
             listen: None,
+            advertise: None,
             etcd_listen: None,
             dns_listen: None,
             store: None,

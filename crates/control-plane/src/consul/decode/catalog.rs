@@ -2,7 +2,7 @@
 
 use super::check::definitions;
 use super::service::service_spec;
-use super::{IGNORED, meta, no_control_characters};
+use super::{IGNORED, meta, no_control_characters, output};
 use crate::consul::failure::Failure;
 use crate::consul::fields::Fields;
 use crate::registry::{CheckKind, CheckSpec, Command, NodeSpec, Status, Thresholds};
@@ -90,7 +90,7 @@ fn catalog_check(fields: &mut Fields, node: &str) -> Result<CheckSpec, Failure> 
             text => Status::parse(text).ok_or_else(|| Failure::internal("Invalid check status"))?,
         }),
         notes: fields.text("Notes")?,
-        output: fields.text("Output")?,
+        output: output(fields.text("Output")?),
         service_id: fields.text("ServiceID")?,
         kind: CheckKind::External,
         deregister_after: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::no_control_characters;
+use super::{no_control_characters, output};
 use crate::consul::failure::Failure;
 use crate::consul::fields::{Fields, failure};
 use crate::registry::{CheckKind, CheckSpec, Command, Status, Thresholds};
@@ -13,6 +13,9 @@ use crate::registry::{CheckKind, CheckSpec, Command, Status, Thresholds};
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// Consul's timeout of a check that names none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A longer timeout counts as this: a probe holds one of the places of all that run.
+const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// `PUT /v1/agent/check/register`.
 pub(crate) fn check(body: &[u8], node: &str) -> Result<Command, Failure> {
@@ -68,7 +71,7 @@ pub(super) fn check_spec(
         name: fields.text("Name")?,
         status,
         notes: fields.text("Notes")?,
-        output: fields.text("Output")?,
+        output: output(fields.text("Output")?),
         service_id: fields.text("ServiceID")?,
         deregister_after: fields.duration("DeregisterCriticalServiceAfter")?,
         thresholds: Thresholds {
@@ -91,7 +94,7 @@ fn kind(fields: &mut Fields) -> Result<CheckKind, Failure> {
     let tls = fields.flag("GRPCUseTLS")?;
     let interval = fields.duration("Interval")?.unwrap_or_default();
     let timeout = fields.duration("Timeout")?.filter(|timeout| !timeout.is_zero());
-    let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT).min(MAX_TIMEOUT);
     let ttl = fields.duration("TTL")?.unwrap_or_default();
     let (method, body) = (fields.text("Method")?, fields.text("Body")?);
     let (header, skip_verify) = (header(fields)?, fields.flag("TLSSkipVerify")?);

@@ -48,6 +48,15 @@ fn meta(fields: &mut Fields, name: &str) -> Result<BTreeMap<String, String>, Fai
     Ok(meta)
 }
 
+/// The most of a check's output that is kept, in bytes (Consul's value).
+const MAX_OUTPUT: usize = 4096;
+
+/// What is kept of a check's output.
+pub(crate) fn output(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_OUTPUT));
+    text
+}
+
 /// Names and ids are keys of the store, parts of URLs and of logs.
 fn no_control_characters(what: &str, text: &str) -> Result<(), Failure> {
     if text.len() > 512 {

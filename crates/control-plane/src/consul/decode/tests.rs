@@ -48,6 +48,15 @@ fn reads_an_http_check_with_header_and_bounds() {
 }
 
 #[test]
+fn a_timeout_of_hours_counts_as_five_minutes() {
+    let json = r#"{"Name":"a","Check":{"TCP":"h:1","Interval":"1s","Timeout":"1000h"}}"#;
+    let CheckKind::Tcp { timeout, .. } = registered(json).1.remove(0).kind else {
+        panic!("is another kind")
+    };
+    assert_eq!(timeout, Duration::from_secs(300));
+}
+
+#[test]
 fn reads_a_grpc_check_with_its_service_and_thresholds() {
     let json = r#"{"Name":"a","Check":{"GRPC":"h:1/shop.Orders","GRPCUseTLS":true,
         "TLSSkipVerify":true,"Interval":"5s","Timeout":"2s","SuccessBeforePassing":2,

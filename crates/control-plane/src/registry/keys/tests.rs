@@ -45,7 +45,9 @@ struct Real {
 impl Real {
     fn new() -> Self {
         let limits = Limits {
+            nodes: 9,
             services: 9,
+            registry_bytes: 1 << 20,
             checks_per_service: 9,
             own_node: "n".to_owned(),
             sessions: 1000,
@@ -224,7 +226,7 @@ fn act(model: &mut Model, real: &mut Real, action: &Action) {
         Action::Pass(seconds) => {
             model.now += seconds;
             model.expire();
-            real.turn(model.now, |turn| turn.expire());
+            real.turn(model.now, |turn| _ = turn.expire());
         }
         Action::Restart { snapshot } => {
             real.restart(now, *snapshot);

@@ -11,6 +11,27 @@ pub(super) async fn suite(target: &Target) {
     a_query_waits_for_the_change_it_asks_for(target).await;
     a_query_without_a_change_ends_with_its_time(target).await;
     a_change_of_health_wakes(target).await;
+    a_change_of_a_nodes_metadata_wakes_who_lists_services_by_them(target).await;
+}
+
+async fn a_change_of_a_nodes_metadata_wakes_who_lists_services_by_them(target: &Target) {
+    let register = async |rack: &str| {
+        let body = format!(
+            r#"{{"Node":"racked","Address":"10.0.0.9","NodeMeta":{{"rack":"{rack}"}},
+                "Service":{{"Service":"db"}}}}"#
+        );
+        target.done("/v1/catalog/register", &body).await;
+    };
+    register("r1").await;
+    let path = "/v1/catalog/services?node-meta=rack:r2";
+    let before = target.get(path).await;
+    assert_eq!(before.json(), serde_json::json!({}));
+    let (api, query) = (target.api.clone(), format!("{path}&index={}&wait=20s", before.index()));
+    let waiting = TaskTracker::new().spawn(async move { api.get(&query).await });
+    register("r2").await;
+    assert!(waiting.await.unwrap().index() > before.index());
+    target.until(path, |names| *names == serde_json::json!({"db": []})).await;
+    target.done("/v1/catalog/deregister", r#"{"Node":"racked"}"#).await;
 }
 
 async fn reads_show_an_index(target: &Target) {

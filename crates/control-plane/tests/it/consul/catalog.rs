@@ -8,6 +8,17 @@ pub(super) async fn suite(target: &Target) {
     an_external_node_is_listed_with_its_service(target).await;
     a_node_is_found_in_any_case_and_its_update_may_be_skipped(target).await;
     parts_of_a_node_are_removed_alone_and_together(target).await;
+    a_check_of_another_keeps_what_it_asks(target).await;
+}
+
+async fn a_check_of_another_keeps_what_it_asks(target: &Target) {
+    let body = r#"{"Node":"ext","Address":"10.0.0.8","Check":{"CheckID":"web","Name":"web",
+        "Definition":{"HTTP":"http://10.0.0.8/","Interval":"10s","Timeout":"5s"}}}"#;
+    target.done("/v1/catalog/register", body).await;
+    let definition = &target.get("/v1/health/node/ext").await.json()[0]["Definition"];
+    assert_eq!(definition["HTTP"], "http://10.0.0.8/");
+    assert_eq!((&definition["Interval"], &definition["Timeout"]), (&json!("10s"), &json!("5s")));
+    target.done("/v1/catalog/deregister", r#"{"Node":"ext"}"#).await;
 }
 
 async fn an_external_node_is_listed_with_its_service(target: &Target) {

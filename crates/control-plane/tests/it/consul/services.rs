@@ -1,6 +1,7 @@
 //! Services of the agent, as it lists them and as the catalog does.
 
 use serde_json::json;
+use tokio_util::task::TaskTracker;
 
 use super::Target;
 
@@ -10,6 +11,27 @@ pub(super) async fn suite(target: &Target) {
     registering_again_replaces(target).await;
     an_id_is_any_text(target).await;
     queries_select_by_tags_and_health(target).await;
+    a_definition_has_a_hash_whose_change_can_be_waited_for(target).await;
+}
+
+async fn a_definition_has_a_hash_whose_change_can_be_waited_for(target: &Target) {
+    target.done("/v1/agent/service/register", r#"{"name":"hashed","port":1}"#).await;
+    let path = "/v1/agent/service/hashed";
+    let answer = target.get(path).await;
+    let hash = answer.json()["ContentHash"].as_str().unwrap().to_owned();
+    assert_eq!(answer.header("x-consul-contenthash"), hash);
+    let waited = target.get(&format!("{path}?hash={hash}&wait=50ms")).await.json();
+    assert_eq!(waited["ContentHash"], json!(hash));
+    let other = target.get(&format!("{path}?hash=other&wait=20s")).await.json();
+    assert_eq!(other["ContentHash"], json!(hash));
+    let (api, query) = (target.api.clone(), format!("{path}?hash={hash}&wait=20s"));
+    let waiting = TaskTracker::new().spawn(async move { api.get(&query).await.json() });
+    target.done("/v1/agent/service/register", r#"{"name":"hashed","port":2}"#).await;
+    let changed = waiting.await.unwrap();
+    assert_eq!(changed["Port"], 2);
+    assert_ne!(changed["ContentHash"], json!(hash));
+    target.done("/v1/agent/service/deregister/hashed", "").await;
+    assert_eq!(target.get(&format!("{path}?hash={hash}")).await.status, 404);
 }
 
 async fn a_service_is_registered_listed_and_removed(target: &Target) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,10 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
 use crate::api::Api;
-use crate::crash::start;
-
-/// Kills of the test below; each meets another step of a commit.
-const KILLS: u64 = 12;
+use crate::crash::{before_kill, kills, start};
 
 /// What a writer was told is done.
 #[derive(Clone, Debug)]
@@ -30,22 +26,33 @@ enum Done {
     /// A lock whose session was destroyed.
     Lost(u64),
     Registered(u64),
+    /// A check of the node that has passed, and said so with a number.
+    Reported(u64),
+    /// A check that was registered, and one that was registered and removed.
+    Checked(u64),
+    Unchecked(u64),
+    /// A node of others with a service and a check.
+    Catalogued(u64),
+    /// One that went again.
+    Uncatalogued(u64),
 }
+
+/// How many kinds of changes there are.
+const KINDS: u64 = 12;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_change_survives_kill_9_and_none_is_there_in_part() {
     let folder = tempfile::tempdir().unwrap();
     let numbers = Arc::new(AtomicU64::new(1));
     let (mut done, mut index) = (Vec::new(), 0);
-    for round in 0..KILLS {
+    for round in 0..kills() {
         let (mut process, address) = start(folder.path());
         let api = Api::new(&address.to_string());
         let tasks = TaskTracker::new();
-        let kinds = 0..7_u64;
+        let kinds = 0..KINDS;
         let writers = kinds.map(|kind| tasks.spawn(write(api.clone(), kind, numbers.clone())));
         let writers: Vec<_> = writers.collect();
-        // Different lengths, so that the kill meets different steps of a commit.
-        tokio::time::sleep(Duration::from_millis(80 + 41 * round)).await;
+        tokio::time::sleep(before_kill(round)).await;
         process.kill().unwrap();
         process.wait().unwrap();
         for writer in writers {
@@ -59,7 +66,7 @@ async fn every_acknowledged_change_survives_kill_9_and_none_is_there_in_part() {
         process.wait().unwrap();
     }
     assert!(done.len() > 100, "only {} acknowledged; the test shows too little", done.len());
-    println!("{} acknowledged changes survived {KILLS} kills", done.len());
+    println!("{} acknowledged changes survived {} kills", done.len(), kills());
 }
 
 /// Changes things of one kind until the server is gone; what it was told is done.
@@ -113,10 +120,55 @@ async fn one(api: &Api, kind: u64, number: u64) -> Option<Done> {
             put(api, &format!("session/destroy/{id}"), "").await?;
             Some(Done::Lost(number))
         }
-        _ => {
+        6 => {
             let body = format!(r#"{{"name":"s{number}","port":1}}"#);
             put(api, "agent/service/register", &body).await?;
             Some(Done::Registered(number))
+        }
+        _ => registry(api, kind, number).await,
+    }
+}
+
+/// One change of checks or of the catalog.
+async fn registry(api: &Api, kind: u64, number: u64) -> Option<Done> {
+    // Each has a service of its own: of one, or of a node, there may be 64 checks.
+    let check = async |id: &str| {
+        let body = json!({"Name": id, "Check": {"CheckID": format!("c-{id}"), "TTL": "1h"}});
+        put(api, "agent/service/register", &body.to_string()).await
+    };
+    let catalog = async || {
+        let node = format!("n{number}");
+        let body = json!({
+            "Node": node, "Address": "10.0.0.1",
+            "Service": {"Service": "db", "ID": "db-1"},
+            "Check": {"CheckID": "probe", "ServiceID": "db-1", "Status": "passing"},
+        });
+        put(api, "catalog/register", &body.to_string()).await
+    };
+    match kind {
+        7 => {
+            check(&format!("r{number}")).await?;
+            put(api, &format!("agent/check/pass/c-r{number}?note={number}"), "").await?;
+            Some(Done::Reported(number))
+        }
+        8 => {
+            check(&format!("k{number}")).await?;
+            Some(Done::Checked(number))
+        }
+        9 => {
+            check(&format!("u{number}")).await?;
+            put(api, &format!("agent/check/deregister/c-u{number}"), "").await?;
+            Some(Done::Unchecked(number))
+        }
+        10 => {
+            catalog().await?;
+            Some(Done::Catalogued(number))
+        }
+        _ => {
+            catalog().await?;
+            put(api, "catalog/deregister", &json!({"Node": format!("n{number}")}).to_string())
+                .await?;
+            Some(Done::Uncatalogued(number))
         }
     }
 }
@@ -137,6 +189,9 @@ async fn look(api: &Api, done: &[Done]) -> u64 {
     let by_key = |pair: Value| (pair["Key"].as_str().unwrap().to_owned(), pair);
     let pairs: BTreeMap<_, _> = listed.into_iter().map(by_key).collect();
     let services = api.get("/v1/agent/services").await.json();
+    let checks = api.get("/v1/agent/checks").await.json();
+    let instances = api.get("/v1/health/service/db").await.json();
+    let nodes: BTreeMap<_, _> = instances.as_array().unwrap().iter().map(of_node).collect();
     let sessions = api.get("/v1/session/list").await.json();
     let holders: Vec<_> =
         sessions.as_array().unwrap().iter().map(|session| session["ID"].clone()).collect();
@@ -161,6 +216,18 @@ async fn look(api: &Api, done: &[Done]) -> u64 {
             }
             Done::Lost(number) => pairs[&format!("lock/{number}")].get("Session").is_none(),
             Done::Registered(number) => services.get(format!("s{number}")).is_some(),
+            Done::Reported(number) => {
+                let check = &checks[format!("c-r{number}")];
+                let said = check["Output"].as_str().unwrap_or_default();
+                check["Status"] == "passing" && said.parse() == Ok(*number)
+            }
+            Done::Checked(number) => checks[format!("c-k{number}")]["Status"] == "critical",
+            Done::Unchecked(number) => {
+                checks.get(format!("c-u{number}")).is_none()
+                    && services.get(format!("u{number}")).is_some()
+            }
+            Done::Catalogued(number) => nodes.get(&format!("n{number}")) == Some(&"passing"),
+            Done::Uncatalogued(number) => !nodes.contains_key(&format!("n{number}")),
         };
         assert!(is_there, "{told:?}");
     }
@@ -180,6 +247,12 @@ async fn look(api: &Api, done: &[Done]) -> u64 {
     };
     assert_eq!(halves("/a"), halves("/b"));
     answer.index()
+}
+
+/// The node of an instance, and what its check of the catalog found. A registration is whole.
+fn of_node(instance: &Value) -> (String, &str) {
+    let status = instance["Checks"][0]["Status"].as_str().expect("an instance has its check");
+    (instance["Node"]["Node"].as_str().expect("and its node").to_owned(), status)
 }
 
 /// A value as text.

@@ -15,18 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::{Client, put, range, text, watch};
+use crate::crash::kills;
 
 const FOLDER: &str = "REGATTA_TEST_STORE_FOLDER";
 const LISTENING: &str = "listening on ";
-/// Kills of each test, when the environment does not ask for more.
-const KILLS: u64 = 20;
-
-/// How often the server of a test is killed; each kill meets another step of a commit.
-pub(super) fn kills() -> u64 {
-    let asked = std::env::var("REGATTA_TEST_KILLS").ok();
-    asked.map_or(KILLS, |asked| asked.parse().expect("REGATTA_TEST_KILLS is a number"))
-}
-
 /// Not a test of its own: what the killed process runs. Ends at once in an ordinary run.
 #[tokio::test]
 async fn killed_store() {

@@ -11,7 +11,8 @@ use regatta_proto::mvccpb::event::EventType;
 use tokio_util::task::TaskTracker;
 
 use super::client::{Client, Watcher, delete, put, range, text, watch};
-use super::crash::{kills, start};
+use super::crash::start;
+use crate::crash::kills;
 use crate::server::LIMIT;
 
 const WRITERS: usize = 3;
