@@ -1,4 +1,4 @@
-//! The journal on a thread of its own, so that no other work keeps a write waiting.
+//! The journal on a thread of its own, so that nothing else keeps it waiting.
 
 use std::io;
 use std::sync::mpsc;
