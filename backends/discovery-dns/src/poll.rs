@@ -20,7 +20,7 @@ pub(crate) async fn poll(
     service: ServiceName,
     publisher: Arc<Publisher>,
 ) {
-    let mut known = LastKnown::new(options.grace);
+    let mut known = LastKnown::new(options.grace).naming_all_at_once();
     let mut rhythm = Rhythm::default();
     let mut is_away = false;
     loop {

@@ -9,25 +9,33 @@ use crate::{Freshness, InstanceSet};
 
 /// Turns a registry's answers and failures into sets to publish; a pure rule for backends.
 ///
-/// A failure never removes an instance: it makes the set stale. A registry that comes back may
-/// have lost its memory (a wiped disk, checks not run yet), so for `grace` after its return, until
-/// it has named an instance, an *empty* answer is not believed. An empty answer with no outage
-/// before it is believed at once.
+/// A failure never removes an instance: it makes the set stale. A registry that comes back with its
+/// memory is believed. One that comes back without it (a wiped disk: it began anew, or names nobody)
+/// hears of those who live one after the other; so for `grace` after its return an instance that it
+/// has not named yet stays beside those that it names, lest the first to register take the traffic of
+/// all. One that it has named and names no more is gone at once. An answer with no outage before it is
+/// believed as it is.
 #[derive(Debug)]
 pub struct LastKnown {
     set: InstanceSet,
     grace: Duration,
     doubt: Doubt,
+    /// It names all or nobody; see [`LastKnown::naming_all_at_once`].
+    names_all: bool,
+    /// In doubt: those of before that have not been named since.
+    unheard: Vec<Instance>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Doubt {
     None,
-    /// Away, or just reset: the next answer starts the grace.
+    /// Away, or just reset: the next answer may start the grace.
     Away {
         since: Instant,
+        /// It has lost its memory.
+        is_wiped: bool,
     },
-    /// Back, but empty answers are not believed before `until`.
+    /// Back without its memory: who was not named stays before `until`.
     Back {
         since: Instant,
         until: Instant,
@@ -35,13 +43,27 @@ enum Doubt {
 }
 
 impl LastKnown {
-    /// How long an empty answer is not believed after an outage: three verifications of a
-    /// registrar with default settings, so that whoever lives has registered again.
+    /// How long instances stay that a registry without its memory does not name: three verifications
+    /// of a registrar with default settings, so that whoever lives has registered again.
     pub const GRACE: Duration = Duration::from_secs(30);
 
     /// Starts with the unknown set. A grace of zero believes every answer.
     pub fn new(grace: Duration) -> Self {
-        Self { set: InstanceSet::unknown(), grace, doubt: Doubt::None }
+        Self {
+            set: InstanceSet::unknown(),
+            grace,
+            doubt: Doubt::None,
+            names_all: false,
+            unheard: Vec::new(),
+        }
+    }
+
+    /// For a source in which instances do not register themselves, such as a zone: once it names
+    /// somebody again, it names all.
+    #[must_use]
+    pub fn naming_all_at_once(mut self) -> Self {
+        self.names_all = true;
+        self
     }
 
     /// The present set.
@@ -51,38 +73,43 @@ impl LastKnown {
 
     /// Takes an answer; returns the set to publish if anything changed.
     pub fn answer(&mut self, now: Instant, instances: Vec<Instance>) -> Option<InstanceSet> {
-        if let Doubt::Away { since } = self.doubt {
-            self.doubt = Doubt::Back { since, until: now + self.grace };
-        }
-        if let Doubt::Back { since, until } = self.doubt {
-            if instances.is_empty() && !self.set.instances.is_empty() && now < until {
-                return self.become_(Freshness::Stale { since });
-            }
-            // It knows of someone again, or had its time: from now on nobody means nobody.
+        if let Doubt::Away { since, is_wiped } = self.doubt {
             self.doubt = Doubt::None;
+            if is_wiped || instances.is_empty() {
+                self.unheard = self.set.instances.to_vec();
+                self.doubt = Doubt::Back { since, until: now + self.grace };
+            }
         }
-        let instances = ordered(instances);
+        let mut freshness = Freshness::Fresh;
+        if let Doubt::Back { since, until } = self.doubt {
+            let is_named = |old: &Instance| instances.iter().any(|named| named.id == old.id);
+            let is_over = now >= until || self.names_all && !instances.is_empty();
+            self.unheard.retain(|old| !is_over && !is_named(old));
+            if self.unheard.is_empty() {
+                self.doubt = Doubt::None;
+            } else {
+                freshness = Freshness::Stale { since };
+            }
+        }
+        let instances = ordered(instances.into_iter().chain(self.unheard.clone()).collect());
         if instances != self.set.instances || !self.set.is_known() {
-            self.set = InstanceSet {
-                instances,
-                freshness: Freshness::Fresh,
-                generation: self.set.generation + 1,
-            };
+            let generation = self.set.generation + 1;
+            self.set = InstanceSet { instances, freshness, generation };
             return Some(self.set.clone());
         }
-        self.become_(Freshness::Fresh)
+        self.become_(freshness)
     }
 
     /// Takes a failure; returns the set to publish if it was fresh until now.
     pub fn failure(&mut self, now: Instant) -> Option<InstanceSet> {
-        let since = self.distrust(now);
+        let since = self.distrust(now, false);
         self.become_(Freshness::Stale { since })
     }
 
     /// Notes that the registry began anew (its index went backwards); it answers, so the set is
     /// not stale by this alone.
     pub fn reset(&mut self, now: Instant) {
-        self.distrust(now);
+        self.distrust(now, true);
     }
 
     /// How long the next answer may be waited for, so that a doubt ends in time; none when there is
@@ -94,16 +121,17 @@ impl LastKnown {
         }
     }
 
-    fn distrust(&mut self, now: Instant) -> Instant {
-        let since = match self.doubt {
-            Doubt::Away { since } => since,
+    fn distrust(&mut self, now: Instant, is_wiped: bool) -> Instant {
+        let (since, was_wiped) = match self.doubt {
+            Doubt::Away { since, is_wiped } => (since, is_wiped),
             // Still the same trouble if the set never became fresh in between.
             Doubt::Back { since, .. } if matches!(self.set.freshness, Freshness::Stale { .. }) => {
-                since
+                (since, true)
             }
-            Doubt::None | Doubt::Back { .. } => now,
+            Doubt::Back { .. } => (now, true),
+            Doubt::None => (now, false),
         };
-        self.doubt = Doubt::Away { since };
+        self.doubt = Doubt::Away { since, is_wiped: is_wiped || was_wiped };
         since
     }
 

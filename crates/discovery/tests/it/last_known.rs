@@ -91,6 +91,46 @@ fn an_outage_that_never_healed_counts_from_its_beginning() {
     assert_eq!(known.set().freshness, Freshness::Stale { since: now + SECOND });
 }
 
+#[test]
+fn in_a_wiped_registry_the_first_to_register_does_not_stand_alone() {
+    let mut known = LastKnown::new(GRACE);
+    let now = now();
+    known.answer(now, vec![instance(1), instance(2), instance(3)]);
+    known.failure(now + SECOND);
+    known.reset(now + 2 * SECOND);
+    let back = now + 2 * SECOND;
+    assert!(known.answer(back, vec![instance(2)]).is_none(), "all of them, and stale as before");
+    assert_eq!(known.set().instances.len(), 3);
+    // Named once and then no more: it has left.
+    let set = known.answer(back + SECOND, vec![instance(3), instance(4)]).unwrap();
+    assert_eq!(*set.instances, [instance(1), instance(3), instance(4)]);
+    assert_eq!(set.freshness, Freshness::Stale { since: now + SECOND });
+    let set = known.answer(back + GRACE, vec![instance(3), instance(4)]).unwrap();
+    assert_eq!(*set.instances, [instance(3), instance(4)], "no ghost for longer than the grace");
+    assert_eq!(set.freshness, Freshness::Fresh);
+}
+
+#[test]
+fn a_source_that_names_all_at_once_is_believed_with_its_first_name() {
+    let (now, two) = (now(), vec![instance(1), instance(2)]);
+    let mut known = LastKnown::new(GRACE).naming_all_at_once();
+    known.answer(now, two);
+    known.failure(now + SECOND);
+    assert!(known.answer(now + 2 * SECOND, Vec::new()).is_none());
+    let set = known.answer(now + 3 * SECOND, vec![instance(2)]).unwrap();
+    assert_eq!((set.instances.len(), set.freshness), (1, Freshness::Fresh));
+}
+
+#[test]
+fn a_wiped_registry_that_has_named_all_is_believed_before_the_grace_is_over() {
+    let (mut known, now) = with_one_instance();
+    known.reset(now + SECOND);
+    assert!(known.answer(now + SECOND, vec![instance(1)]).is_none());
+    assert_eq!(known.recheck_after(now + SECOND), None);
+    let set = known.answer(now + 2 * SECOND, Vec::new()).unwrap();
+    assert_eq!((set.freshness, set.instances.len()), (Freshness::Fresh, 0));
+}
+
 fn with_one_instance() -> (LastKnown, Instant) {
     let mut known = LastKnown::new(GRACE);
     let set = known.answer(now(), vec![instance(1)]).unwrap();
