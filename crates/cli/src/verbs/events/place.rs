@@ -27,9 +27,6 @@ struct Nats {
     /// What names the streams and subjects of a bus on NATS.
     #[arg(long, value_name = "NAME", env = "EVENTS__NATS__PREFIX", default_value = "regatta")]
     nats_prefix: String,
-    /// On how many servers its streams are, should this verb be the first to need them: 1, 3 or 5.
-    #[arg(long, value_name = "N", env = "EVENTS__NATS__REPLICAS", default_value_t = 1)]
-    nats_replicas: usize,
     /// File with the credentials of a user of NATS.
     #[arg(long, value_name = "FILE", env = "EVENTS__NATS__CREDENTIALS")]
     nats_credentials: Option<PathBuf>,
@@ -75,7 +72,6 @@ fn nats(url: &str, nats: &Nats) -> Result<Arc<dyn EventBus>, Failure> {
     use regatta_events_nats::{NatsBus, Options};
 
     let mut options = Options::new(url).existing().with_prefix(&nats.nats_prefix);
-    options.replicas = nats.nats_replicas;
     options.credentials.clone_from(&nats.nats_credentials);
     options.ca.clone_from(&nats.nats_ca);
     Ok(Arc::new(NatsBus::try_new(options)?))
