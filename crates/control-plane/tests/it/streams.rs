@@ -53,18 +53,18 @@ async fn a_stream_ends_when_its_callers_rules_do() {
     write(folder.path(), "other", "bank/");
     let reason = "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
     for id in 0..2 {
-        let ended = by_token.get_mut().message().await.unwrap().unwrap();
+        let ended = in_time(by_token.get_mut().message()).await.unwrap().unwrap();
         let cancelled = (ended.watch_id, ended.canceled, ended.cancel_reason.as_str());
         assert_eq!(cancelled, (id, true, reason));
     }
     let invalid = "etcdserver: invalid auth token";
-    let ended = by_password.get_mut().message().await;
+    let ended = in_time(by_password.get_mut().message()).await;
     assert_refused(ended, Code::Unauthenticated, invalid);
     kept.send(pb::LeaseKeepAliveRequest { id: 9 }).await.unwrap();
-    assert_refused(alive.message().await, Code::Unauthenticated, invalid);
+    assert_refused(in_time(alive.message()).await, Code::Unauthenticated, invalid);
     // Whose rules are as they were goes on.
     with_token(&server, Some(ROOT)).await.put(put("shop/a", "1")).await.unwrap();
-    let goes_on = root.get_mut().message().await.unwrap().unwrap();
+    let goes_on = in_time(root.get_mut().message()).await.unwrap().unwrap();
     assert!(!goes_on.canceled && goes_on.events.len() == 1, "{goes_on:?}");
 }
 
@@ -92,8 +92,8 @@ async fn who_waits_for_a_lock_or_observes_is_turned_away_when_the_rules_are() {
         }) => (),
     }
     write(folder.path(), "ahoy", "bank/");
-    assert_refused(waiting.await, DENIED.0, DENIED.1);
-    assert_refused(observed.message().await, DENIED.0, DENIED.1);
+    assert_refused(in_time(waiting).await, DENIED.0, DENIED.1);
+    assert_refused(in_time(observed.message()).await, DENIED.0, DENIED.1);
 }
 
 #[tokio::test]
@@ -124,4 +124,8 @@ async fn the_json_gateway_asks_who_it_is_too() {
     assert_eq!((status, &answer["error"]["grpc_code"]), (403, &json!(7)));
     let login = json!({ "name": "shop", "password": "no" });
     assert_eq!(post("/v3/auth/authenticate", login, Some("ended")).await.0, 400);
+}
+
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, future).await.expect("an answer in time")
 }
