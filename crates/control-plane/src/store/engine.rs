@@ -94,8 +94,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let own = Own { node: "n".to_owned(), address: "127.0.0.1".to_owned() };
         let options = options(&EtcdSettings::default());
-        let opened = open_store(folder.path(), options, Limits::default(), &own, |_| ()).unwrap();
-        let Opened { engine, writer, .. } = opened;
+        let path = folder.path().to_owned();
+        let open = move || open_store(&path, options, Limits::default(), &own, |_| ());
+        let opened = tokio::task::spawn_blocking(open).await.unwrap();
+        let Opened { engine, writer, .. } = opened.unwrap();
         let tasks = TaskTracker::new();
         tasks.spawn(writer.run());
         let (tell, told) = tokio::sync::oneshot::channel();
