@@ -1,4 +1,4 @@
-//! A body of etcd's JSON gateway: no panic, and what is shown of it is read the same.
+//! A body of etcd's JSON gateway: no panic, and shown as it is read.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! How events get from the log to a group: opened in their order, a page at a time.
+//! How events get from the log to a group: in their order, by pages.
 
 use regatta_database::{Database, Error as DatabaseError, executing, in_transaction, reading};
 use regatta_events::Subscription;

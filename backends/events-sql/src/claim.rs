@@ -1,4 +1,4 @@
-//! How a subscriber gets events of its group: all that are free to go, in one statement.
+//! How a subscriber gets all events of its group that may go: one statement.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Reads bodies within a size and a time, so that the client learns what was too much.
+//! Reads bodies within a size and a time; says what was too much.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

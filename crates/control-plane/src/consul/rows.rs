@@ -1,4 +1,4 @@
-//! Rows as a call found them, shared with the registry: written when its lock is free again.
+//! Rows as a call found them, written when the registry is free again.
 
 use std::sync::Arc;
 
