@@ -32,7 +32,8 @@ fn all(arguments: &Arguments, count: &mut Count) -> Result<()> {
         command("cargo", &["fmt", "--all", "--", "--check"])?;
         layers::run()?;
         tidy::run()?;
-        command("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+        let lints = ["clippy", "--workspace", "--all-targets", "--features", programs::FEATURES];
+        command("cargo", &[&lints[..], &["--", "-D", "warnings"]].concat())?;
     }
     // The end-to-end tests start the programs themselves.
     programs::build()?;
@@ -44,9 +45,13 @@ fn all(arguments: &Arguments, count: &mut Count) -> Result<()> {
         Ok(_) => &["cargo", "nextest", "run", "--workspace", "--no-fail-fast"],
         Err(_) => &["cargo", "test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"],
     };
-    let runner: Vec<_> = kills.as_deref().into_iter().chain(runner.iter().copied()).collect();
+    // One set of features for all, or the programs would be built again without them.
+    let features = ["--features", programs::FEATURES];
+    let runner = kills.as_deref().into_iter().chain(runner.iter().copied()).chain(features);
+    let runner: Vec<_> = runner.collect();
     let tests_passed = run_tests("env", &runner, count)?;
-    let examples_passed = run_tests("cargo", &["test", "--workspace", "--doc"], count)?;
+    let examples = [&["test", "--workspace", "--doc"], &features[..]].concat();
+    let examples_passed = run_tests("cargo", &examples, count)?;
     ensure!(tests_passed && examples_passed, "tests failed; the runner's output above names them");
     if !arguments.tests_only {
         command("cargo", &["doc", "--workspace", "--no-deps", "--quiet"])?;

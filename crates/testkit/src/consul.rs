@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::{Process, bullseye, free_port, wait_until};
+use crate::{Process, bullseye, free_ports, wait_until};
 
 /// How long a server may take to elect itself: some 4 s on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -54,7 +54,7 @@ impl Consul {
     /// Cancel safe: a server that is half started is ended.
     pub async fn start() -> Result<Self, ConsulError> {
         let directory = TempDir::new().map_err(ConsulError::Io)?;
-        let (http, dns) = (free_port(), free_port());
+        let [http, dns, lan, wan, server, grpc] = free_ports();
         let mut command = Command::new(bullseye("consul"));
         command.args(["agent", "-server", "-bootstrap-expect=1", "-node=real", "-log-level=warn"]);
         command.args(["-bind=127.0.0.1", "-client=127.0.0.1", "-disable-host-node-id"]);
@@ -62,10 +62,10 @@ impl Consul {
         for (name, port) in [
             ("http", http),
             ("dns", dns),
-            ("serf-lan", free_port()),
-            ("serf-wan", free_port()),
-            ("server", free_port()),
-            ("grpc", free_port()),
+            ("serf-lan", lan),
+            ("serf-wan", wan),
+            ("server", server),
+            ("grpc", grpc),
         ] {
             command.arg(format!("-{name}-port={port}"));
         }

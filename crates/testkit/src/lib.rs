@@ -15,7 +15,7 @@
 //! skipped in silence.
 
 mod port;
-pub use port::free_port;
+pub use port::{free_port, free_ports};
 
 mod wait;
 pub use wait::{wait_until, wait_until_blocking};
