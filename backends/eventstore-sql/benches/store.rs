@@ -141,7 +141,8 @@ fn loads(c: &mut Criterion) {
         group.bench_function("raw SELECT and serde_json", |b| {
             b.iter(|| runtime.block_on(select(database, &stream)));
         });
-        let every = std::num::NonZeroU64::new(100).expect("is not 0");
+        // The event of the command is the 1,001st.
+        let every = std::num::NonZeroU64::new(1001).expect("is not 0");
         let repository = Repository::<Counter>::new(store.clone()).with_snapshots(every);
         // The command makes the snapshot.
         runtime.block_on(repository.execute("a", &(), &Default::default())).expect("counts");
