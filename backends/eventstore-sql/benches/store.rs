@@ -32,6 +32,8 @@ const WRITERS: [u64; 3] = [1, 8, 32];
 
 fn appends(c: &mut Criterion) {
     let runtime = runtime();
+    // What hears a database's news is given back on the runtime.
+    let _inside = runtime.enter();
     for (engine, database) in &runtime.block_on(databases()) {
         for batch in BATCHES {
             for writers in WRITERS {
@@ -123,6 +125,8 @@ async fn insert(database: &Database, stream: &StreamId, version: i64, events: Ve
 
 fn loads(c: &mut Criterion) {
     let runtime = runtime();
+    // What hears a database's news is given back on the runtime.
+    let _inside = runtime.enter();
     for (engine, database) in &runtime.block_on(databases()) {
         let store = Arc::new(SqlStore::new(database));
         let stream = StreamId::try_new(Counter::CATEGORY, "a").expect("is a stream");
@@ -172,6 +176,8 @@ async fn select(database: &Database, stream: &StreamId) -> usize {
 fn relays(c: &mut Criterion) {
     const MESSAGES: u64 = 1000;
     let runtime = runtime();
+    // What hears a database's news is given back on the runtime.
+    let _inside = runtime.enter();
     for (engine, database) in &runtime.block_on(databases()) {
         let store = Arc::new(SqlStore::new(database));
         let mut group = group(c, format!("outbox relay, {engine}"), MESSAGES);
