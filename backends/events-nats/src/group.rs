@@ -171,31 +171,28 @@ impl Group {
     /// It failed; false when the claim is lost.
     pub(crate) fn fail(&mut self, claim: Claim, next: Next) -> bool {
         let Next::Retry(pause) = next else { return self.close(claim) };
-        if self.held(claim).is_none() {
-            return false;
-        }
-        let Ok(place) = self.find(claim.position) else { return false };
-        self.turn += 1;
-        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        let open = &mut self.open[place];
+        let Some(open) = self.send_back(claim, pause) else { return false };
         open.has_letter = true;
-        open.state = State::Waits { turn: self.turn, pause };
         true
     }
 
     /// It was not tried, or not for a reason of its own: it comes again after the pause, as if it had
     /// not been delivered; false when the claim is lost.
     pub(crate) fn take_back(&mut self, claim: Claim, pause: Duration) -> bool {
-        if self.held(claim).is_none() {
-            return false;
-        }
-        let Ok(place) = self.find(claim.position) else { return false };
+        let Some(open) = self.send_back(claim, pause) else { return false };
+        open.deliveries -= 1;
+        true
+    }
+
+    /// It comes again after the pause; none when the claim is lost.
+    fn send_back(&mut self, claim: Claim, pause: Duration) -> Option<&mut Open> {
+        self.held(claim)?;
+        let place = self.find(claim.position).ok()?;
         self.turn += 1;
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         let open = &mut self.open[place];
-        open.deliveries -= 1;
         open.state = State::Waits { turn: self.turn, pause };
-        true
+        Some(open)
     }
 
     /// It was claimed and not handed out: as if it had not been.

@@ -28,13 +28,7 @@ fn failures_in_a_row_eject_for_longer_each_time() {
 
 #[test]
 fn the_one_whose_success_rate_is_far_below_its_peers_is_ejected() {
-    let mut fleet = Fleet::new(ejecting(), instances(10));
-    (0..2_000).for_each(|round| {
-        let picked = fleet.pick().unwrap();
-        let fails = *picked.data() == 3 && round % 3 == 0;
-        let outcome = if fails { Outcome::Failure } else { Outcome::Success };
-        picked.finish(fleet.now, outcome, MILLI);
-    });
+    let mut fleet = one_of_ten_fails_at_times();
     assert!(told_of(&fleet, 3).is_empty(), "compared too early");
     fleet.wait(10 * SECOND);
     fleet.call(Outcome::Success).unwrap();
@@ -46,13 +40,7 @@ fn the_one_whose_success_rate_is_far_below_its_peers_is_ejected() {
 
 #[test]
 fn sets_that_change_often_do_not_put_off_the_comparison() {
-    let mut fleet = Fleet::new(ejecting(), instances(10));
-    (0..2_000).for_each(|round| {
-        let picked = fleet.pick().unwrap();
-        let fails = *picked.data() == 3 && round % 3 == 0;
-        let outcome = if fails { Outcome::Failure } else { Outcome::Success };
-        picked.finish(fleet.now, outcome, MILLI);
-    });
+    let mut fleet = one_of_ten_fails_at_times();
     for _ in 0..2 {
         fleet.replace(instances(10));
         fleet.wait(5 * SECOND);
@@ -224,4 +212,16 @@ fn ejected(fleet: &Fleet) -> usize {
 fn told_of(fleet: &Fleet, number: u16) -> Vec<What> {
     let about = Some(format!("i{number}"));
     fleet.told().into_iter().filter(|(of, _)| *of == about).map(|(_, what)| what).collect()
+}
+
+/// Ten instances that have been called; a third of what the fourth answers is a failure.
+fn one_of_ten_fails_at_times() -> Fleet {
+    let mut fleet = Fleet::new(ejecting(), instances(10));
+    (0..2_000).for_each(|round| {
+        let picked = fleet.pick().unwrap();
+        let fails = *picked.data() == 3 && round % 3 == 0;
+        let outcome = if fails { Outcome::Failure } else { Outcome::Success };
+        picked.finish(fleet.now, outcome, MILLI);
+    });
+    fleet
 }
