@@ -14,12 +14,21 @@ pub(crate) struct Arguments {
     /// What data and events are kept in.
     #[arg(long, default_value = "sqlite")]
     engines: String,
+    /// Kill programs that are built as users run them; without it those of the tests.
+    #[arg(long)]
+    release: bool,
 }
 
 /// Builds the programs and runs the matrix; the counts are printed.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     install::for_tests()?;
-    programs::build()?;
+    let matrix = if arguments.release {
+        programs::build_release()?;
+        "target/release/kill-matrix"
+    } else {
+        programs::build()?;
+        "target/debug/kill-matrix"
+    };
     let rounds = arguments.rounds.to_string();
-    command("target/debug/kill-matrix", &[&rounds, &arguments.engines])
+    command(matrix, &[&rounds, &arguments.engines])
 }

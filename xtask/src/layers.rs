@@ -38,12 +38,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "regatta-core",
             "regatta-cache",
+            "regatta-redis-link",
             "regatta-resilience",
             "regatta-telemetry",
             "regatta-testkit",
         ],
     ),
-    ("regatta-limits-redis", &["regatta-resilience", "regatta-testkit"]),
+    // See docs/adr/0072: one way to hold a connection.
+    ("regatta-redis-link", &["regatta-testkit"]),
+    ("regatta-limits-redis", &["regatta-redis-link", "regatta-resilience", "regatta-testkit"]),
     ("regatta-database", &["regatta-core", "regatta-telemetry", "regatta-testkit"]),
     // The outbox keeps and the relay publishes events.
     ("regatta-events", CORE),

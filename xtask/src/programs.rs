@@ -11,5 +11,15 @@ pub(crate) const FEATURES: &str =
 
 /// Builds them all: one command, so that no two callers compile the same twice.
 pub(crate) fn build() -> Result<()> {
-    run("cargo", &["build", "--workspace", "--bins", "--features", FEATURES])
+    build_with(&[])
+}
+
+/// The same as users run them: `target/release`.
+pub(crate) fn build_release() -> Result<()> {
+    build_with(&["--release"])
+}
+
+fn build_with(options: &[&str]) -> Result<()> {
+    let all = ["build", "--workspace", "--bins", "--features", FEATURES];
+    run("cargo", &[&all[..], options].concat())
 }

@@ -57,5 +57,3 @@ mod names;
 mod message;
 
 mod owed;
-
-mod link;

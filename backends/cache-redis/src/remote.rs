@@ -8,11 +8,11 @@ use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, RedisError, Script};
 use regatta_cache::{Begin, CacheError, Fill, Found, Invalidate, Key, NewEntry};
+use regatta_redis_link::Link;
 use regatta_resilience::breaker::{Breaker, Outcome, Settings as BreakerSettings};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::link::Link;
 use crate::message::Message;
 use crate::names::Names;
 use crate::owed::Owed;

@@ -51,7 +51,5 @@ pub use options::{InvalidOptions, Options};
 mod quota;
 pub use quota::InvalidQuota;
 
-mod link;
-
 mod redis;
 pub use crate::redis::Redis;

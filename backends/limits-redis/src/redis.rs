@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Client, Script as Lua};
+use regatta_redis_link::Link;
 use regatta_resilience::breaker::{Breaker, Outcome, Settings as BreakerSettings, State};
 use regatta_resilience::rate_limit::{Algorithm, Decision, Settings, SharedLimiter, Unavailable};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use crate::link::Link;
 use crate::quota::{Quota, Script};
 use crate::{InvalidOptions, InvalidQuota, Options};
 

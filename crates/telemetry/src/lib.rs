@@ -38,6 +38,9 @@ pub use error::Error;
 mod telemetry;
 pub use telemetry::Telemetry;
 
+mod machine;
+pub use machine::{Load, Machine, timestamp};
+
 mod clock;
 mod ids;
 mod propagation;

@@ -1,19 +1,18 @@
 //! The gateway's own health (R12's bodies).
 
 mod report;
-mod system;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use regatta_telemetry::Machine;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::policy::Health;
 use crate::shared::Shared;
 use report::Report;
-use system::System;
 
 /// How long findings are kept: whoever asks more often gets the same ones.
 const KEEP: Duration = Duration::from_secs(1);
@@ -21,7 +20,7 @@ const KEEP: Duration = Duration::from_secs(1);
 /// The findings of the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    system: System,
+    machine: Machine,
     latest: ArcSwapOption<(Instant, Report)>,
     looking: Mutex<()>,
 }
@@ -39,7 +38,7 @@ impl Findings {
         if self.latest.load().as_deref().is_some_and(is_fresh) {
             return;
         }
-        let load = self.system.load().await;
+        let load = self.machine.load().await;
         let report = Report::of(shared, load, Instant::now().into_std());
         self.latest.store(Some(Arc::new((Instant::now(), report))));
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use regatta_discovery::Freshness;
+use regatta_telemetry::{Load, timestamp};
 use serde_json::{Map, Value, json};
 
-use super::system::{Load, timestamp};
 use crate::shared::Shared;
 
 /// All findings of one moment.

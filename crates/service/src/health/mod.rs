@@ -2,8 +2,6 @@
 
 mod report;
 
-mod system;
-
 mod probe;
 pub(crate) use probe::{Dependency, Health};
 

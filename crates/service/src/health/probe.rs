@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
+use regatta_telemetry::{Load, Machine, timestamp};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::report::{Finding, Load, Report};
-use super::system::System;
+use super::report::{Finding, Report};
 
 /// Longest time for one dependency (seed, R12).
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,7 +85,7 @@ struct Inner {
     /// All others, which it does not.
     optional: Group,
     /// Sampled with the optional ones.
-    system: System,
+    machine: Machine,
     is_leaving: AtomicBool,
     /// A round of probes is a task of its own: it outlives an asker who goes away.
     rounds: TaskTracker,
@@ -111,7 +111,7 @@ impl Group {
     }
 
     /// What was found, at most [`KEEP`] ago.
-    async fn round(&self, system: Option<&System>) -> Round {
+    async fn round(&self, machine: Option<&Machine>) -> Round {
         // Held while asking, on purpose: whoever comes meanwhile waits for the same answer.
         let mut latest = self.latest.lock().await;
         if let Some((at, round)) = latest.as_ref()
@@ -121,8 +121,8 @@ impl Group {
         }
         let asked = join_all(self.dependencies.iter().map(Dependency::ask));
         let load = async {
-            match system {
-                Some(system) => system.load().await,
+            match machine {
+                Some(machine) => machine.load().await,
                 None => Load::default(),
             }
         };
@@ -139,7 +139,7 @@ impl Health {
         let inner = Inner {
             critical: Group::new(critical),
             optional: Group::new(optional),
-            system: System::new(),
+            machine: Machine::default(),
             is_leaving: AtomicBool::new(false),
             rounds: TaskTracker::new(),
         };
@@ -176,7 +176,7 @@ impl Health {
     pub(crate) async fn report(&self) -> Arc<Report> {
         let (critical, optional) = tokio::join!(self.critical(), self.optional());
         let findings = critical.findings.iter().chain(&*optional.findings).cloned().collect();
-        let (timestamp, load) = (super::system::timestamp(), optional.load);
+        let (timestamp, load) = (timestamp(), optional.load);
         Arc::new(Report { timestamp, load, findings })
     }
 
@@ -187,7 +187,7 @@ impl Health {
 
     async fn optional(&self) -> Round {
         let inner = self.inner.clone();
-        self.detached(async move { inner.optional.round(Some(&inner.system)).await }).await
+        self.detached(async move { inner.optional.round(Some(&inner.machine)).await }).await
     }
 
     async fn detached(&self, round: impl Future<Output = Round> + Send + 'static) -> Round {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use regatta_telemetry::Load;
 use serde_json::{Map, Value, json};
 
 /// What came out of asking one dependency.
@@ -13,14 +14,6 @@ pub(crate) struct Finding {
     pub(crate) response_time: Duration,
     /// None: it is healthy.
     pub(crate) error: Option<String>,
-}
-
-/// The load of this machine, in percent.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Load {
-    pub(crate) cpu: f64,
-    pub(crate) memory: f64,
-    pub(crate) disk: f64,
 }
 
 /// All findings of one moment.

@@ -1,5 +1,6 @@
 //! The one connection to Redis: made when it is needed, thrown away when it fails.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,14 +10,23 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio_util::task::TaskTracker;
 
-/// Makes the connection and hands out clones of it.
-pub(crate) struct Link {
+/// Makes the connection and hands out clones of it; a caller that finds it broken discards it.
+pub struct Link {
     client: Client,
     connect_timeout: Duration,
     state: Mutex<State>,
     /// Connections are made in tasks of their own, since callers wait less long than that takes.
     /// Each ends by itself after the connect timeout, so nobody has to wait for them.
     tasks: TaskTracker,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the client, whose address may hold a password.
+        f.debug_struct("Link")
+            .field("connect_timeout", &self.connect_timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Default)]
@@ -30,22 +40,29 @@ struct State {
 type Connecting = Shared<BoxFuture<'static, Result<MultiplexedConnection, Arc<RedisError>>>>;
 
 /// A connection that was made, and which one it is.
-pub(crate) struct Connected {
-    pub(crate) connection: MultiplexedConnection,
+#[derive(Debug)]
+pub struct Connected {
+    /// One of many handles: a clone uses the same connection.
+    pub connection: MultiplexedConnection,
     number: u64,
 }
 
 impl Link {
-    pub(crate) fn new(client: Client, connect_timeout: Duration) -> Self {
+    /// Makes no connection yet; each that is made may take this long.
+    pub fn new(client: Client, connect_timeout: Duration) -> Self {
         Self { client, connect_timeout, state: Mutex::default(), tasks: TaskTracker::new() }
     }
 
     /// The connection; made if there is none. All who ask meanwhile wait for the same one.
     ///
+    /// # Errors
+    ///
+    /// What Redis or the way to it said, to all who wait; the next who asks tries anew.
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe: the connection goes on being made, for the next who asks.
-    pub(crate) async fn connected(&self) -> Result<Connected, Arc<RedisError>> {
+    pub async fn connected(&self) -> Result<Connected, Arc<RedisError>> {
         let (number, connecting) = {
             let mut state = self.lock();
             if state.connection.is_none() {
@@ -65,7 +82,7 @@ impl Link {
     }
 
     /// Throws this connection away, if it is still the one in use.
-    pub(crate) fn discard(&self, connected: &Connected) {
+    pub fn discard(&self, connected: &Connected) {
         self.forget(connected.number);
     }
 

@@ -1,4 +1,4 @@
-//! The load of this machine, and its clock.
+//! The load of this machine, and its time, as health answers have them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,23 +6,30 @@ use std::time::Duration;
 /// Longest time to read the load; a network disk that is away must not hold up the answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The load of this machine, in percent.
+/// The load of this machine, in percent to one decimal.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Load {
-    pub(super) cpu: f64,
-    pub(super) memory: f64,
-    pub(super) disk: f64,
+pub struct Load {
+    /// Of all processors together, since the latest reading; 0 on the first.
+    pub cpu: f64,
+    /// Of the memory, what is in use.
+    pub memory: f64,
+    /// Of the disk that holds the working directory, what is in use.
+    pub disk: f64,
 }
 
 /// Reads the load. The one place that knows `sysinfo`, whose interface changes often.
 #[derive(Clone, Debug, Default)]
-pub(super) struct System {
+pub struct Machine {
     sampler: Arc<Mutex<Option<sysinfo::System>>>,
 }
 
-impl System {
-    /// The load now; the CPU's since the latest call, zero on the first.
-    pub(super) async fn load(&self) -> Load {
+impl Machine {
+    /// The load now; all zero when it cannot be read within 1 s.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the reading ends by itself.
+    pub async fn load(&self) -> Load {
         let sampler = self.sampler.clone();
         let read = tokio::task::spawn_blocking(move || {
             let mut sampler = sampler.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,6 +66,7 @@ fn disk_of_this_process() -> Option<f64> {
     Some(percent(total.saturating_sub(disk.available_space()), total))
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits")]
 fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { round(part as f64 * 100.0 / whole as f64) }
 }
@@ -68,9 +76,9 @@ fn round(percent: f64) -> f64 {
     (percent * 10.0).round() / 10.0
 }
 
-/// The wall clock's time in RFC 3339, UTC.
-pub(super) fn timestamp() -> String {
-    let now = time::OffsetDateTime::from(crate::shared::wall_clock());
+/// The wall clock's time in RFC 3339, UTC, to the millisecond.
+pub fn timestamp() -> String {
+    let now = time::OffsetDateTime::from(crate::clock::wall());
     let now = now.replace_nanosecond(now.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(now);
     now.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
@@ -87,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_load_of_this_machine_is_a_share_of_it() {
-        let load = System::default().load().await;
+        let load = Machine::default().load().await;
         for percent in [load.cpu, load.memory, load.disk] {
             assert!((0.0..=100.0).contains(&percent), "{load:?}");
         }
