@@ -16,7 +16,8 @@ use tokio_util::task::TaskTracker;
 use crate::deliveries::NatsDeliveries;
 use crate::group::{Group, hash};
 use crate::link::{Link, unavailable};
-use crate::member::{Member, Order};
+use crate::member::Member;
+use crate::orders::Order;
 use crate::{InvalidOptions, Options, letters, log, states};
 
 /// How long an event stays in the log at least, for history and replays.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::group::Group;
+use crate::group::{Claim, Group};
 use crate::link::{Link, broken, unavailable};
 use crate::subject::position_of;
 use crate::{log, states};
@@ -116,6 +116,37 @@ pub(crate) async fn delete(link: &Link, group: &GroupName, position: u64) -> Res
     let purge = link.streams().await?.letters.purge();
     let purge = purge.filter(link.names.letter(group, position));
     purge.await.map(drop).map_err(unavailable)
+}
+
+/// Writes that a delivery failed into the letter about its event.
+pub(crate) async fn tell(
+    link: &Link,
+    name: &GroupName,
+    (claim, event, has_letter, reason): (Claim, &CloudEvent, bool, &str),
+) -> Result<(), BusError> {
+    let before = match has_letter {
+        true => read(link, name, claim.position).await?,
+        false => None,
+    };
+    let letter = Letter::add(before, event, claim.number, reason, OffsetDateTime::now_utc());
+    write(link, name, claim.position, &letter).await
+}
+
+/// The event, as it is known, from the log or from its letter; none when all have let it go.
+pub(crate) async fn find(
+    link: &Link,
+    name: &GroupName,
+    position: u64,
+    known: Option<CloudEvent>,
+) -> Result<Option<CloudEvent>, BusError> {
+    if known.is_some() {
+        return Ok(known);
+    }
+    if let Some(event) = log::at(link, position).await? {
+        return Ok(Some(event));
+    }
+    let letter = read(link, name, position).await?;
+    letter.map(|letter| letter.event()).transpose()
 }
 
 /// The group's dead letters after this position, oldest first.

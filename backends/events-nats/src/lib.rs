@@ -41,11 +41,15 @@ pub use bus::NatsBus;
 
 mod deliveries;
 
+mod orders;
+
 mod member;
 
 mod ahead;
 
 mod group;
+
+mod seen;
 
 mod states;
 

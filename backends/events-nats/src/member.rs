@@ -3,27 +3,27 @@
 //! All that its subscribers want at a time is one change of the group's state: many settle and claim
 //! at the price of one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Subscriber;
 use futures::StreamExt;
-use regatta_events::{
-    BusError, CloudEvent, FailedDelivery, GroupName, Next, Subscription, Verdict,
-};
-use time::OffsetDateTime;
-use tokio::sync::{mpsc, oneshot};
+use regatta_events::{BusError, FailedDelivery, GroupName, Next, Verdict};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::ahead::Ahead;
-use crate::group::{Claim, Clock, Group, hash};
-use crate::letters::Letter;
+use crate::group::{Claim, Group, hash};
 use crate::link::{Link, unavailable};
-use crate::{letters, log, states};
+use crate::orders::{Given, Order, Settling, Waiting};
+use crate::seen::{Seen, next_due};
+use crate::{letters, states};
 
-/// How often a change is tried that other processes are faster with, before all is begun anew.
-const TRIES: u32 = 20;
+/// For how long a change is tried that other processes are faster with, before all is begun anew.
+const TRIES: Duration = Duration::from_secs(10);
+/// The longest pause before it is tried again: at first none, at most this.
+const LONGEST_PAUSE: u64 = 10;
 
 /// How often it is looked whether something was missed, while somebody waits.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,31 +33,6 @@ const WORTH_WRITING: u64 = 1000;
 
 /// How often a process lets go of old events.
 const TRIM_EVERY: Duration = Duration::from_secs(600);
-
-/// What a subscriber wants.
-pub(crate) enum Order {
-    /// The next event.
-    Claim { asks: Arc<Subscription>, reply: oneshot::Sender<Result<Given, BusError>> },
-    /// That a delivery is settled.
-    Settle(Box<Settling>),
-}
-
-/// An event that was claimed.
-pub(crate) struct Given {
-    pub(crate) event: CloudEvent,
-    pub(crate) claim: Claim,
-}
-
-/// A delivery that is being settled.
-pub(crate) struct Settling {
-    pub(crate) asks: Arc<Subscription>,
-    pub(crate) claim: Claim,
-    pub(crate) event: CloudEvent,
-    pub(crate) verdict: Verdict,
-    pub(crate) reply: oneshot::Sender<Result<(), BusError>>,
-}
-
-type Waiting = (Arc<Subscription>, oneshot::Sender<Result<Given, BusError>>);
 
 pub(crate) struct Member {
     link: Arc<Link>,
@@ -79,6 +54,9 @@ pub(crate) struct Member {
     settling: Vec<Settling>,
     /// Claims that nobody took.
     returned: Vec<Claim>,
+    /// The turns of claims whose letters are as they are to be: a change that others were faster with
+    /// is tried again without another look at them.
+    told: HashSet<u64>,
     trimmed_at: Option<Instant>,
 }
 
@@ -100,6 +78,7 @@ impl Member {
             waiting: VecDeque::new(),
             settling: Vec::new(),
             returned: Vec::new(),
+            told: HashSet::new(),
             trimmed_at: None,
         }
     }
@@ -133,8 +112,9 @@ impl Member {
 
     fn take(&mut self, order: Order) {
         match order {
-            Order::Claim { asks, reply } => self.waiting.push_back((asks, reply)),
+            Order::Claim(waiting) => self.waiting.push_back(waiting),
             Order::Settle(settling) => self.settling.push(*settling),
+            Order::Return(claims) => self.returned.extend(claims),
         }
     }
 
@@ -153,7 +133,7 @@ impl Member {
 
     /// Does what is to do, in one change of the state.
     async fn turn(&mut self) -> Result<(), BusError> {
-        self.waiting.retain(|(_, reply)| !reply.is_closed());
+        self.waiting.retain(|waiting| !waiting.reply.is_closed());
         if self.link.connects() != self.connects {
             // What came while the connection was away is lost.
             self.connects = self.link.connects();
@@ -163,37 +143,48 @@ impl Member {
         if self.waiting.is_empty() && self.settling.is_empty() && self.returned.is_empty() {
             return Ok(());
         }
-        for _ in 0..TRIES {
-            let (current, revision) = self.current().await?;
-            let mut next = current.clone();
-            let lost = self.settle(&mut next).await?;
-            let given = self.claims(&mut next).await?;
-            let passed = next.position.saturating_sub(self.written);
-            let is_worth_it = next.without_position() != current.without_position()
-                || passed >= WORTH_WRITING
-                || !given.is_empty();
-            if !is_worth_it {
-                self.state = Some((next, revision));
-                self.returned.clear();
-                self.answer_settled(&lost);
+        self.told.clear();
+        let begun = Instant::now();
+        let mut lost_to_others = 0;
+        while begun.elapsed() < TRIES {
+            if self.change().await? {
                 return Ok(());
             }
-            let set = states::set(&self.link, &self.name, (&next, revision), &self.me).await?;
-            match set {
-                Some(revision) => {
-                    self.written = next.position;
-                    self.see(&next);
-                    self.ahead.prune(&next);
-                    self.state = Some((next, revision));
-                    self.returned.clear();
-                    self.answer_settled(&lost);
-                    return self.hand_out(given).await;
-                }
-                // Another process was faster.
-                None => self.state = None,
-            }
+            // Another process was faster. Who has lost several times lets others pass.
+            self.state = None;
+            let pause = rand::random_range(0..=LONGEST_PAUSE.min(lost_to_others));
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            lost_to_others += 1;
         }
         Err(unavailable("other processes change the consumer group all the time"))
+    }
+
+    /// One try of a turn; false when another process was faster.
+    async fn change(&mut self) -> Result<bool, BusError> {
+        let (current, revision) = self.current().await?;
+        let mut next = current.clone();
+        let lost = self.settle(&mut next).await?;
+        let given = self.claims(&mut next).await?;
+        let passed = next.position.saturating_sub(self.written);
+        let is_worth_it = next.without_position() != current.without_position()
+            || passed >= WORTH_WRITING
+            || !given.is_empty();
+        if !is_worth_it {
+            self.state = Some((next, revision));
+            self.returned.clear();
+            self.answer_settled(&lost);
+            return Ok(true);
+        }
+        let set = states::set(&self.link, &self.name, (&next, revision), &self.me).await?;
+        let Some(revision) = set else { return Ok(false) };
+        self.written = next.position;
+        self.see(&next);
+        self.ahead.prune(&next);
+        self.state = Some((next, revision));
+        self.returned.clear();
+        self.answer_settled(&lost);
+        self.hand_out(given).await?;
+        Ok(true)
     }
 
     /// The state, read again when it may have changed; the log is read on from there.
@@ -212,8 +203,8 @@ impl Member {
                 loaded
             }
         };
-        if let Some((asks, _)) = self.waiting.back() {
-            self.ahead.want(&self.link, &asks.types, self.written).await?;
+        if let Some(waiting) = self.waiting.back() {
+            self.ahead.want(&self.link, &waiting.asks.types, self.written).await?;
         }
         self.state = Some((group.clone(), revision));
         Ok((group, revision))
@@ -241,8 +232,9 @@ impl Member {
             let Some(has_letter) = has_letter else { continue };
             let (outcome, reason) = match &settling.verdict {
                 Verdict::Ack => {
-                    if has_letter {
+                    if has_letter && !self.told.contains(&claim.turn) {
                         letters::delete(&self.link, &self.name, claim.position).await?;
+                        self.told.insert(claim.turn);
                     }
                     next.close(claim);
                     continue;
@@ -254,16 +246,19 @@ impl Member {
                 Verdict::Retry(reason) => (settling.asks.after_failure(claim.number), reason),
                 Verdict::Reject(reason) => (Next::Dead, reason),
             };
-            let letter = (claim, &settling.event, has_letter, reason.as_str());
-            write_letter(&self.link, &self.name, letter).await?;
+            if !self.told.contains(&claim.turn) {
+                let letter = (claim, &settling.event, has_letter, reason.as_str());
+                letters::tell(&self.link, &self.name, letter).await?;
+                self.told.insert(claim.turn);
+            }
             next.fail(claim, outcome);
         }
         Ok(lost)
     }
 
-    /// Claims an event for each who waits, as far as there are any.
-    async fn claims(&mut self, next: &mut Group) -> Result<Vec<Claim>, BusError> {
-        let Some((asks, _)) = self.waiting.front() else { return Ok(Vec::new()) };
+    /// Claims events for each who waits, as far as there are any.
+    async fn claims(&mut self, next: &mut Group) -> Result<Vec<Vec<Claim>>, BusError> {
+        let Some(Waiting { asks, .. }) = self.waiting.front() else { return Ok(Vec::new()) };
         let clock = Seen { seen: &self.seen, now: Instant::now() };
         while let Some(claim) = next.expired(&clock) {
             let outcome = match asks.after_failure(claim.number) {
@@ -271,12 +266,17 @@ impl Member {
                 // The lease was pause enough.
                 Next::Retry(_) => Next::Retry(Duration::ZERO),
             };
+            if self.told.contains(&claim.turn) {
+                next.fail(claim, outcome);
+                continue;
+            }
             let known = self.ahead.get(claim.position).cloned();
-            match find(&self.link, &self.name, claim.position, known).await? {
+            match letters::find(&self.link, &self.name, claim.position, known).await? {
                 Some(event) => {
                     let has_letter = next.held(claim).is_some_and(|open| open.has_letter);
                     let letter = (claim, &event, has_letter, FailedDelivery::LEASE_RAN_OUT);
-                    write_letter(&self.link, &self.name, letter).await?;
+                    letters::tell(&self.link, &self.name, letter).await?;
+                    self.told.insert(claim.turn);
                     next.fail(claim, outcome);
                 }
                 None => {
@@ -284,15 +284,17 @@ impl Member {
                 }
             }
         }
-        let mut claims = Vec::new();
-        for (asks, _) in &self.waiting {
-            let lease = u64::try_from(asks.lease.as_millis()).unwrap_or(u64::MAX);
-            match self.claim(next, lease, &clock) {
-                Some(claim) => claims.push(claim),
-                None => break,
+        let mut given = Vec::new();
+        for waiting in &self.waiting {
+            let lease = u64::try_from(waiting.asks.lease.as_millis()).unwrap_or(u64::MAX);
+            let claims = std::iter::from_fn(|| self.claim(next, lease, &clock));
+            let claims: Vec<_> = claims.take(waiting.most).collect();
+            if claims.is_empty() {
+                break;
             }
+            given.push(claims);
         }
-        Ok(claims)
+        Ok(given)
     }
 
     /// Claims what is free, else opens the next of the log until something is.
@@ -318,16 +320,34 @@ impl Member {
         }
     }
 
-    async fn hand_out(&mut self, claims: Vec<Claim>) -> Result<(), BusError> {
-        for (number, claim) in claims.iter().enumerate() {
-            let known = self.ahead.get(claim.position).cloned();
-            let event = match find(&self.link, &self.name, claim.position, known).await {
-                Ok(event) => event,
+    /// Gives each who waits what was claimed for it, in their order.
+    async fn hand_out(&mut self, given: Vec<Vec<Claim>>) -> Result<(), BusError> {
+        let mut left = given.into_iter();
+        while let Some(claims) = left.next() {
+            let events = match self.events_of(&claims).await {
+                Ok(events) => events,
                 Err(error) => {
-                    self.returned.extend(&claims[number..]);
+                    self.returned.extend(claims.into_iter().chain(left.flatten()));
                     return Err(error);
                 }
             };
+            if events.is_empty() {
+                continue;
+            }
+            let Some(waiting) = self.waiting.pop_front() else { continue };
+            if waiting.reply.send(Ok(events)).is_err() {
+                self.returned.extend(claims);
+            }
+        }
+        Ok(())
+    }
+
+    /// The events that were claimed; one that was let go is done.
+    async fn events_of(&mut self, claims: &[Claim]) -> Result<Vec<Given>, BusError> {
+        let mut events = Vec::with_capacity(claims.len());
+        for claim in claims {
+            let known = self.ahead.get(claim.position).cloned();
+            let event = letters::find(&self.link, &self.name, claim.position, known).await?;
             let Some(event) = event else {
                 tracing::warn!(group = %self.name, position = claim.position, "an event was let go");
                 let claim = *claim;
@@ -335,12 +355,9 @@ impl Member {
                 self.state = None;
                 continue;
             };
-            let Some((_, reply)) = self.waiting.pop_front() else { continue };
-            if reply.send(Ok(Given { event, claim: *claim })).is_err() {
-                self.returned.push(*claim);
-            }
+            events.push(Given { event, claim: *claim });
         }
-        Ok(())
+        Ok(events)
     }
 
     /// Everybody who waits is told; what is known is read again at the next try.
@@ -349,8 +366,8 @@ impl Member {
             BusError::UnknownGroup { group } => BusError::UnknownGroup { group: group.clone() },
             error => unavailable(regatta_core::Chain(error).to_string()),
         };
-        for (_, reply) in self.waiting.drain(..) {
-            let _ = reply.send(Err(again()));
+        for waiting in self.waiting.drain(..) {
+            let _ = waiting.reply.send(Err(again()));
         }
         for settling in self.settling.drain(..) {
             let _ = settling.reply.send(Err(again()));
@@ -373,48 +390,6 @@ impl Member {
     }
 }
 
-async fn write_letter(
-    link: &Link,
-    name: &GroupName,
-    (claim, event, has_letter, reason): (Claim, &CloudEvent, bool, &str),
-) -> Result<(), BusError> {
-    let before = match has_letter {
-        true => letters::read(link, name, claim.position).await?,
-        false => None,
-    };
-    let letter = Letter::add(before, event, claim.number, reason, OffsetDateTime::now_utc());
-    letters::write(link, name, claim.position, &letter).await
-}
-
-/// The event, as it is known, from the log or from its letter; none when all have let it go.
-async fn find(
-    link: &Link,
-    name: &GroupName,
-    position: u64,
-    known: Option<CloudEvent>,
-) -> Result<Option<CloudEvent>, BusError> {
-    if known.is_some() {
-        return Ok(known);
-    }
-    if let Some(event) = log::at(link, position).await? {
-        return Ok(Some(event));
-    }
-    let letter = letters::read(link, name, position).await?;
-    letter.map(|letter| letter.event()).transpose()
-}
-
-/// When the next lease or pause is over. One that is over already waits for something else, such as an
-/// event of its key before it, and wakes nobody again and again.
-fn next_due(
-    waits: impl Iterator<Item = (u64, u64)>,
-    seen: &HashMap<u64, Instant>,
-    now: Instant,
-) -> Option<Instant> {
-    let due = waits
-        .filter_map(|(turn, length)| seen.get(&turn)?.checked_add(Duration::from_millis(length)));
-    due.filter(|due| *due > now).min()
-}
-
 /// Waits until another process has set the state.
 async fn foreign(news: &mut Option<Subscriber>, me: &str) {
     let Some(subscriber) = news else { return std::future::pending().await };
@@ -427,32 +402,5 @@ async fn foreign(news: &mut Option<Subscriber>, me: &str) {
         if author.is_none_or(|author| author.as_str() != me) {
             return;
         }
-    }
-}
-
-struct Seen<'a> {
-    seen: &'a HashMap<u64, Instant>,
-    now: Instant,
-}
-
-impl Clock for Seen<'_> {
-    fn is_over(&self, turn: u64, milliseconds: u64) -> bool {
-        let since = self.seen.get(&turn).map(|at| self.now.saturating_duration_since(*at));
-        since.is_some_and(|since| since >= Duration::from_millis(milliseconds))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_over_and_still_waits_wakes_nobody() {
-        let now = Instant::now();
-        let seen = HashMap::from([(1, now), (2, now)]);
-        let later = now + Duration::from_millis(10);
-        let waits = || [(1, 5), (2, 30), (3, 1)].into_iter();
-        assert_eq!(next_due(waits(), &seen, later), Some(now + Duration::from_millis(30)));
-        assert_eq!(next_due(waits(), &seen, now + Duration::from_secs(1)), None);
     }
 }

@@ -39,6 +39,9 @@ struct Ack {
     reply: oneshot::Sender<Result<(), BusError>>,
 }
 
+/// An event that was open: its position, claim and key.
+type Gone = (i64, String, Option<String>);
+
 impl Acks {
     pub(crate) fn new(
         (database, changes): (Database, Changes),
@@ -75,11 +78,15 @@ impl Acks {
             }
             let deleting = self.delete(&acks);
             let done = self.database.query("DELETE", "regatta_bus_open", deleting).await;
-            self.changes.announce();
+            // Only the next of its key may have waited for an event that is done.
+            if !done.as_ref().is_ok_and(|gone| gone.iter().all(|(.., key)| key.is_none())) {
+                self.changes.announce();
+            }
             let done = done.map_err(failed);
             for Ack { position, claim, reply } in acks {
+                let claim = claim.to_string();
                 let answer = match &done {
-                    Ok(deleted) if deleted.contains(&(position, claim.to_string())) => Ok(()),
+                    Ok(gone) if gone.iter().any(|it| (it.0, &it.1) == (position, &claim)) => Ok(()),
                     Ok(_) => Err(BusError::LeaseLost),
                     Err(error) => Err(again(error)),
                 };
@@ -89,10 +96,11 @@ impl Acks {
         }
     }
 
-    async fn delete(&self, acks: &[Ack]) -> Result<Vec<(i64, String)>, DatabaseError> {
+    /// What of it was there, with its claim and its key.
+    async fn delete(&self, acks: &[Ack]) -> Result<Vec<Gone>, DatabaseError> {
         let delete = format!(
             "DELETE FROM regatta_bus_open WHERE consumer = $1 AND (position, claim) IN ({})
-             RETURNING position, claim",
+             RETURNING position, claim, partition_key",
             dialect(&self.database).pairs
         );
         let pairs = pairs(acks.iter().map(|ack| (ack.position, ack.claim)));

@@ -1,10 +1,8 @@
-//! How a subscriber gets all events of its group that may go: one statement.
+//! How a subscriber gets all events of its group that may go.
 
 use std::time::Duration;
 
-use regatta_database::{
-    Database, Engine, Error as DatabaseError, Postgres, Sqlite, executing, reading, returning,
-};
+use regatta_database::{Database, Engine, Error as DatabaseError, executing, reading, returning};
 use regatta_events::{FailedDelivery, Next, Subscription};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -12,6 +10,7 @@ use uuid::Uuid;
 use crate::engine::{dialect, from_micros, length};
 use crate::failures;
 use crate::settle::{Settled, record};
+use crate::take::{self, Row, Taken};
 
 /// How many events one statement claims at most, whatever `max_in_flight` has room for.
 pub(crate) const BATCH: usize = 100;
@@ -29,17 +28,14 @@ pub(crate) struct Claimed {
 pub(crate) enum Claims {
     /// Events, in the order of the log.
     Got(Vec<Claimed>),
-    /// Expired ones were buried; there may be others.
+    /// Expired ones were buried, or nobody wanted what was opened; there may be others.
     Again,
     /// Nothing is free.
     Nothing,
 }
 
-/// Position, number of the delivery, the claim before, failures, event, now.
-type Row = (i64, i64, Option<String>, String, String, i64);
-
 /// Claims the oldest events that are free to go: none of its key is open before it, and its pause or
-/// lease is over.
+/// lease is over. When none is, it opens more of the log.
 pub(crate) async fn claim(
     database: &Database,
     asks: &Subscription,
@@ -47,13 +43,11 @@ pub(crate) async fn claim(
 ) -> Result<Claims, DatabaseError> {
     let claim = Uuid::new_v4();
     let most = i64::try_from(most.min(BATCH)).unwrap_or(i64::MAX);
-    let mut rows = match database.engine() {
-        Engine::Sqlite(sqlite) => take_sqlite(sqlite, asks, claim, most).await?,
-        Engine::Postgres(postgres) => take_postgres(postgres, asks, claim, most).await?,
+    let taken = match database.engine() {
+        Engine::Sqlite(sqlite) => take::from_sqlite(sqlite, asks, claim, most).await?,
+        Engine::Postgres(postgres) => take::from_postgres(postgres, asks, claim, most).await?,
     };
-    if rows.is_empty() {
-        return Ok(Claims::Nothing);
-    }
+    let Taken::Rows(mut rows) = taken else { return Ok(Claims::Nothing) };
     rows.sort_unstable_by_key(|row| row.0);
     let dead = match rows.iter().any(|row| row.2.is_some()) {
         true => note_expired(database, asks, &rows).await?,
@@ -72,91 +66,11 @@ pub(crate) async fn claim(
     Ok(if claimed.is_empty() { Claims::Again } else { Claims::Got(claimed) })
 }
 
-/// Which rows `o` are free to go. A pause or a lease that ends later than any can is one that a clock
-/// has left behind which was set back: it is over.
-fn is_free(now: &str) -> String {
-    format!(
-        "o.consumer = $1 AND (o.until <= {now} OR o.until > {now} + $2)
-         AND (o.partition_key IS NULL OR NOT EXISTS (
-             SELECT 1 FROM regatta_bus_open earlier WHERE earlier.consumer = o.consumer
-                 AND earlier.partition_key = o.partition_key AND earlier.position < o.position))"
-    )
-}
-
 /// Twice the longest pause or lease of this group, and two minutes at least, in microseconds:
 /// subscribers of a group ask for the same, but for the time of a roll-out, and a handler may ask for
 /// a pause of its own.
-fn longest(asks: &Subscription) -> i64 {
+pub(crate) fn longest(asks: &Subscription) -> i64 {
     length(asks.lease.max(asks.longest_backoff).max(Duration::from_secs(60))).saturating_mul(2)
-}
-
-/// In one statement. Its commit waits for no disk: a claim that a crash forgets is one whose event is
-/// delivered again.
-async fn take_postgres(
-    postgres: &Postgres,
-    asks: &Subscription,
-    claim: Uuid,
-    most: i64,
-) -> Result<Vec<Row>, DatabaseError> {
-    let now = crate::engine::POSTGRES.now;
-    let take = format!(
-        "WITH free AS (
-             SELECT o.position, o.claim AS held FROM regatta_bus_open o
-             WHERE {} AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
-             ORDER BY o.position LIMIT $3 FOR UPDATE OF o SKIP LOCKED)
-         UPDATE regatta_bus_open o
-         SET claim = $4, until = {now} + $5, deliveries = o.deliveries + 1
-         FROM free JOIN regatta_bus_log l ON l.position = free.position
-         WHERE o.consumer = $1 AND o.position = free.position
-         RETURNING o.position, o.deliveries, free.held, o.failures, l.event, {now}",
-        is_free(now)
-    );
-    let take = sqlx::query_as(AssertSqlSafe(&*take))
-        .bind(asks.group.as_str())
-        .bind(longest(asks))
-        .bind(most)
-        .bind(claim.to_string())
-        .bind(length(asks.lease));
-    Ok(take.fetch_all(postgres.pool()).await?)
-}
-
-/// It writes only when there is something: to write is to wake everybody.
-async fn take_sqlite(
-    sqlite: &Sqlite,
-    asks: &Subscription,
-    claim: Uuid,
-    most: i64,
-) -> Result<Vec<Row>, DatabaseError> {
-    let now = crate::engine::SQLITE.now;
-    let free = is_free(now);
-    let any = format!("SELECT 1 FROM regatta_bus_open o WHERE {free} LIMIT 1");
-    let any = sqlx::query(AssertSqlSafe(&*any)).bind(asks.group.as_str()).bind(longest(asks));
-    if any.fetch_optional(sqlite.reader()).await?.is_none() {
-        return Ok(Vec::new());
-    }
-    let mut tx = sqlite.begin().await?;
-    let take = format!(
-        "SELECT o.position, o.deliveries + 1, o.claim, o.failures, l.event, {now}
-         FROM regatta_bus_open o CROSS JOIN regatta_bus_log l ON l.position = o.position
-         WHERE {free} ORDER BY o.position LIMIT $3"
-    );
-    let take = sqlx::query_as(AssertSqlSafe(&*take));
-    let take = take.bind(asks.group.as_str()).bind(longest(asks)).bind(most);
-    let rows: Vec<Row> = take.fetch_all(&mut *tx).await?;
-    let update = format!(
-        "UPDATE regatta_bus_open SET claim = $3, until = {now} + $4, deliveries = deliveries + 1
-         WHERE consumer = $1 AND position IN ({})",
-        crate::engine::SQLITE.numbers
-    );
-    let positions: Vec<_> = rows.iter().map(|row| row.0).collect();
-    let update = sqlx::query(AssertSqlSafe(&*update))
-        .bind(asks.group.as_str())
-        .bind(serde_json::Value::from(positions).to_string())
-        .bind(claim.to_string())
-        .bind(length(asks.lease));
-    update.execute(&mut *tx).await?;
-    tx.commit().await?;
-    Ok(rows)
 }
 
 /// Writes of the claimed whose last lease ran out that it did; answers those that are dead letters now.

@@ -10,7 +10,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::SqlBus;
 use crate::acks::Acks;
-use crate::advance::advance;
 use crate::claim::{BATCH, Claimed, Claims, claim, release, wakes_in};
 use crate::engine::failed;
 use crate::settle::SqlSettle;
@@ -185,7 +184,7 @@ fn look(bus: &SqlBus, asks: &Arc<Subscription>, mut permits: OwnedSemaphorePermi
     Looking { watcher, found }
 }
 
-/// Claims what is free, else opens more of the log until something is or there is no more.
+/// Claims what is free, and opens more of the log until something is or there is no more.
 async fn find(
     database: &Database,
     asks: &Subscription,
@@ -195,12 +194,8 @@ async fn find(
         let claiming = claim(database, asks, most);
         match database.query("UPDATE", "regatta_bus_open", claiming).await.map_err(failed)? {
             Claims::Got(claimed) => return Ok(claimed),
-            Claims::Again => continue,
-            Claims::Nothing => (),
-        }
-        let advancing = advance(database, asks);
-        if !database.query("INSERT", "regatta_bus_open", advancing).await.map_err(failed)? {
-            return Ok(Vec::new());
+            Claims::Again => (),
+            Claims::Nothing => return Ok(Vec::new()),
         }
     }
 }

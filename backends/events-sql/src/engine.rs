@@ -12,8 +12,6 @@ pub(crate) struct Dialect {
     pub(crate) now: &'static str,
     /// After a SELECT: takes rows for this transaction, and waits for others.
     pub(crate) hold: &'static str,
-    /// The numbers of a JSON array that is the second argument.
-    pub(crate) numbers: &'static str,
     /// The positions and claims of a JSON array of pairs that is the second argument.
     pub(crate) pairs: &'static str,
 }
@@ -21,13 +19,11 @@ pub(crate) struct Dialect {
 pub(crate) const SQLITE: Dialect = Dialect {
     now: "CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)",
     hold: "",
-    numbers: "SELECT value FROM json_each($2)",
     pairs: "SELECT value ->> 0, value ->> 1 FROM json_each($2)",
 };
 pub(crate) const POSTGRES: Dialect = Dialect {
     now: "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
     hold: "FOR UPDATE",
-    numbers: "SELECT value::bigint FROM json_array_elements_text($2::json)",
     pairs: "SELECT (value ->> 0)::bigint, value ->> 1 FROM json_array_elements($2::json)",
 };
 

@@ -33,7 +33,7 @@ mod trimming;
 
 mod failures;
 
-mod advance;
+mod take;
 
 mod claim;
 
@@ -51,10 +51,18 @@ mod groups;
 /// The tables; `Database::migrate_schema` makes them.
 pub const SCHEMA: Schema<'static> = Schema {
     name: "events",
-    migrations: &[Migration {
-        version: 1,
-        name: "bus",
-        sqlite: include_str!("migrations/1_bus.sqlite.sql"),
-        postgres: include_str!("migrations/1_bus.postgres.sql"),
-    }],
+    migrations: &[
+        Migration {
+            version: 1,
+            name: "bus",
+            sqlite: include_str!("migrations/1_bus.sqlite.sql"),
+            postgres: include_str!("migrations/1_bus.postgres.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "claim",
+            sqlite: include_str!("migrations/2_claim.sqlite.sql"),
+            postgres: include_str!("migrations/2_claim.postgres.sql"),
+        },
+    ],
 };

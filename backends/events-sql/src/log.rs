@@ -1,15 +1,18 @@
 //! The log: publishing, reading, and where a group begins.
 
-use regatta_database::{Database, Engine, Error as DatabaseError, Horizon, Transaction, reading};
+use regatta_database::{Database, Engine, Error as DatabaseError, Horizon, Sqlite, reading};
 use regatta_events::{BusError, CloudEvent, HistoryQuery, Logged, Start};
+use sqlx::QueryBuilder;
 
-use crate::engine::{dialect, failed, from_micros, micros, signed};
+use crate::engine::{SQLITE, dialect, failed, from_micros, micros, signed};
 
 /// The log's numbers in PostgreSQL; the tag is also in the function that publishes.
 const HORIZON: Horizon = Horizon { sequence: "regatta_bus_position", tag: 0x5242 };
 
 /// The largest event, as JSON text: what every broker of the platform takes.
 const LARGEST: usize = 1 << 20;
+/// How many events one INSERT of SQLite takes; its driver keeps the plan of each size that was used.
+const ROWS: usize = 200;
 /// How many events history looks at in one statement.
 const PAGE: i64 = 500;
 
@@ -24,7 +27,7 @@ pub(crate) async fn publish(database: &Database, events: &[CloudEvent]) -> Resul
     }
     let publishing = async {
         match database.engine() {
-            Engine::Sqlite(_) => publish_sqlite(database, events, &texts).await,
+            Engine::Sqlite(sqlite) => publish_sqlite(sqlite, events, &texts).await,
             Engine::Postgres(postgres) => {
                 let column = |of: fn(&CloudEvent) -> &str| {
                     events.iter().map(|event| of(event).to_owned()).collect::<Vec<_>>()
@@ -43,24 +46,39 @@ pub(crate) async fn publish(database: &Database, events: &[CloudEvent]) -> Resul
     database.query("INSERT", "regatta_bus_log", publishing).await.map_err(failed)
 }
 
+/// In one statement, which commits by itself, or in as few as a transaction of more takes.
 async fn publish_sqlite(
-    database: &Database,
+    sqlite: &Sqlite,
     events: &[CloudEvent],
     texts: &[String],
 ) -> Result<(), DatabaseError> {
-    let mut transaction = database.begin().await?;
-    if let Transaction::Sqlite(sqlite) = &mut transaction {
-        for (event, text) in events.iter().zip(texts) {
-            let insert = sqlx::query(
-                "INSERT INTO regatta_bus_log (source, id, type, partition_key, recorded_at, event)
-                 VALUES ($1, $2, $3, $4, CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER), $5)
-                 ON CONFLICT (source, id) DO NOTHING",
-            );
-            let insert = insert.bind(event.source()).bind(event.id()).bind(event.event_type());
-            insert.bind(event.partition_key()).bind(text).execute(&mut **sqlite).await?;
-        }
+    if events.len() <= ROWS {
+        return match events {
+            [] => Ok(()),
+            _ => Ok(insert(events, texts).build().execute(sqlite.writer()).await.map(drop)?),
+        };
     }
-    transaction.commit().await
+    let mut transaction = sqlite.begin().await?;
+    for (events, texts) in events.chunks(ROWS).zip(texts.chunks(ROWS)) {
+        insert(events, texts).build().execute(&mut *transaction).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+fn insert(events: &[CloudEvent], texts: &[String]) -> QueryBuilder<sqlx::Sqlite> {
+    let mut insert = QueryBuilder::new(
+        "INSERT INTO regatta_bus_log (source, id, type, partition_key, recorded_at, event) ",
+    );
+    insert.push_values(events.iter().zip(texts), |mut row, (event, text)| {
+        row.push_bind(event.source().to_owned())
+            .push_bind(event.id().to_owned())
+            .push_bind(event.event_type().to_owned())
+            .push_bind(event.partition_key().map(str::to_owned))
+            .push(SQLITE.now)
+            .push_bind(text.clone());
+    });
+    insert.push(" ON CONFLICT (source, id) DO NOTHING");
+    insert
 }
 
 /// Whether somebody has made the tables.

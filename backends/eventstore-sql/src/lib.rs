@@ -47,6 +47,8 @@ mod checkpoints;
 mod store;
 pub use store::SqlStore;
 
+mod turn;
+
 mod outbox;
 
 mod inbox;

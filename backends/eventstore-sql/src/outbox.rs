@@ -7,12 +7,12 @@ use regatta_database::{
     Error as DatabaseError, Transaction, executing, in_transaction, reading, writing,
 };
 use regatta_events::CloudEvent;
-use regatta_eventstore::{Outbox, Queued, RelaySettings, StoreError};
+use regatta_eventstore::{Outbox, Queued, StoreError};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::SqlStore;
 use crate::engine::{broken, failed, micros, signed, unsigned, wall_clock};
+use crate::{SqlStore, turn};
 
 /// Puts messages at the end.
 pub(crate) async fn enqueue(
@@ -27,29 +27,6 @@ pub(crate) async fn enqueue(
         .map(drop)?;
     }
     Ok(())
-}
-
-/// Takes or keeps the turn until a time; false while another relay has it. A turn that ends later than
-/// any can is one that a clock has left behind which was set back: it is over.
-async fn take_turn(
-    transaction: &mut Transaction,
-    relay: Uuid,
-    lease: Duration,
-) -> Result<bool, DatabaseError> {
-    let now = now(transaction).await?;
-    let until = now.saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
-    let update = "UPDATE regatta_outbox_turn SET relay = $1, until = $2
-        WHERE id = 1 AND (relay = $1 OR until <= $3 OR until > $4) RETURNING id";
-    let longest = i64::try_from(RelaySettings::LONGEST_LEASE.as_micros()).unwrap_or(i64::MAX);
-    let taken: Option<(i32,)> = in_transaction!(transaction, |connection| {
-        sqlx::query_as(update)
-            .bind(relay.to_string())
-            .bind(until)
-            .bind(now)
-            .bind(now.saturating_add(longest))
-            .fetch_optional(connection)
-    })?;
-    Ok(taken.is_some())
 }
 
 /// Whether this relay has the turn; it keeps it until the transaction ends.
@@ -75,36 +52,6 @@ async fn now(transaction: &mut Transaction) -> Result<i64, DatabaseError> {
 }
 
 impl SqlStore {
-    async fn has_messages(&self) -> Result<bool, DatabaseError> {
-        let select = "SELECT 1 FROM regatta_outbox WHERE refused IS NULL LIMIT 1";
-        let first: Option<(i32,)> =
-            reading!(self.database, |pool| sqlx::query_as(select).fetch_optional(pool))?;
-        Ok(first.is_some())
-    }
-
-    async fn claimed(
-        &self,
-        relay: Uuid,
-        lease: Duration,
-        limit: u32,
-    ) -> Result<Option<Vec<(i64, String)>>, DatabaseError> {
-        // To take the turn is to write, and to write wakes; who waits for nothing must not.
-        if !self.has_messages().await? {
-            return Ok(Some(Vec::new()));
-        }
-        let mut transaction = self.database.begin().await?;
-        if !take_turn(&mut transaction, relay, lease).await? {
-            return Ok(None);
-        }
-        let select = "SELECT number, event FROM regatta_outbox WHERE refused IS NULL
-            ORDER BY number LIMIT $1";
-        let rows = in_transaction!(&mut transaction, |connection| {
-            sqlx::query_as(select).bind(i64::from(limit)).fetch_all(connection)
-        })?;
-        transaction.commit().await?;
-        Ok(Some(rows))
-    }
-
     async fn take_off(&self, relay: Uuid, numbers: &[u64]) -> Result<bool, DatabaseError> {
         let mut transaction = self.database.begin().await?;
         if !has_turn(&mut transaction, relay).await? {
@@ -148,14 +95,20 @@ impl Outbox for SqlStore {
         lease: Duration,
         limit: u32,
     ) -> Result<Option<Vec<Queued>>, StoreError> {
-        let claim = self.claimed(relay, lease, limit);
-        let rows = self.database.query("SELECT", "regatta_outbox", claim).await;
-        let Some(rows) = rows.map_err(failed)? else { return Ok(None) };
-        let queued = |(number, event): (i64, String)| {
-            let event = CloudEvent::from_json_slice(event.as_bytes()).map_err(broken)?;
-            Ok(Queued { number: unsigned(number), event })
-        };
-        rows.into_iter().map(queued).collect::<Result<_, _>>().map(Some)
+        let take = turn::take(&self.database, relay, lease, limit);
+        queued(self.database.query("UPDATE", "regatta_outbox_turn", take).await)
+    }
+
+    async fn go_on(
+        &self,
+        relay: Uuid,
+        published: &[u64],
+        lease: Duration,
+        limit: u32,
+    ) -> Result<Option<Vec<Queued>>, StoreError> {
+        let numbers: Vec<_> = published.iter().map(|number| signed(*number)).collect();
+        let go_on = turn::go_on(&self.database, (relay, lease), &numbers, limit);
+        queued(self.database.query("DELETE", "regatta_outbox", go_on).await)
     }
 
     async fn published(&self, relay: Uuid, numbers: &[u64]) -> Result<bool, StoreError> {
@@ -187,8 +140,20 @@ impl Outbox for SqlStore {
 
     async fn wait_for_message(&self) {
         let mut watcher = self.changes.watch();
-        if !matches!(self.has_messages().await, Ok(true)) {
+        if !matches!(turn::has_messages(&self.database).await, Ok(true)) {
             watcher.changed().await;
         }
     }
+}
+
+/// What the tables hold, as the port tells it.
+fn queued(
+    rows: Result<Option<Vec<(i64, String)>>, DatabaseError>,
+) -> Result<Option<Vec<Queued>>, StoreError> {
+    let Some(rows) = rows.map_err(failed)? else { return Ok(None) };
+    let queued = |(number, event): (i64, String)| {
+        let event = CloudEvent::from_json_slice(event.as_bytes()).map_err(broken)?;
+        Ok(Queued { number: unsigned(number), event })
+    };
+    rows.into_iter().map(queued).collect::<Result<_, _>>().map(Some)
 }

@@ -213,6 +213,27 @@ impl Database {
         })
     }
 
+    /// Begins a transaction that may write, whose commit does not wait for the disk: a crash of
+    /// PostgreSQL's server, or of SQLite's machine, may take it back with what else did not wait. For
+    /// what may be done twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::begin`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what was begun is rolled back.
+    pub async fn begin_lax(&self) -> Result<Transaction, Error> {
+        Ok(match &self.engine {
+            Engine::Sqlite(sqlite) => Transaction::Sqlite(sqlite.begin_lax().await?),
+            Engine::Postgres(postgres) => {
+                let begin = "BEGIN; SET LOCAL synchronous_commit = off";
+                Transaction::Postgres(postgres.pool().begin_with(begin).await?)
+            }
+        })
+    }
+
     /// Tells and hears of commits, in whatever process they are made. `channel` names what changed:
     /// at most 63 characters. However many are asked for, one connection listens for all.
     pub fn changes(&self, channel: &'static str) -> Changes {

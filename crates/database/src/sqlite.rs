@@ -1,10 +1,12 @@
 //! SQLite: one writer, several readers, and every commit on the disk.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqlitePool, SqliteTransaction};
+use sqlx::{Connection, SqlSafeStr, SqlitePool, SqliteTransaction};
 
 use crate::{Error, OpenError, Options};
 
@@ -28,6 +30,9 @@ pub struct Sqlite {
     reader: SqlitePool,
     /// None for a database in memory.
     file: Option<PathBuf>,
+    /// Whether the writer's last transaction did not flush: who has the writer next makes it flush
+    /// again. Only who has the writer, of which there is one, reads and writes it.
+    is_lax: Arc<AtomicBool>,
 }
 
 impl Sqlite {
@@ -46,6 +51,8 @@ impl Sqlite {
         }
         create_folder(connect.get_filename())?;
         let file = Some(connect.get_filename().to_owned());
+        let is_lax = Arc::new(AtomicBool::new(false));
+        let was_lax = is_lax.clone();
         let connect = connect
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -56,23 +63,30 @@ impl Sqlite {
             // A full disk ends a transaction by itself, and the driver, which did not end it, takes
             // the connection for one in a transaction ever after. It is the only writer: another
             // one takes its place.
-            .before_acquire(|connection, _| {
+            .before_acquire(move |connection, _| {
                 let is_free = !connection.is_in_transaction();
-                Box::pin(std::future::ready(Ok(is_free)))
+                let was_lax = was_lax.clone();
+                Box::pin(async move {
+                    if is_free && was_lax.load(Ordering::Relaxed) {
+                        sqlx::query("PRAGMA synchronous = FULL").execute(connection).await?;
+                        was_lax.store(false, Ordering::Relaxed);
+                    }
+                    Ok(is_free)
+                })
             })
             .connect_lazy_with(connect.clone());
         // A read that would write is a bug of the store; better an error here than a lost race.
         let reader = pool(options)
             .max_connections(options.max_connections)
             .connect_lazy_with(connect.pragma("query_only", "ON"));
-        Ok(Self { writer, reader, file })
+        Ok(Self { writer, reader, file, is_lax })
     }
 
     /// Memory that lives as long as its one connection, so reading and writing share it for ever.
     fn in_memory(connect: SqliteConnectOptions, options: &Options) -> Self {
         let pool = pool(options).max_connections(1).idle_timeout(None).max_lifetime(None);
         let pool = pool.connect_lazy_with(connect);
-        Self { writer: pool.clone(), reader: pool, file: None }
+        Self { writer: pool.clone(), reader: pool, file: None, is_lax: Arc::default() }
     }
 
     /// Connections that only read; a statement that writes fails.
@@ -101,6 +115,31 @@ impl Sqlite {
     /// Cancel safe: what was begun is rolled back.
     pub async fn begin(&self) -> Result<SqliteTransaction<'static>, Error> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Begins a transaction as [`Sqlite::begin`] does, whose commit does not wait for the disk.
+    ///
+    /// A power cut may take it back, with all that were committed after it and did not wait either;
+    /// the end of a process does not. The next commit that waits makes it last. For what may be done
+    /// twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sqlite::begin`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what was begun is rolled back.
+    pub async fn begin_lax(&self) -> Result<SqliteTransaction<'static>, Error> {
+        if self.file.is_none() {
+            return self.begin().await;
+        }
+        let connection = self.writer.acquire().await?;
+        // Before it is so: whoever drops this call half-way leaves a writer that is set right again.
+        self.is_lax.store(true, Ordering::Relaxed);
+        let begin = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE".into_sql_str();
+        // As `Pool::begin_with` does, but with the connection in hand.
+        Ok(SqliteTransaction::begin(connection, Some(begin)).await?)
     }
 
     /// Moves the write-ahead log into the file and empties it, so that nothing is left in it of what

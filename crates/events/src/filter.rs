@@ -34,6 +34,14 @@ impl TypeFilter {
         Ok(Self { patterns })
     }
 
+    /// The patterns, as they were written; none when every type passes.
+    pub fn patterns(&self) -> impl Iterator<Item = String> {
+        self.patterns.iter().map(|pattern| match pattern {
+            Pattern::Exact(wanted) => wanted.clone(),
+            Pattern::Prefix(beginning) => format!("{beginning}*"),
+        })
+    }
+
     /// Whether events of this type pass.
     pub fn passes(&self, event_type: &str) -> bool {
         self.patterns.is_empty()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use regatta_core::Chain;
 use regatta_events::{BusError, CloudEvent, EventBus};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -50,6 +51,29 @@ pub trait Outbox: fmt::Debug + Send + Sync + 'static {
     ///
     /// Not cancel safe: a dropped call may have taken them off.
     async fn published(&self, relay: Uuid, numbers: &[u64]) -> Result<bool, StoreError>;
+
+    /// As [`Outbox::published`], and then as [`Outbox::claim`], as far as it goes in one: takes published
+    /// messages off, keeps the turn, and gives the oldest that are left. None when the turn was lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the medium: the messages may be taken off. Repeating it is safe.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: a dropped call may have taken them off.
+    async fn go_on(
+        &self,
+        relay: Uuid,
+        published: &[u64],
+        lease: Duration,
+        limit: u32,
+    ) -> Result<Option<Vec<Queued>>, StoreError> {
+        match self.published(relay, published).await? {
+            true => self.claim(relay, lease, limit).await,
+            false => Ok(None),
+        }
+    }
 
     /// Sets aside a message that no bus takes, with the reason; false when the turn was lost.
     ///
@@ -189,9 +213,9 @@ impl Relay {
     /// Dropped, what was published and not yet taken off is published again.
     pub async fn run(self, drain: CancellationToken) -> Result<(), InvalidRelay> {
         self.settings.validate()?;
-        let mut failures = 0;
+        let (mut failures, mut published) = (0, Vec::new());
         while !drain.is_cancelled() {
-            let wait = match self.turn().await {
+            let wait = match self.turn(&mut published).await {
                 Ok(Turn::Published) => {
                     failures = 0;
                     continue;
@@ -213,6 +237,11 @@ impl Relay {
                 () = self.wait(wait) => (),
             }
         }
+        if !published.is_empty()
+            && let Err(error) = self.outbox.published(self.id, &published).await
+        {
+            tracing::debug!(error = %Chain(&error), "messages not taken off; they come once more");
+        }
         if let Err(error) = self.outbox.release(self.id).await {
             tracing::debug!(error = %Chain(&error), "turn not given back; its lease runs out");
         }
@@ -226,25 +255,34 @@ impl Relay {
         }
     }
 
-    async fn turn(&self) -> Result<Turn, Box<dyn std::error::Error + Send + Sync>> {
+    /// Publishes the next batch. `published` is what was published before and is to be taken off.
+    async fn turn(
+        &self,
+        published: &mut Vec<u64>,
+    ) -> Result<Turn, Box<dyn std::error::Error + Send + Sync>> {
         let RelaySettings { batch, lease } = self.settings;
-        let Some(messages) = self.outbox.claim(self.id, lease, batch).await? else {
-            return Ok(Turn::NotMine);
+        // Past the lease another relay may publish, so this one must have stopped.
+        let lease_ends = Instant::now() + lease;
+        let claimed = match published.is_empty() {
+            true => self.outbox.claim(self.id, lease, batch).await?,
+            false => self.outbox.go_on(self.id, published, lease, batch).await?,
         };
+        published.clear();
+        let Some(messages) = claimed else { return Ok(Turn::NotMine) };
         if messages.is_empty() {
             return Ok(Turn::Empty);
         }
-        let numbers: Vec<_> = messages.iter().map(|message| message.number).collect();
-        let events: Vec<_> = messages.iter().map(|message| message.event.clone()).collect();
-        // Past the lease another relay may publish, so this one must have stopped.
-        let publishing = tokio::time::timeout(lease, self.bus.publish(&events));
-        match publishing.await {
+        let (numbers, events): (Vec<_>, Vec<_>) =
+            messages.into_iter().map(|message| (message.number, message.event)).unzip();
+        match tokio::time::timeout_at(lease_ends, self.bus.publish(&events)).await {
             Ok(Ok(())) => {
-                self.outbox.published(self.id, &numbers).await?;
+                *published = numbers;
                 Ok(Turn::Published)
             }
             // Only what is wrong with a message itself sets it aside; a bus that is ill gets well.
-            Ok(Err(error)) if error.refuses_event() => self.one_by_one(messages).await,
+            Ok(Err(error)) if error.refuses_event() => {
+                self.one_by_one(numbers.into_iter().zip(events)).await
+            }
             Ok(Err(error)) => Err(error.into()),
             Err(late) => Err(late.into()),
         }
@@ -253,10 +291,10 @@ impl Relay {
     /// Publishes a batch in which something is not for the bus.
     async fn one_by_one(
         &self,
-        messages: Vec<Queued>,
+        messages: impl Iterator<Item = (u64, CloudEvent)>,
     ) -> Result<Turn, Box<dyn std::error::Error + Send + Sync>> {
         let lease = self.settings.lease;
-        for Queued { number, event } in messages {
+        for (number, event) in messages {
             if self.outbox.claim(self.id, lease, 1).await?.is_none() {
                 return Ok(Turn::NotMine);
             }

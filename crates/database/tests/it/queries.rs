@@ -31,6 +31,39 @@ async fn sqlite_commits_to_the_disk_and_enforces_foreign_keys() {
 }
 
 #[tokio::test]
+async fn a_commit_that_need_not_wait_for_the_disk_leaves_the_next_one_waiting() {
+    let folder = TempDir::new().unwrap();
+    let database = sqlite(&folder, &Options::default()).await;
+    let sqlite = engine_of(&database);
+    for commits in [true, false] {
+        let mut lax = sqlite.begin_lax().await.unwrap();
+        let insert = sqlx::query("INSERT INTO boats (id, name) VALUES (1, 'a')");
+        insert.execute(&mut *lax).await.unwrap();
+        let flush: i64 =
+            sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *lax).await.unwrap();
+        assert_eq!(flush, 1, "NORMAL");
+        match commits {
+            true => lax.commit().await.unwrap(),
+            false => drop(lax),
+        }
+        let mut next = sqlite.begin().await.unwrap();
+        let flush: i64 =
+            sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *next).await.unwrap();
+        assert_eq!(flush, 2, "FULL");
+        sqlx::query("DELETE FROM boats").execute(&mut *next).await.unwrap();
+        next.commit().await.unwrap();
+    }
+    // Whoever does not wait until it has begun.
+    for _ in 0..20 {
+        let begun = tokio::time::timeout(Duration::from_micros(1), sqlite.begin_lax()).await;
+        drop(begun);
+        let flush: i64 =
+            sqlx::query_scalar("PRAGMA synchronous").fetch_one(sqlite.writer()).await.unwrap();
+        assert_eq!(flush, 2, "FULL");
+    }
+}
+
+#[tokio::test]
 async fn a_reader_of_sqlite_cannot_write() {
     let folder = TempDir::new().unwrap();
     let database = sqlite(&folder, &Options::default()).await;

@@ -38,8 +38,9 @@ impl Log {
             }
         }
         let surplus = (self.events.len() + fresh.len()).saturating_sub(self.capacity);
-        let free = self.events.iter().take_while(|logged| logged.position < needed).count();
-        if surplus > free {
+        // The first that would stay; the log has no gaps.
+        let first_kept = self.next - self.events.len() as u64 + surplus as u64;
+        if surplus > self.events.len() || (surplus > 0 && first_kept > needed) {
             return false;
         }
         for logged in self.events.drain(..surplus) {
@@ -98,6 +99,14 @@ mod tests {
         let ids: Vec<_> = log.iter().map(|logged| logged.event.id()).collect();
         assert_eq!(ids, ["2", "3"]);
         assert_eq!((log.get(1), log.after(0).unwrap().position), (None, 2));
+    }
+
+    #[test]
+    fn more_at_once_than_there_is_room_for_is_refused_whole() {
+        let mut log = Log::new(2);
+        assert!(log.append(&[event(1)], u64::MAX, NOW));
+        assert!(!log.append(&[event(2), event(3), event(4)], u64::MAX, NOW));
+        assert_eq!((log.len(), log.newest()), (1, 1));
     }
 
     #[test]

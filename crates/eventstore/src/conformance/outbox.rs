@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{LIMIT, events, stream};
-use crate::{Append, EventStore, Expected, Outbox, Version};
+use crate::{Append, EventStore, Expected, Outbox, Queued, Version};
 
 /// Runs every check of the outbox, which must be empty and nobody else's.
 ///
@@ -23,6 +23,7 @@ pub async fn outbox(store: Arc<dyn EventStore>, outbox: Arc<dyn Outbox>) {
     let (store, outbox) = (&*store, &*outbox);
     messages_come_with_their_append_in_order(store, outbox).await;
     one_relay_at_a_time_has_the_turn(store, outbox).await;
+    a_relay_goes_on_with_what_is_left(store, outbox).await;
     a_message_that_no_bus_takes_is_set_aside(store, outbox).await;
 }
 
@@ -72,6 +73,40 @@ async fn one_relay_at_a_time_has_the_turn(store: &dyn EventStore, outbox: &dyn O
     assert_eq!(claimed(outbox, one, 1).await, ["turn"]);
     assert!(outbox.published(one, &[held[0].number]).await.unwrap());
     outbox.release(one).await.unwrap();
+}
+
+/// What was published is taken off with the next claim, by who has the turn and by nobody else.
+async fn a_relay_goes_on_with_what_is_left(store: &dyn EventStore, outbox: &dyn Outbox) {
+    let (one, two) = (Uuid::new_v4(), Uuid::new_v4());
+    for id in ["a", "b", "c"] {
+        put(store, id).await;
+    }
+    let ids = |queued: &[Queued]| {
+        queued.iter().map(|queued| queued.event.id().to_owned()).collect::<Vec<_>>()
+    };
+    let brief = Duration::from_millis(300);
+    let held = outbox.claim(one, brief, 2).await.unwrap().unwrap();
+    let numbers: Vec<_> = held.iter().map(|queued| queued.number).collect();
+    assert_eq!(outbox.go_on(two, &numbers, LIMIT, 2).await.unwrap(), None);
+    assert_eq!(outbox.backlog().await.unwrap(), (3, 0), "it has not the turn");
+    let left = outbox.go_on(one, &numbers, brief, 2).await.unwrap().unwrap();
+    assert_eq!(ids(&left), ["c"]);
+    // Again, as after an answer that was lost.
+    let again = outbox.go_on(one, &numbers, brief, 2).await.unwrap().unwrap();
+    assert_eq!(again, left);
+    // One is silent for longer than its lease, and two takes over.
+    let taking_over = async {
+        while outbox.claim(two, LIMIT, 1).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, taking_over).await.expect("the lease runs out");
+    assert_eq!(outbox.go_on(one, &[left[0].number], brief, 2).await.unwrap(), None);
+    assert_eq!(outbox.backlog().await.unwrap(), (1, 0), "it has lost the turn");
+    let none = outbox.go_on(two, &[left[0].number], LIMIT, 2).await.unwrap();
+    assert_eq!(none, Some(Vec::new()));
+    assert_eq!(outbox.backlog().await.unwrap(), (0, 0));
+    outbox.release(two).await.unwrap();
 }
 
 async fn a_message_that_no_bus_takes_is_set_aside(store: &dyn EventStore, outbox: &dyn Outbox) {

@@ -1,0 +1,2 @@
+-- Nothing: what claims in one round trip is a function of PostgreSQL.
+SELECT 1;
