@@ -96,7 +96,7 @@ impl Member {
                             self.take(order);
                         }
                     }
-                    None => return,
+                    None => return self.give_back().await,
                 },
                 () = self.ahead.read(position) => (),
                 () = foreign(&mut self.news, &self.me) => self.state = None,
@@ -107,6 +107,14 @@ impl Member {
                 self.give_up(&error);
             }
             self.trim_now_and_then().await;
+        }
+    }
+
+    /// Gives back what nobody took, before this member is gone.
+    async fn give_back(&mut self) {
+        if let Err(error) = self.turn().await {
+            let error = regatta_core::Chain(&error);
+            tracing::debug!(%error, "events not given back; they come again after their lease");
         }
     }
 

@@ -37,6 +37,8 @@ pub async fn all(bus: Arc<dyn EventBus>) {
     events_of_one_key_come_one_at_a_time_and_other_keys_do_not_wait(bus).await;
     however_many_wait_behind_one_key_others_go_on(bus).await;
     the_subscribers_of_a_group_share_its_events(bus).await;
+    a_batch_is_of_different_keys_and_within_what_may_be_in_flight(bus).await;
+    what_was_claimed_for_nobody_comes_at_once(bus).await;
     failures::what_failed_comes_again_later(bus).await;
     failures::what_fails_too_often_is_a_dead_letter_and_can_be_redriven(bus).await;
     failures::what_was_away_comes_again_and_does_not_count(bus).await;
@@ -152,14 +154,78 @@ async fn the_subscribers_of_a_group_share_its_events(bus: &dyn EventBus) {
     nothing_comes(&mut two).await;
 }
 
+/// Whoever takes several at a time gets no two of a key, and no more than may be in flight.
+async fn a_batch_is_of_different_keys_and_within_what_may_be_in_flight(bus: &dyn EventBus) {
+    let topic = Topic::new();
+    let mut asks = topic.subscription("batch");
+    asks.max_in_flight = 3;
+    let mut deliveries = bus.subscribe(asks).await.unwrap();
+    let keys = [Some("a"), Some("a"), Some("b"), None, None];
+    let events: Vec<_> = (0..).zip(keys).map(|(number, key)| topic.event(number, key)).collect();
+    bus.publish(&events).await.unwrap();
+    let mut held = Vec::new();
+    while held.len() < 3 {
+        let batch = tokio::time::timeout(LIMIT, deliveries.next_batch()).await;
+        held.extend(batch.expect("events come in time").unwrap());
+    }
+    let ids: Vec<_> = held.iter().map(|delivery| delivery.event().id().to_owned()).collect();
+    assert_eq!(ids, [0, 2, 3].map(|number| topic.id(number)));
+    for delivery in held {
+        delivery.ack().await.unwrap();
+    }
+    for number in [1, 4] {
+        let delivery = next(&mut deliveries).await;
+        assert_eq!((delivery.event().id(), delivery.number()), (&*topic.id(number), 1));
+        delivery.ack().await.unwrap();
+    }
+    nothing_comes(&mut deliveries).await;
+}
+
+/// A subscriber that stops waiting at whatever moment, and leaves, keeps nothing from the others.
+async fn what_was_claimed_for_nobody_comes_at_once(bus: &dyn EventBus) {
+    const EVENTS: u64 = 30;
+    let topic = Topic::new();
+    let mut asks = topic.subscription("hasty");
+    asks.lease = LIMIT * 2;
+    bus.subscribe(asks.clone()).await.unwrap();
+    for number in 0..EVENTS {
+        let mut hasty = bus.subscribe(asks.clone()).await.unwrap();
+        let waits = Duration::from_micros(number * 200);
+        let (delivery, published) = tokio::join!(tokio::time::timeout(waits, hasty.next()), async {
+            bus.publish(&[topic.event(number, None)]).await
+        });
+        published.unwrap();
+        if let Ok(delivery) = delivery {
+            delivery.unwrap().away(Duration::ZERO).await.unwrap();
+        }
+        match number % 2 {
+            0 => hasty.leave().await,
+            _ => drop(hasty),
+        }
+    }
+    let mut patient = bus.subscribe(asks).await.unwrap();
+    let mut ids = HashSet::new();
+    for _ in 0..EVENTS {
+        let delivery = next(&mut patient).await;
+        assert_eq!(delivery.number(), 1, "it was no delivery");
+        ids.insert(delivery.event().id().to_owned());
+        delivery.ack().await.unwrap();
+    }
+    assert_eq!(ids.len() as u64, EVENTS);
+}
+
 /// The same source and id are the same event.
 async fn an_event_published_again_is_delivered_once(bus: &dyn EventBus) {
     let topic = Topic::new();
     let mut deliveries = topic.subscribe(bus, "twice").await;
-    let events = [topic.event(0, None), topic.event(1, None)];
+    let events: Vec<_> = (0..4).map(|number| topic.event(number, None)).collect();
     bus.publish(&events[..1]).await.unwrap();
-    bus.publish(&events).await.unwrap();
-    for number in 0..2 {
+    bus.publish(&events[..2]).await.unwrap();
+    // In the midst of a batch, and twice in one.
+    let mixed = [2, 1, 2, 3].map(|number| events[number].clone());
+    bus.publish(&mixed).await.unwrap();
+    bus.publish(&mixed).await.unwrap();
+    for number in 0..4 {
         let delivery = next(&mut deliveries).await;
         assert_eq!(delivery.event().id(), topic.id(number));
         delivery.ack().await.unwrap();

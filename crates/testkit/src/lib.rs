@@ -42,3 +42,6 @@ pub use consul::{Consul, ConsulError, consul, consul_command};
 
 mod fetched;
 pub use fetched::{PythonError, bullseye, python};
+
+mod sdk;
+pub use sdk::{SdkError, cloudevents_sdk};

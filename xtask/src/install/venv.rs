@@ -26,6 +26,7 @@ const VENVS: &[Venv] = &[
     },
     Venv { name: "etcd3gw", packages: &["etcd3gw==2.7.0"] },
     Venv { name: "py-consul", packages: &["py-consul==1.8.0"] },
+    Venv { name: "cloudevents", packages: &["cloudevents==2.2.0"] },
 ];
 
 /// Makes `target/venvs/NAME` for each set that is not there as it should be.

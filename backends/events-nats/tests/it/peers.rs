@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use futures::StreamExt;
 use regatta_events::{CloudEvent, EventBus};
+use regatta_testkit::cloudevents_sdk;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -50,4 +51,40 @@ async fn an_event_of_another_program_is_delivered_and_what_is_none_is_passed_ove
     assert_eq!((delivery.event().id(), delivery.event().source()), ("7", "/py"));
     delivery.ack().await.unwrap();
     assert_eq!(bus.history(&Default::default()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_sdk_of_pypi_reads_a_message_of_ours_and_what_it_makes_is_delivered() {
+    let server = start().await;
+    let bus = open(&server).await;
+    let mut deliveries = bus.subscribe(subscription("readers")).await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let mut messages = client.subscribe("regatta.events.order.>").await.unwrap();
+    client.flush().await.unwrap();
+    let placed = event(1, Some("order-1")).with_json(json!({ "amount": "42.50", "note": "é 😀" }));
+    bus.publish(std::slice::from_ref(&placed)).await.unwrap();
+    let message = timeout(LIMIT, messages.next()).await.unwrap().unwrap();
+    let headers = message.headers.unwrap();
+    let content_type = headers.get("Content-Type").unwrap().as_str();
+    let body = std::str::from_utf8(&message.payload).unwrap();
+    let read = sdk(&json!({ "headers": { "content-type": content_type }, "body": body }));
+    let told = ["id", "source", "type", "partitionkey"].map(|name| &read["attributes"][name]);
+    assert_eq!(told, ["1", "/shop", "order.placed", "order-1"]);
+    assert_eq!(read["data"], *placed.json().unwrap());
+    timeout(LIMIT, deliveries.next()).await.unwrap().unwrap().ack().await.unwrap();
+
+    let made = sdk(&Value::Null)["structured"]["body"].as_str().unwrap().to_owned();
+    let theirs = jetstream::new(client);
+    let sent = theirs.publish("regatta.events.order.placed", made.clone().into()).await.unwrap();
+    sent.await.unwrap();
+    let delivery = timeout(LIMIT, deliveries.next()).await.unwrap().unwrap();
+    assert_eq!(delivery.event(), &CloudEvent::from_json_slice(made.as_bytes()).unwrap());
+    assert_eq!((delivery.event().id(), delivery.event().source()), ("sdk-1", "/python"));
+    assert_eq!(delivery.event().partition_key(), Some("order-7"));
+    delivery.ack().await.unwrap();
+}
+
+fn sdk(message: &Value) -> Value {
+    let told = cloudevents_sdk(&message.to_string()).unwrap_or_else(|error| panic!("{error}"));
+    serde_json::from_str(&told).unwrap()
 }

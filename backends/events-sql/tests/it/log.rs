@@ -101,6 +101,54 @@ async fn a_forgotten_group_keeps_nothing() {
 }
 
 #[tokio::test]
+async fn a_batch_of_many_is_taken_in_order_and_what_is_there_stays() {
+    for fresh in databases::both().await {
+        let bus = SqlBus::new(&fresh.database);
+        let events: Vec<_> = (0..1001).map(|number| event(&number.to_string())).collect();
+        bus.publish(&[]).await.unwrap();
+        bus.publish(&events[500..501]).await.unwrap();
+        bus.publish(&events).await.unwrap();
+        // Again, as after an answer that was lost.
+        bus.publish(&events).await.unwrap();
+        let query = HistoryQuery { limit: 10_000, ..HistoryQuery::default() };
+        let logged = bus.history(&query).await.unwrap();
+        let found: Vec<_> = logged.iter().map(|logged| logged.event.id()).collect();
+        let rest = (0..1001).filter(|number| *number != 500);
+        let wanted: Vec<_> = std::iter::once(500).chain(rest).map(|it| it.to_string()).collect();
+        assert_eq!(found, wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_for_which_the_disk_has_no_room_is_absent_whole() {
+    let fresh = databases::sqlite().await;
+    let bus = SqlBus::new(&fresh.database);
+    let Engine::Sqlite(sqlite) = fresh.database.engine() else { panic!("is a file") };
+    let batch = |name: &str, events: usize| -> Vec<_> {
+        let event = |number| CloudEvent::try_new(format!("{name}-{number}"), "/a", "b").unwrap();
+        (0..events).map(|number| event(number).with_json("x".repeat(2000).into())).collect()
+    };
+    bus.publish(&batch("small", 1)).await.unwrap();
+    // Of one statement, and of several.
+    for events in [100, 500] {
+        sqlx::query("PRAGMA max_page_count = 60").execute(sqlite.writer()).await.unwrap();
+        let batch = batch(&events.to_string(), events);
+        let refused = bus.publish(&batch).await.unwrap_err();
+        assert!(refused.is_retryable(), "{refused:?}");
+        assert_eq!(ids(&bus).await, ["small-0"]);
+        sqlx::query("PRAGMA max_page_count = 100000").execute(sqlite.writer()).await.unwrap();
+        bus.publish(&batch).await.unwrap();
+        let query = HistoryQuery { limit: 10_000, ..HistoryQuery::default() };
+        assert_eq!(bus.history(&query).await.unwrap().len(), events + 1);
+        sqlx::query("DELETE FROM regatta_bus_log WHERE id <> 'small-0'")
+            .execute(sqlite.writer())
+            .await
+            .unwrap();
+        sqlx::query("VACUUM").execute(sqlite.writer()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_events_and_loses_none_that_it_took() {
     let fresh = databases::sqlite().await;
     let bus = SqlBus::new(&fresh.database);

@@ -5,3 +5,4 @@ mod bus;
 mod claims;
 mod databases;
 mod log;
+mod peers;

@@ -19,3 +19,4 @@ mod process;
 mod promises;
 mod reload;
 mod shared_limits;
+mod views;
