@@ -3,6 +3,8 @@
 //! Load: one publisher, one subscriber, events of about 120 bytes of JSON one at a time, and in
 //! hundreds; a real `nats-server` on the same disk. Baseline: async-nats with the same messages in a
 //! stream of the same settings; end to end a durable pull consumer with explicit acknowledgement.
+//! Throughput: a subscriber with 64 in flight, each acknowledged by itself, behind a publisher of
+//! hundreds; baseline: the same with the durable consumer, whose acknowledgements are confirmed too.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,9 @@ use regatta_events::{CloudEvent, EventBus, GroupName, Start, Subscription};
 use regatta_events_nats::{NatsBus, Options};
 use regatta_testkit::Nats;
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+const IN_FLIGHT: usize = 64;
 
 fn publishes(c: &mut Criterion) {
     let runtime = runtime();
@@ -83,6 +88,63 @@ fn ends(c: &mut Criterion) {
     group.finish();
 }
 
+fn flows(c: &mut Criterion) {
+    let runtime = runtime();
+    let server = runtime.block_on(Nats::start()).unwrap_or_else(|error| panic!("{error}"));
+    let bus =
+        runtime.block_on(async { NatsBus::try_new(Options::new(server.url())) }).expect("opens");
+    let raw = runtime.block_on(Raw::open(&server));
+    let mut group = group(c, format!("bus throughput, NATS, {IN_FLIGHT} in flight"), 1);
+    group.bench_function("ours", |b| {
+        b.iter_custom(|rounds| runtime.block_on(flow(&bus, rounds)));
+    });
+    group.bench_function("raw async-nats, durable consumer", |b| {
+        b.iter_custom(|rounds| runtime.block_on(raw.flow(rounds)));
+    });
+    group.finish();
+}
+
+/// How long so many events take from the first publication to the last acknowledgement.
+async fn flow(bus: &NatsBus, rounds: u64) -> Duration {
+    let name = format!("bench-{}", rand::random::<u64>());
+    let mut asks = Subscription::new(GroupName::try_new(name).expect("is a name"));
+    asks.start = Start::Latest;
+    asks.max_in_flight = IN_FLIGHT as u32;
+    let mut deliveries = bus.subscribe(asks).await.expect("subscribes");
+    let start = now();
+    let publishing = async {
+        for batch in batches(rounds) {
+            bus.publish(&events(batch)).await.expect("is published");
+        }
+    };
+    let handling = async {
+        let (mut acks, mut handled) = (JoinSet::new(), 0);
+        while handled < rounds {
+            for delivery in deliveries.next_batch().await.expect("comes") {
+                handled += 1;
+                acks.spawn(delivery.ack());
+            }
+            while let Some(acked) = acks.try_join_next() {
+                acked.expect("ends").expect("is acknowledged");
+            }
+        }
+        while let Some(acked) = acks.join_next().await {
+            acked.expect("ends").expect("is acknowledged");
+        }
+    };
+    tokio::join!(publishing, handling);
+    start.elapsed()
+}
+
+/// So many, in hundreds.
+fn batches(mut rounds: u64) -> impl Iterator<Item = u64> {
+    std::iter::from_fn(move || {
+        let batch = rounds.min(100);
+        rounds -= batch;
+        (batch > 0).then_some(batch)
+    })
+}
+
 /// The bare client, with a stream of its own.
 struct Raw {
     jetstream: jetstream::Context,
@@ -102,6 +164,40 @@ impl Raw {
         };
         let stream = jetstream.get_or_create_stream(config).await.expect("is made");
         Self { jetstream, stream }
+    }
+
+    async fn flow(&self, rounds: u64) -> Duration {
+        let config = pull::Config {
+            durable_name: Some(format!("bench-{}", rand::random::<u64>())),
+            deliver_policy: jetstream::consumer::DeliverPolicy::New,
+            max_ack_pending: IN_FLIGHT as i64,
+            ..pull::Config::default()
+        };
+        let consumer = self.stream.create_consumer(config).await.expect("is made");
+        let messages = consumer.stream().max_messages_per_batch(IN_FLIGHT).messages();
+        let mut messages = messages.await.expect("subscribes");
+        let start = now();
+        let publishing = async {
+            for batch in batches(rounds) {
+                self.publish(&events(batch)).await;
+            }
+        };
+        let handling = async {
+            let mut acks = JoinSet::new();
+            for _ in 0..rounds {
+                let message = messages.next().await.expect("comes").expect("comes");
+                CloudEvent::from_json_slice(&message.payload).expect("is an event");
+                acks.spawn(async move { message.double_ack().await });
+                while let Some(acked) = acks.try_join_next() {
+                    acked.expect("ends").expect("is acknowledged");
+                }
+            }
+            while let Some(acked) = acks.join_next().await {
+                acked.expect("ends").expect("is acknowledged");
+            }
+        };
+        tokio::join!(publishing, handling);
+        start.elapsed()
     }
 
     async fn publish(&self, events: &[CloudEvent]) {
@@ -149,5 +245,5 @@ fn now() -> Instant {
     Instant::now()
 }
 
-criterion_group!(benches, publishes, ends);
+criterion_group!(benches, publishes, ends, flows);
 criterion_main!(benches);

@@ -60,9 +60,9 @@ pub const SCHEMA: Schema<'static> = Schema {
         },
         Migration {
             version: 2,
-            name: "claim",
-            sqlite: include_str!("migrations/2_claim.sqlite.sql"),
-            postgres: include_str!("migrations/2_claim.postgres.sql"),
+            name: "round trips",
+            sqlite: include_str!("migrations/2_round_trips.sqlite.sql"),
+            postgres: include_str!("migrations/2_round_trips.postgres.sql"),
         },
     ],
 };

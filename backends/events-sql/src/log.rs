@@ -27,13 +27,13 @@ pub(crate) async fn publish(database: &Database, events: &[CloudEvent]) -> Resul
     }
     let publishing = async {
         match database.engine() {
-            Engine::Sqlite(sqlite) => publish_sqlite(sqlite, events, &texts).await,
+            Engine::Sqlite(sqlite) => publish_sqlite(sqlite, events, texts).await,
             Engine::Postgres(postgres) => {
                 let column = |of: fn(&CloudEvent) -> &str| {
                     events.iter().map(|event| of(event).to_owned()).collect::<Vec<_>>()
                 };
                 let keys = events.iter().map(|event| event.partition_key().map(str::to_owned));
-                let call = sqlx::query("SELECT regatta_bus_publish_1($1, $2, $3, $4, $5)")
+                let call = sqlx::query("SELECT regatta_bus_publish_2($1, $2, $3, $4, $5)")
                     .bind(column(CloudEvent::source))
                     .bind(column(CloudEvent::id))
                     .bind(column(CloudEvent::event_type))
@@ -50,8 +50,9 @@ pub(crate) async fn publish(database: &Database, events: &[CloudEvent]) -> Resul
 async fn publish_sqlite(
     sqlite: &Sqlite,
     events: &[CloudEvent],
-    texts: &[String],
+    texts: Vec<String>,
 ) -> Result<(), DatabaseError> {
+    let mut texts = texts.into_iter();
     if events.len() <= ROWS {
         return match events {
             [] => Ok(()),
@@ -59,13 +60,16 @@ async fn publish_sqlite(
         };
     }
     let mut transaction = sqlite.begin().await?;
-    for (events, texts) in events.chunks(ROWS).zip(texts.chunks(ROWS)) {
-        insert(events, texts).build().execute(&mut *transaction).await?;
+    for events in events.chunks(ROWS) {
+        insert(events, &mut texts).build().execute(&mut *transaction).await?;
     }
     Ok(transaction.commit().await?)
 }
 
-fn insert(events: &[CloudEvent], texts: &[String]) -> QueryBuilder<sqlx::Sqlite> {
+fn insert(
+    events: &[CloudEvent],
+    texts: impl Iterator<Item = String>,
+) -> QueryBuilder<sqlx::Sqlite> {
     let mut insert = QueryBuilder::new(
         "INSERT INTO regatta_bus_log (source, id, type, partition_key, recorded_at, event) ",
     );
@@ -75,7 +79,7 @@ fn insert(events: &[CloudEvent], texts: &[String]) -> QueryBuilder<sqlx::Sqlite>
             .push_bind(event.event_type().to_owned())
             .push_bind(event.partition_key().map(str::to_owned))
             .push(SQLITE.now)
-            .push_bind(text.clone());
+            .push_bind(text);
     });
     insert.push(" ON CONFLICT (source, id) DO NOTHING");
     insert

@@ -18,7 +18,7 @@ async fn a_group_waits_for_an_earlier_number_that_commits_later() {
     let mut deliveries = bus.subscribe(subscription()).await.unwrap();
     let mut slow = fresh.database.begin().await.unwrap();
     let Transaction::Postgres(postgres) = &mut slow else { panic!("is PostgreSQL") };
-    let publish = "SELECT regatta_bus_publish_1(ARRAY['/shop'], ARRAY['slow'], ARRAY['placed'],
+    let publish = "SELECT regatta_bus_publish_2(ARRAY['/shop'], ARRAY['slow'], ARRAY['placed'],
         ARRAY[NULL], ARRAY[$1])";
     let publish = sqlx::query(publish).bind(event("slow").to_json_string());
     publish.execute(&mut **postgres).await.unwrap();

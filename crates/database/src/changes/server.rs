@@ -15,6 +15,10 @@ use crate::Postgres;
 /// connection listens for all, also for those that come later.
 const CHANNEL: &str = "regatta_changes";
 
+/// The pause after telling, in which what is told becomes one: who listens is awake, and each telling
+/// costs the server as much as a small commit.
+const REST: Duration = Duration::from_millis(2);
+
 /// The pause before listening is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -59,25 +63,27 @@ impl Server {
         drop(telling);
         let (pool, telling) = (self.pool.clone(), self.telling.clone());
         self.tasks.spawn(async move {
-            while let Some(channel) = next(&telling) {
-                // News tell nothing that is not committed already; a flush would be for nothing.
-                let notify = "SELECT set_config('synchronous_commit', 'off', true),
-                    pg_notify($1, $2)::text";
-                let notify = sqlx::query(notify).bind(CHANNEL).bind(channel);
-                if let Err(error) = notify.execute(&pool).await {
-                    tracing::debug!(channel, %error, "no news sent; listeners look by themselves");
+            while let Some(channels) = next(&telling) {
+                for channel in channels {
+                    // News tell nothing that is not committed already; a flush would be for nothing.
+                    let notify = "SELECT set_config('synchronous_commit', 'off', true),
+                        pg_notify($1, $2)::text";
+                    let notify = sqlx::query(notify).bind(CHANNEL).bind(channel);
+                    if let Err(error) = notify.execute(&pool).await {
+                        tracing::debug!(channel, %error, "no news sent; listeners look by themselves");
+                    }
                 }
+                tokio::time::sleep(REST).await;
             }
         });
     }
 }
 
 /// What is to be told next; without anything the task that asks is over.
-fn next(telling: &Mutex<Telling>) -> Option<&'static str> {
+fn next(telling: &Mutex<Telling>) -> Option<BTreeSet<&'static str>> {
     let mut telling = lock(telling);
-    let channel = telling.wanted.pop_first();
-    telling.runs = channel.is_some();
-    channel
+    telling.runs = !telling.wanted.is_empty();
+    telling.runs.then(|| std::mem::take(&mut telling.wanted))
 }
 
 fn lock(telling: &Mutex<Telling>) -> MutexGuard<'_, Telling> {

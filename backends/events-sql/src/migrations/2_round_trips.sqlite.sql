@@ -1,0 +1,2 @@
+-- Nothing: what saves round trips are functions of PostgreSQL.
+SELECT 1;
