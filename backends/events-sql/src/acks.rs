@@ -67,6 +67,8 @@ impl Acks {
     }
 
     async fn commit_all(self: Arc<Self>) {
+        // What is acknowledged beside the first goes with it.
+        tokio::task::yield_now().await;
         loop {
             let acks = {
                 let mut waiting = self.lock();

@@ -236,6 +236,54 @@ async fn goes_on(url: &str, mut bus: impl AsyncFnMut(bool)) {
     running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_no_bus_takes_shows_in_the_health_and_stops_no_other() {
+    let folder = TempDir::new().unwrap();
+    let service = bus_in(&folder, &database_in(&folder)).await;
+    let database = service.database().unwrap();
+    let store = service.event_store(&database).await.unwrap();
+    service.migrate(&database, MIGRATIONS).await.unwrap();
+    let events = service.events().unwrap();
+    events.relay(&store);
+    let handled = counting(&events);
+    let running = Running::start(service).await.unwrap();
+    let health = running.get("/health").await.json();
+    assert_eq!(health["dependencies"]["outbox"]["status"], "healthy", "{health}");
+    let mut tx = database.begin().await.unwrap();
+    let message = |id| CloudEvent::try_new(id, "/a", "x").unwrap();
+    let large = message("large").with_json("x".repeat(1 << 20).into());
+    store.enqueue(&mut tx, &[large, message("small")]).await.unwrap();
+    tx.commit().await.unwrap();
+    store.announce();
+    regatta_testkit::wait_until("the small one", PATIENCE, async || {
+        handled.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    regatta_testkit::wait_until("the health to tell", PATIENCE, async || {
+        let health = running.get("/health").await.json();
+        let outbox = &health["dependencies"]["outbox"];
+        outbox["status"] == "unhealthy" && outbox.to_string().contains("1 messages are set aside")
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bus_whose_file_is_no_database_shows_in_the_health() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("events.db"), "no database".repeat(100)).unwrap();
+    let service = bus_in(&folder, "").await;
+    let _handled = counting(&service.events().unwrap());
+    let running = Running::start(service).await.unwrap();
+    regatta_testkit::wait_until("the health to tell", PATIENCE, async || {
+        let health = running.get("/health").await.json();
+        health["dependencies"]["events"]["status"] == "unhealthy"
+    })
+    .await;
+    assert_eq!(running.get("/health/ready").await.status(), 200, "it serves meanwhile");
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn one_service_has_one_bus() {
     let service = opened("events: { url: 'memory:' }").await;
