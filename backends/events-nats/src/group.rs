@@ -93,6 +93,9 @@ impl Group {
     }
 
     pub(crate) fn is_full(&self) -> bool {
+        if self.open.len() < WINDOW {
+            return false;
+        }
         let mut keys = HashSet::new();
         let first = self.open.iter().filter(|open| open.key.is_none_or(|key| keys.insert(key)));
         self.open.len() >= MOST_OPEN || first.count() >= WINDOW

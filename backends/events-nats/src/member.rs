@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Subscriber;
-use futures::StreamExt;
+use futures::FutureExt;
 use regatta_events::{BusError, FailedDelivery, GroupName, Next, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ const TRIES: Duration = Duration::from_secs(10);
 /// The longest pause before it is tried again: at first none, at most this.
 const LONGEST_PAUSE: u64 = 10;
 
-/// How often it is looked whether something was missed, while somebody waits.
+/// How often it is looked whether something was missed.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Passed over without anything to claim, so many events are worth a write of their own.
@@ -98,8 +98,11 @@ impl Member {
                     }
                     None => return self.give_back().await,
                 },
-                () = self.ahead.read(position) => (),
-                () = foreign(&mut self.news, &self.me) => self.state = None,
+                () = self.ahead.read(position) => {
+                    // What is there besides goes into the same change.
+                    while self.ahead.read(position).now_or_never().is_some() {}
+                }
+                () = states::foreign(&mut self.news, &self.me) => self.state = None,
                 // News may be lost with a connection.
                 () = tokio::time::sleep_until(wakes_at) => self.state = None,
             }
@@ -394,21 +397,6 @@ impl Member {
             if let Err(error) = crate::bus::trim(&self.link, crate::bus::KEPT).await {
                 tracing::debug!(error = %regatta_core::Chain(&error), "old events stay for now");
             }
-        }
-    }
-}
-
-/// Waits until another process has set the state.
-async fn foreign(news: &mut Option<Subscriber>, me: &str) {
-    let Some(subscriber) = news else { return std::future::pending().await };
-    loop {
-        let Some(message) = subscriber.next().await else {
-            *news = None;
-            return;
-        };
-        let author = message.headers.as_ref().and_then(|headers| headers.get(states::AUTHOR));
-        if author.is_none_or(|author| author.as_str() != me) {
-            return;
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, Subscriber};
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::stream::RawMessageErrorKind;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use regatta_events::{BusError, GroupName};
 
 use crate::group::Group;
@@ -95,4 +95,19 @@ pub(crate) async fn all(link: &Link) -> Result<Vec<(GroupName, Group)>, BusError
         }
     }
     Ok(all)
+}
+
+/// Waits until another process has set the state.
+pub(crate) async fn foreign(news: &mut Option<Subscriber>, me: &str) {
+    let Some(subscriber) = news else { return std::future::pending().await };
+    loop {
+        let Some(message) = subscriber.next().await else {
+            *news = None;
+            return;
+        };
+        let author = message.headers.as_ref().and_then(|headers| headers.get(AUTHOR));
+        if author.is_none_or(|author| author.as_str() != me) {
+            return;
+        }
+    }
 }
