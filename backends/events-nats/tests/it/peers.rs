@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream;
+use async_nats::{Client, Subscriber, jetstream};
 use futures::StreamExt;
 use regatta_events::{CloudEvent, EventBus};
-use regatta_testkit::cloudevents_sdk;
+use regatta_testkit::{Nats, cloudevents_sdk};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -16,9 +16,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[tokio::test]
 async fn an_event_is_a_message_in_cloudevents_json_under_its_type() {
     let server = start().await;
-    let client = async_nats::connect(server.url()).await.unwrap();
-    let mut messages = client.subscribe("regatta.events.order.>").await.unwrap();
-    client.flush().await.unwrap();
+    let (_client, mut messages) = listening(&server).await;
     let bus = open(&server).await;
     let placed = event(1, Some("order-1")).with_json(json!({ "amount": "42.50" }));
     bus.publish(std::slice::from_ref(&placed)).await.unwrap();
@@ -58,9 +56,7 @@ async fn the_sdk_of_pypi_reads_a_message_of_ours_and_what_it_makes_is_delivered(
     let server = start().await;
     let bus = open(&server).await;
     let mut deliveries = bus.subscribe(subscription("readers")).await.unwrap();
-    let client = async_nats::connect(server.url()).await.unwrap();
-    let mut messages = client.subscribe("regatta.events.order.>").await.unwrap();
-    client.flush().await.unwrap();
+    let (client, mut messages) = listening(&server).await;
     let placed = event(1, Some("order-1")).with_json(json!({ "amount": "42.50", "note": "é 😀" }));
     bus.publish(std::slice::from_ref(&placed)).await.unwrap();
     let message = timeout(LIMIT, messages.next()).await.unwrap().unwrap();
@@ -82,6 +78,15 @@ async fn the_sdk_of_pypi_reads_a_message_of_ours_and_what_it_makes_is_delivered(
     assert_eq!((delivery.event().id(), delivery.event().source()), ("sdk-1", "/python"));
     assert_eq!(delivery.event().partition_key(), Some("order-7"));
     delivery.ack().await.unwrap();
+}
+
+/// Another client, which hears of orders.
+async fn listening(server: &Nats) -> (Client, Subscriber) {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let messages = client.subscribe("regatta.events.order.>").await.unwrap();
+    // A flush does not wait for the server; an answer comes after what was sent before.
+    jetstream::new(client.clone()).query_account().await.unwrap();
+    (client, messages)
 }
 
 fn sdk(message: &Value) -> Value {

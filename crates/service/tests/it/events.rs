@@ -124,11 +124,18 @@ async fn a_drain_finishes_the_event_under_way_and_begins_no_other() {
             }
         }),
     );
+    let (draining, drains) = tokio::sync::oneshot::channel();
+    service.tasks().spawn("tells of the drain", |drain| async move {
+        drain.cancelled().await;
+        draining.send(()).unwrap();
+    });
     let running = Running::start(service).await.unwrap();
     let all: Vec<_> = ["1", "2"].map(|id| CloudEvent::try_new(id, "/a", "x").unwrap()).to_vec();
     bus.publish(&all).await.unwrap();
     timeout(PATIENCE, begins.recv()).await.unwrap().unwrap();
     let stopping = tokio::spawn(running.stop());
+    // Were the first done before it drains, the second would be begun, and run until its lease ends.
+    timeout(PATIENCE, drains).await.unwrap().unwrap();
     go_on.notify_one();
     timeout(PATIENCE, stopping).await.unwrap().unwrap();
     assert_eq!(done.load(Ordering::SeqCst), 1);
