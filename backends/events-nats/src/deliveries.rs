@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use regatta_events::{BusError, CloudEvent, Deliveries, Delivery, Settle, Subscription, Verdict};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use regatta_events::{
+    BusError, CloudEvent, Deliveries, Delivery, InFlight, Settle, Subscription, Verdict,
+};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::group::Claim;
 use crate::link::unavailable;
@@ -19,7 +21,7 @@ const BATCH: usize = 100;
 pub(crate) struct NatsDeliveries {
     orders: mpsc::Sender<Order>,
     asks: Arc<Subscription>,
-    permits: Arc<Semaphore>,
+    in_flight: InFlight,
     /// Claimed, and not handed out yet.
     held: VecDeque<Held>,
 }
@@ -33,15 +35,15 @@ struct Held {
 
 impl NatsDeliveries {
     pub(crate) fn new(orders: mpsc::Sender<Order>, asks: Subscription) -> Self {
-        let permits = Arc::new(Semaphore::new(asks.max_in_flight as usize));
+        let in_flight = InFlight::new(&asks);
         let held = VecDeque::new();
-        Self { orders, asks: Arc::new(asks), permits, held }
+        Self { orders, asks: Arc::new(asks), in_flight, held }
     }
 
     /// Waits until something is claimed, at most so many.
     async fn fill(&mut self, most: usize) -> Result<(), BusError> {
         while self.held.is_empty() {
-            let permits = permits(&self.permits, most).await;
+            let permits = self.in_flight.places(most).await;
             let place = self.orders.reserve().await.map_err(|_| ended())?;
             let (reply, given) = oneshot::channel();
             let (asks, most) = (self.asks.clone(), permits.num_permits());
@@ -129,20 +131,6 @@ impl Drop for NatsDeliveries {
             let _ = self.orders.try_send(Order::Return(claims));
         }
     }
-}
-
-/// Waits for a place in flight and takes what else is free, at most so many.
-async fn permits(semaphore: &Arc<Semaphore>, most: usize) -> OwnedSemaphorePermit {
-    let closed = "the semaphore is never closed";
-    let mut permits = semaphore.clone().acquire_owned().await.expect(closed);
-    // What is acknowledged in one change gives its places back one by one: let it.
-    tokio::task::yield_now().await;
-    while permits.num_permits() < most
-        && let Ok(more) = semaphore.clone().try_acquire_owned()
-    {
-        permits.merge(more);
-    }
-    permits
 }
 
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Subscriber};
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::stream::RawMessageErrorKind;
+use async_nats::{HeaderMap, Subscriber};
 use futures::{StreamExt, TryStreamExt};
 use regatta_events::{BusError, GroupName};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use regatta_database::{Database, Watcher};
-use regatta_events::{BusError, Deliveries, Delivery, Subscription};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use regatta_events::{BusError, Deliveries, Delivery, InFlight, Subscription};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::SqlBus;
 use crate::acks::Acks;
@@ -18,7 +18,7 @@ use crate::settle::SqlSettle;
 pub(crate) struct SqlDeliveries {
     bus: SqlBus,
     asks: Arc<Subscription>,
-    permits: Arc<Semaphore>,
+    in_flight: InFlight,
     acks: Arc<Acks>,
     looking: Option<Looking>,
     /// Claimed, and not handed out yet.
@@ -44,11 +44,11 @@ struct Held {
 
 impl SqlDeliveries {
     pub(crate) fn new(bus: SqlBus, asks: Subscription) -> Self {
-        let permits = Arc::new(Semaphore::new(asks.max_in_flight as usize));
+        let in_flight = InFlight::new(&asks);
         let database = (bus.database.clone(), bus.changes.clone());
         let acks = Arc::new(Acks::new(database, asks.group.clone(), bus.tasks.clone()));
         let held = VecDeque::new();
-        Self { bus, asks: Arc::new(asks), permits, acks, looking: None, held }
+        Self { bus, asks: Arc::new(asks), in_flight, acks, looking: None, held }
     }
 
     /// Waits until something is claimed, at most so many.
@@ -57,7 +57,7 @@ impl SqlDeliveries {
             let looking = match &mut self.looking {
                 Some(looking) => looking,
                 None => {
-                    let permits = permits(&self.permits, most).await;
+                    let permits = self.in_flight.places(most).await;
                     self.looking.insert(look(&self.bus, &self.asks, permits))
                 }
             };
@@ -150,20 +150,6 @@ impl Drop for SqlDeliveries {
             self.bus.tasks.spawn(async move { give_back(&database, &asks, held).await });
         }
     }
-}
-
-/// Waits for a place in flight and takes what else is free, at most so many.
-async fn permits(semaphore: &Arc<Semaphore>, most: usize) -> OwnedSemaphorePermit {
-    let closed = "the semaphore is never closed";
-    let mut permits = semaphore.clone().acquire_owned().await.expect(closed);
-    // What is acknowledged in one commit gives its places back one by one: let it.
-    tokio::task::yield_now().await;
-    while permits.num_permits() < most
-        && let Ok(more) = semaphore.clone().try_acquire_owned()
-    {
-        permits.merge(more);
-    }
-    permits
 }
 
 /// Looks for events in a task of its own, which gives back what nobody waits for any more.

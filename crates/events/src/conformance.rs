@@ -191,9 +191,10 @@ async fn what_was_claimed_for_nobody_comes_at_once(bus: &dyn EventBus) {
     for number in 0..EVENTS {
         let mut hasty = bus.subscribe(asks.clone()).await.unwrap();
         let waits = Duration::from_micros(number * 200);
-        let (delivery, published) = tokio::join!(tokio::time::timeout(waits, hasty.next()), async {
-            bus.publish(&[topic.event(number, None)]).await
-        });
+        let (delivery, published) =
+            tokio::join!(tokio::time::timeout(waits, hasty.next()), async {
+                bus.publish(&[topic.event(number, None)]).await
+            });
         published.unwrap();
         if let Ok(delivery) = delivery {
             delivery.unwrap().away(Duration::ZERO).await.unwrap();

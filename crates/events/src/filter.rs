@@ -83,6 +83,7 @@ mod tests {
         ] {
             assert_eq!(filter.passes(event_type), passes, "{event_type}");
         }
+        assert_eq!(filter.patterns().collect::<Vec<_>>(), ["order.*", "user.created"]);
         assert!(TypeFilter::default().passes("anything"));
         assert!(TypeFilter::try_new(["*"]).unwrap().passes("anything"));
     }

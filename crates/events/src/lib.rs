@@ -56,6 +56,9 @@ pub use bus::{BusError, DeadLetter, EventBus, FailedDelivery, HistoryQuery, Logg
 mod delivery;
 pub use delivery::{Deliveries, Delivery, Settle, Verdict};
 
+mod in_flight;
+pub use in_flight::InFlight;
+
 mod away;
 
 mod consumer;

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use regatta_database::Engine;
-use regatta_events::{
-    CloudEvent, EventBus, GroupName, JSON_CONTENT_TYPE, Start, Subscription,
-};
+use regatta_events::{CloudEvent, EventBus, GroupName, JSON_CONTENT_TYPE, Start, Subscription};
 use regatta_events_sql::SqlBus;
 use regatta_testkit::cloudevents_sdk;
 use serde_json::{Value, json};
@@ -109,9 +107,7 @@ async fn logged(fresh: &Fresh) -> String {
     let select = "SELECT event FROM regatta_bus_log";
     match fresh.database.engine() {
         Engine::Sqlite(sqlite) => sqlx::query_scalar(select).fetch_one(sqlite.reader()).await,
-        Engine::Postgres(postgres) => {
-            sqlx::query_scalar(select).fetch_one(postgres.pool()).await
-        }
+        Engine::Postgres(postgres) => sqlx::query_scalar(select).fetch_one(postgres.pool()).await,
     }
     .unwrap()
 }

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
 use crate::{
     BusError, CloudEvent, DeadLetter, Deliveries, Delivery, EventBus, GroupName, GroupStanding,
-    HistoryQuery, Logged, Next, Redrive, Settle, Start, Subscription, Verdict,
+    HistoryQuery, InFlight, Logged, Next, Redrive, Settle, Start, Subscription, Verdict,
 };
 use group::{Claim, Group, Now};
 use log::Log;
@@ -97,9 +97,9 @@ impl EventBus for MemoryBus {
         let mut state = self.shared.lock();
         let cursor = state.cursor(subscription.start);
         state.groups.entry(subscription.group.clone()).or_insert_with(|| Group::new(cursor));
-        let permits = Arc::new(Semaphore::new(subscription.max_in_flight as usize));
+        let in_flight = InFlight::new(&subscription);
         let subscription = Arc::new(subscription);
-        Ok(Box::new(MemoryDeliveries { shared: self.shared.clone(), subscription, permits }))
+        Ok(Box::new(MemoryDeliveries { shared: self.shared.clone(), subscription, in_flight }))
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Logged>, BusError> {
@@ -167,14 +167,13 @@ impl EventBus for MemoryBus {
 struct MemoryDeliveries {
     shared: Arc<Shared>,
     subscription: Arc<Subscription>,
-    permits: Arc<Semaphore>,
+    in_flight: InFlight,
 }
 
 #[async_trait]
 impl Deliveries for MemoryDeliveries {
     async fn next(&mut self) -> Result<Delivery, BusError> {
-        let permit = self.permits.clone().acquire_owned().await;
-        let mut permit = Some(permit.expect("the semaphore is never closed"));
+        let mut permit = Some(self.in_flight.places(1).await);
         loop {
             let changed = self.shared.changed.notified();
             tokio::pin!(changed);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use regatta::Service;
 use regatta::database::Transaction;
 use regatta::eventstore::{
-    Append, Effects, EventStore, Expected, Filter, NewEvent, Projection, ProjectionError, Projector,
-    Recorded, StreamId,
+    Append, Effects, EventStore, Expected, Filter, NewEvent, Projection, ProjectionError,
+    Projector, Recorded, StreamId,
 };
 use regatta::eventstore_sql::SqlStore;
 use regatta::testing::Running;
