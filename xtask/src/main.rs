@@ -1,6 +1,7 @@
 //! `cargo xtask`: tests, checks and benches of this workspace.
 
 mod bench;
+mod fuzz;
 mod install;
 mod kill_matrix;
 mod layers;
@@ -39,6 +40,8 @@ enum Verb {
     Sim(sim::Arguments),
     /// Kills every participant of the saga at every step, under load, and checks that nothing is lost.
     KillMatrix(kill_matrix::Arguments),
+    /// Feeds what others might send to everything that reads it, and keeps what it found.
+    Fuzz(fuzz::Arguments),
     /// Runs a benchmark and prints ratios against its peers.
     Bench(bench::Arguments),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Tidy => tidy::run(),
         Verb::Sim(arguments) => sim::run(&arguments),
         Verb::KillMatrix(arguments) => kill_matrix::run(&arguments),
+        Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
     };
     match result {

@@ -66,6 +66,15 @@ pub fn etcd_json(call: u8, body: &[u8]) {
     crate::etcd::json::there_and_back(usize::from(call), body);
 }
 
+/// What comes first on a connection: passed on as it came, but for an authority that is a URL, and
+/// the same in one piece as in many.
+pub fn first_head(bytes: &[u8], cut: usize) {
+    let whole = crate::accept::passed_on(std::iter::once(bytes));
+    let parts = crate::accept::passed_on(bytes.chunks(cut.max(1)));
+    assert_eq!(whole, parts);
+    assert!(whole.len() <= bytes.len() + 10, "what is put in place is short");
+}
+
 /// A file of the log: read or refused.
 pub fn log_file(bytes: &[u8]) {
     let _is_read = crate::kv::read_log(bytes);
