@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::mended::Mended;
 use super::pace::Pace;
 use super::watched::{Counted, Counts, Watched};
 use crate::tls::Tls;
@@ -109,7 +110,7 @@ async fn serve_one(
     bounds: Bounds,
 ) {
     let counts = Arc::new(Counts::default());
-    let stream = Watched::new(stream, Arc::clone(&counts));
+    let stream = Mended::new(Watched::new(stream, Arc::clone(&counts)));
     let service = Counted::new(TowerToHyperService::new(routes), Arc::clone(&counts));
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let mut served = pin!(watcher.watch(connection));

@@ -9,10 +9,9 @@ use std::task::{Context, Poll};
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::GREETING;
 use super::pace::Activity;
 
-/// HTTP/2's greeting (RFC 9113, 3.4).
-const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Says that the first bytes were others.
 const NO_GREETING: usize = usize::MAX;
 

@@ -58,6 +58,22 @@ async fn everyday_commands_work() {
     assert_eq!(ctl(&["lock", "mutex", "echo", "held"]).await, "held\n");
 }
 
+/// Calls for one member ended with PROTOCOL_ERROR: Go's client names the URL as the authority.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_for_one_member_take_its_url() {
+    let server = super::server().await;
+    let url = format!("http://{}", server.etcd_endpoint());
+    let ctl = async |arguments: &[&str]| run(&url, arguments).await;
+    ctl(&["put", "a", "1"]).await;
+    assert!(ctl(&["endpoint", "status"]).await.starts_with(&url));
+    assert!(ctl(&["endpoint", "status", "--cluster"]).await.starts_with(&url));
+    assert!(ctl(&["endpoint", "hashkv", "--cluster"]).await.starts_with(&url));
+    ctl(&["defrag", "--cluster"]).await;
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("snapshot.db");
+    ctl(&["snapshot", "save", file.to_str().unwrap()]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_is_one_that_etcdctl_reads() {
     let server = super::server().await;
