@@ -1,22 +1,18 @@
 //! Reads bodies within a size and a time; says what was too much.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use futures::FutureExt;
 use http::StatusCode;
 use http_body_util::BodyExt;
-use hyper::body::{Frame, SizeHint};
-use tokio::time::Sleep;
 
 use super::app::App;
 use super::failure::Failure;
+use crate::accept::{Late, in_time};
 
 /// Bytes that are read and dropped of a body that is too large: a client that has not sent all of
 /// it does not read the answer. Above this the connection is closed under it.
@@ -41,47 +37,7 @@ pub(crate) async fn timed(
     request: Request,
     next: Next,
 ) -> Response {
-    let request = request.map(|body| match body.is_end_stream() {
-        true => body,
-        false => Body::new(Timed { body, longest, over: Box::pin(tokio::time::sleep(longest)) }),
-    });
-    next.run(request).await
-}
-
-/// A body with a time to come in.
-struct Timed {
-    body: Body,
-    longest: Duration,
-    over: Pin<Box<Sleep>>,
-}
-
-/// The body took too long.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the body took longer than {0:?}; send it again")]
-struct Late(Duration);
-
-impl HttpBody for Timed {
-    type Data = Bytes;
-    type Error = axum::BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        ready!(self.over.poll_unpin(cx));
-        Poll::Ready(Some(Err(Late(self.longest).into())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        HttpBody::size_hint(&self.body)
-    }
+    next.run(request.map(|body| in_time(body, longest))).await
 }
 
 /// The body, if it has at most so many bytes and comes in time.

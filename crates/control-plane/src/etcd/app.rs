@@ -44,6 +44,8 @@ pub(crate) struct Bounds {
     pub(crate) request_bytes: usize,
     pub(crate) watchers: usize,
     pub(crate) progress_interval: Duration,
+    /// How long the one message of a call may take to come.
+    pub(crate) body_read_timeout: Duration,
 }
 
 impl App {

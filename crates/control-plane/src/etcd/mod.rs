@@ -26,6 +26,8 @@ mod turn;
 mod health;
 mod health_service;
 pub(crate) mod json;
+
+mod half_sent;
 mod routes;
 
 mod server;

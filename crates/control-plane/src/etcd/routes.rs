@@ -24,6 +24,7 @@ use super::app::{App, VERSION};
 use super::auth::AuthService;
 use super::cluster::ClusterService;
 use super::election::ElectionService;
+use super::half_sent::given_up;
 use super::health::health;
 use super::health_service::HealthService;
 use super::json;
@@ -33,13 +34,14 @@ use super::lock::LockService;
 use super::maintenance::MaintenanceService;
 use super::watch::WatchService;
 use crate::access::{Level, Resource};
-use crate::metrics::Text;
+use crate::metrics::{Text, process};
 
 /// What a message may have beside its payload, in bytes: etcd's.
 const OVERHEAD: usize = 512 * 1024;
-/// gRPC's codes in a header: out of range, and too much.
+/// gRPC's codes in a header.
 const OUT_OF_RANGE: &str = "11";
 const RESOURCE_EXHAUSTED: &str = "8";
+const UNIMPLEMENTED: &str = "12";
 
 /// The routes of the listener.
 pub(crate) fn routes(app: App) -> Router {
@@ -63,34 +65,53 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/metrics", get(metrics))
         .with_state(app.clone());
     let is_open = !app.access.is_enabled();
+    let longest = app.bounds.body_read_timeout;
     let calls = services
         .routes()
         .into_axum_router()
+        .layer(from_fn_with_state(longest, given_up))
         .layer(from_fn_with_state(app.clone(), identify))
         .layer(from_fn_with_state(app, observe));
-    calls.clone().merge(json::routes(calls, most, is_open)).merge(pages)
+    calls.clone().merge(json::routes(calls, most, longest, is_open)).merge(pages)
 }
 
-/// Counts the call, and says of a message that is too large what etcd says: too much of a resource.
+/// Counts the call, and puts into words what the library below answers without any, or with others
+/// than etcd.
 async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().clone();
-    let response = named(next.run(request).await);
+    let response = named(path.path(), next.run(request).await);
     // What ends well says so behind its answer.
     let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok());
     app.metrics.call(path.path(), code.and_then(|code| code.parse().ok()).unwrap_or_default());
     response
 }
 
-fn named(mut response: Response) -> Response {
+fn named(path: &str, mut response: Response) -> Response {
     let headers = response.headers_mut();
-    let is = |name: &str, begins: &str| {
-        headers.get(name).is_some_and(|value| value.as_bytes().starts_with(begins.as_bytes()))
+    let begins = |name: &str, with: &str| {
+        headers.get(name).is_some_and(|value| value.as_bytes().starts_with(with.as_bytes()))
     };
+    let is_nameless = begins("grpc-status", UNIMPLEMENTED) && !headers.contains_key("grpc-message");
     // Set by the decoder only: our own texts begin with `etcdserver`.
-    if is("grpc-status", OUT_OF_RANGE) && is("grpc-message", "Error") {
+    if begins("grpc-status", OUT_OF_RANGE) && begins("grpc-message", "Error") {
+        // Of a message that is too large etcd says: too much of a resource.
         headers.insert("grpc-status", HeaderValue::from_static(RESOURCE_EXHAUSTED));
     }
+    if is_nameless && let Ok(text) = HeaderValue::try_from(unknown(path)) {
+        headers.insert("grpc-message", text);
+    }
     response
+}
+
+/// What is said of a call that is not offered: gRPC for Go's words, which etcd's clients know.
+fn unknown(path: &str) -> String {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+    match service {
+        "etcdserverpb.Auth" => {
+            format!("unknown method {method}; users are in the access file, see `--access`")
+        }
+        service => format!("unknown method {method} for service {service}"),
+    }
 }
 
 /// The store's figures and the calls; for whom may read everything when there is access control.
@@ -103,6 +124,7 @@ async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
     let mut text = Text::default();
     app.metrics.write(&mut text);
     app.store.figures(&mut text);
+    process(&mut text);
     ([(CONTENT_TYPE, Text::MEDIA_TYPE)], text.finish()).into_response()
 }
 

@@ -52,6 +52,7 @@ impl EtcdServer {
                 request_bytes: etcd.max_request_bytes,
                 watchers: etcd.max_watchers,
                 progress_interval: etcd.progress_interval,
+                body_read_timeout: settings.body_read_timeout,
             },
             access: shared.access,
             metrics: shared.metrics,

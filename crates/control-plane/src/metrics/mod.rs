@@ -6,5 +6,8 @@ pub(crate) use counters::{Blocked, Metrics};
 mod histogram;
 pub(crate) use histogram::Histogram;
 
+mod process;
+pub(crate) use process::process;
+
 mod text;
 pub(crate) use text::Text;

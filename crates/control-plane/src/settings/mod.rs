@@ -42,8 +42,9 @@ pub struct Settings {
     /// Time a client has for its request line and headers, from its first byte or, on a new
     /// connection, from the start. Default 30 s. At least 1 ms.
     pub header_read_timeout: Duration,
-    /// Time a client has for a request's body; more is answered with 408. Default 60 s: a megabyte
-    /// over a slow link. At least 1 ms.
+    /// Time a client has for a request's body, of etcd's interface the one message of a call that
+    /// is no stream; more is answered with 408, or DEADLINE_EXCEEDED. Default 60 s: a megabyte over
+    /// a slow link. At least 1 ms.
     pub body_read_timeout: Duration,
     /// How long an idle connection is kept. Default 5 min: longer than the pauses of clients that
     /// report every 30 s or every minute, so that they do not meet its end. At least 1 ms.

@@ -25,9 +25,6 @@ use super::{from_json, to_json};
 use crate::web_pages;
 
 const JSON: &str = "application/json";
-/// How long a body may take to come: a megabyte over a slow link, and no client holds a connection
-/// for ever with half of one.
-const TIME: Duration = Duration::from_secs(60);
 /// A header that becomes the call's `token`, as in etcd's gateway.
 const TOKEN: HeaderName = HeaderName::from_static("grpc-metadata-token");
 
@@ -37,12 +34,14 @@ struct Gateway {
     calls: Router,
     /// The largest message, in bytes.
     most: usize,
+    /// How long a body may take to come.
+    longest: Duration,
     /// Whether a page's own name for this address is refused, since it needs no token.
     is_open: bool,
 }
 
-/// Serves `calls` as JSON; `most` bounds a message in bytes.
-pub(crate) fn routes(calls: Router, most: usize, is_open: bool) -> Router {
+/// Serves `calls` as JSON; `most` bounds a message in bytes, `longest` the time that a body takes.
+pub(crate) fn routes(calls: Router, most: usize, longest: Duration, is_open: bool) -> Router {
     let mut routes = Router::new();
     for version in VERSIONS {
         for (path, call) in PATHS {
@@ -53,7 +52,7 @@ pub(crate) fn routes(calls: Router, most: usize, is_open: bool) -> Router {
         }
         routes = routes.route(&format!("{version}/{{*other}}"), any(not_found));
     }
-    routes.with_state(Gateway { calls, most, is_open })
+    routes.with_state(Gateway { calls, most, longest, is_open })
 }
 
 /// As etcd's gateway says it.
@@ -138,9 +137,12 @@ impl Gateway {
         self.refuse_web_pages(parts)?;
         // In base64 a message is a third longer; what is left of the double is for names.
         let most = 2 * self.most;
-        let read = tokio::time::timeout(TIME, to_bytes(body, most)).await;
-        let late =
-            |_| Status::cancelled(format!("the body took longer than {TIME:?}; send it again"));
+        let longest = self.longest;
+        let read = tokio::time::timeout(longest, to_bytes(body, most)).await;
+        let late = |_| {
+            let text = format!("the body took longer than {longest:?}; send it again");
+            Status::cancelled(text)
+        };
         let body = read.map_err(late)?.map_err(|_| {
             Status::resource_exhausted(format!(
                 "the body is cut or has more than {most} bytes; raise `etcd.max_request_bytes`"

@@ -1,9 +1,18 @@
 //! What is refused because it is too much, and what an end does to streams.
 
+use std::time::Duration;
+
+use axum::body::Body;
+use futures::FutureExt;
+use http::Request;
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use regatta_proto::etcdserverpb as pb;
 use regatta_proto::v3electionpb::LeaderRequest;
 use regatta_proto::v3lockpb::LockRequest;
 use regatta_testkit::wait_until;
+use tokio::net::TcpStream;
+use tokio_stream::StreamExt;
 use tonic::Code;
 
 use super::client::{Client, assert_refused, bytes, put, range, watch};
@@ -155,12 +164,71 @@ async fn an_order_that_is_none_is_refused_as_etcd_does_since_3_5() {
     assert_refused(refused, Code::InvalidArgument, "etcdserver: invalid sort option");
 }
 
+/// A call whose message was half sent held its stream and its memory for ever.
 #[tokio::test]
-async fn an_unknown_method_is_unimplemented() {
+async fn half_a_message_is_given_up_and_streams_are_not() {
+    let server = Server::with(|settings| {
+        settings.etcd.listen = Some(([127, 0, 0, 1], 0).into());
+        settings.body_read_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let stream = TcpStream::connect(server.etcd_endpoint()).await.unwrap();
+    let (mut calls, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio_util::task::TaskTracker::new().spawn(connection);
+    let begun = |path: &str, bytes: &'static [u8]| {
+        let bytes = tokio_stream::iter([Ok::<_, std::io::Error>(bytes)]);
+        Request::post(format!("http://{}{path}", server.etcd_endpoint()))
+            .header("content-type", "application/grpc")
+            .body(Body::from_stream(bytes.chain(tokio_stream::pending())))
+            .unwrap()
+    };
+    let streamed = calls.send_request(begun("/etcdserverpb.Lease/LeaseKeepAlive", &[0; 3]));
+    let mut streamed = streamed.await.unwrap();
+    // Half of a head, half of a message, and a whole one without its end.
+    for bytes in [&[0; 3][..], &[0, 0, 0, 0, 9, 10], &[0; 5]] {
+        for path in [
+            "/etcdserverpb.KV/Put",
+            "/etcdserverpb.Lease/LeaseGrant",
+            "/etcdserverpb.Maintenance/Snapshot",
+            "/v3lockpb.Lock/Lock",
+        ] {
+            let answer = calls.send_request(begun(path, bytes));
+            let answer = tokio::time::timeout(LIMIT, answer).await.expect(path).unwrap();
+            assert_eq!(answer.headers()["grpc-status"], "4", "{path} {bytes:?}");
+            let text = answer.headers()["grpc-message"].to_str().unwrap();
+            assert_eq!(text.replace("%20", " "), "the body took longer than 50ms; send it again");
+        }
+    }
+    assert!(streamed.frame().now_or_never().is_none(), "a stream lasts until somebody ends it");
+    let url = format!("http://{}/v3/kv/put", server.etcd_endpoint());
+    let half = Request::post(url).body(begun("", b"{").into_body()).unwrap();
+    assert_eq!(calls.send_request(half).await.unwrap().status(), 408);
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_offered_is_unimplemented_and_named() {
     let (server, _client) = limited(|_| ()).await;
-    let url = format!("http://{}/etcdserverpb.Auth/AuthEnable", server.etcd_endpoint());
     let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
-    let call = client.post(url).header("content-type", "application/grpc").body(vec![0; 5]);
-    let answer = call.send().await.unwrap();
-    assert_eq!(answer.headers()["grpc-status"], "12");
+    for (path, text) in [
+        (
+            "etcdserverpb.Auth/UserList",
+            "unknown method UserList; users are in the access file, see `--access`",
+        ),
+        ("etcdserverpb.KV/RangeStream", "unknown method RangeStream for service etcdserverpb.KV"),
+        (
+            "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "unknown method ServerReflectionInfo for service grpc.reflection.v1.ServerReflection",
+        ),
+    ] {
+        let url = format!("http://{}/{path}", server.etcd_endpoint());
+        let call = client.post(url).header("content-type", "application/grpc").body(vec![0; 5]);
+        let answer = call.send().await.unwrap();
+        assert_eq!(
+            (&answer.headers()["grpc-status"], &answer.headers()["grpc-message"]),
+            (&"12".parse().unwrap(), &text.parse().unwrap())
+        );
+    }
 }
