@@ -7,6 +7,7 @@ mod events;
 mod keys;
 mod limits;
 mod sessions;
+mod survived;
 mod txns;
 
 use std::time::Duration;
