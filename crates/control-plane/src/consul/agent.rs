@@ -19,7 +19,9 @@ pub(crate) async fn register(
     RawQuery(query): RawQuery,
     Sent(body): Sent,
 ) -> Result<(), Failure> {
-    let replace = Query::parse(&query.unwrap_or_default()).flag("replace-existing-checks");
+    let query = Query::parse(&query.unwrap_or_default());
+    query.check_namespace()?;
+    let replace = query.flag("replace-existing-checks");
     let command = decode::service(&body, &app.identity.node, replace)?;
     Ok(app.engine.submit(command).await?)
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::app::Identity;
 use super::rows::{Checked, Health, Instance};
-use crate::registry::{Address, Check, Node, Service};
+use crate::registry::{Address, Check, NODE_MAINTENANCE, Node, SERVICE_MAINTENANCE, Service};
 
 /// A node as catalog and health show it.
 pub(crate) fn node(node: &Node, identity: &Identity) -> Value {
@@ -90,11 +90,13 @@ pub(crate) fn check(Checked { check, service }: &Checked) -> Value {
 
 fn check_of(check: &Check, service: Option<&Service>) -> Value {
     let tags = service.map(|service| service.tags.as_slice()).unwrap_or_default();
+    let is_maintenance = check.id == NODE_MAINTENANCE || check.id.starts_with(SERVICE_MAINTENANCE);
+    let kind = if is_maintenance { "maintenance" } else { check.kind.name() };
     json!({
         "Node": check.node, "CheckID": check.id, "Name": check.name,
         "Status": check.status.name(), "Notes": check.notes, "Output": check.output,
         "ServiceID": check.service_id, "ServiceName": check.service_name, "ServiceTags": tags,
-        "Type": check.kind.name(), "Definition": definition(check),
+        "Type": kind, "Definition": definition(check),
         "CreateIndex": check.created, "ModifyIndex": check.modified,
     })
 }

@@ -17,12 +17,16 @@ use crate::registry::{Check, Service, State, Status, Topic};
 /// Whether an instance is among those that a query wants: all its `tag`s and `node-meta`s.
 pub(crate) fn is_wanted(state: &State, service: &Service, query: &Query) -> bool {
     let has_tag = |tag: &str| service.tags.iter().any(|own| own.eq_ignore_ascii_case(tag));
-    let node = state.node(&service.node);
-    let has_meta = |pair: &str| {
+    query.all("tag").all(has_tag) && is_on_wanted_node(state, &service.node, query)
+}
+
+/// Whether a node has all the `node-meta`s that a query asks for.
+fn is_on_wanted_node(state: &State, node: &str, query: &Query) -> bool {
+    let node = state.node(node);
+    query.all("node-meta").all(|pair| {
         let (key, value) = pair.split_once(':').unwrap_or((pair, ""));
         node.is_some_and(|node| node.meta.get(key).is_some_and(|own| own == value))
-    };
-    query.all("tag").all(has_tag) && query.all("node-meta").all(has_meta)
+    })
 }
 
 /// Whether every check of an instance and of its node passes.
@@ -58,7 +62,9 @@ pub(crate) async fn checks(
 ) -> Result<Response, Failure> {
     let query = Query::parse(&query.unwrap_or_default());
     let read = |state: &State| -> Vec<_> {
-        let checks = state.instances(&name).flat_map(|s| state.checks_of(&s.node, &s.id));
+        let wanted = state.instances(&name);
+        let wanted = wanted.filter(|service| is_on_wanted_node(state, &service.node, &query));
+        let checks = wanted.flat_map(|service| state.checks_of(&service.node, &service.id));
         checks.map(|check| Checked::find(state, check)).collect()
     };
     indexed(&app, &query, Topic::service(&name), read, all_checks).await
@@ -73,7 +79,9 @@ pub(crate) async fn state(
     let query = Query::parse(&query.unwrap_or_default());
     let read = |state: &State| -> Vec<_> {
         // A word that is no status is one that no check has.
-        let wanted = |check: &&Arc<Check>| name == "any" || check.status.name() == name;
+        let is_so = |check: &Check| name == "any" || check.status.name() == name;
+        let wanted =
+            |check: &&Arc<Check>| is_so(check) && is_on_wanted_node(state, &check.node, &query);
         state.checks().filter(wanted).map(|check| Checked::find(state, check)).collect()
     };
     indexed(&app, &query, Topic::Checks, read, all_checks).await

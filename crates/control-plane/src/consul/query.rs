@@ -106,6 +106,17 @@ impl Query {
         ["index", "hash"].iter().any(|name| self.get(name).is_some_and(|text| !text.is_empty()))
     }
 
+    /// Refuses a namespace, which there is none of.
+    pub(crate) fn check_namespace(&self) -> Result<(), Failure> {
+        if self.get("ns").is_some_and(|name| !name.is_empty()) {
+            // Consul's words.
+            let text = "Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul \
+                        Enterprise feature";
+            return Err(Failure::bad_request(text));
+        }
+        Ok(())
+    }
+
     /// Refuses what this control plane cannot mean: another datacenter, a filter expression, two
     /// consistencies at once.
     pub(crate) fn check(&self, datacenter: &str) -> Result<(), Failure> {
@@ -113,12 +124,7 @@ impl Query {
             let text = "Cannot specify ?stale with ?consistent, conflicting semantics.";
             return Err(Failure::bad_request(text));
         }
-        if self.get("ns").is_some_and(|name| !name.is_empty()) {
-            // Consul's words.
-            let text = "Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul \
-                        Enterprise feature";
-            return Err(Failure::bad_request(text));
-        }
+        self.check_namespace()?;
         if self.get("dc").is_some_and(|dc| !dc.is_empty() && dc != datacenter) {
             return Err(Failure::no_path(datacenter));
         }

@@ -19,7 +19,7 @@ use super::{
     agent, agent_checks, agent_health, backup, catalog, definitions, event, health, kv, session,
     txn,
 };
-use crate::metrics::Text;
+use crate::metrics::{Text, process};
 
 /// Consul's API, and the control plane's own health and metrics beside it.
 pub(crate) fn router(app: App) -> Router {
@@ -101,8 +101,13 @@ fn keys() -> MethodRouter<App> {
     get(kv::get).head(other).put(kv::put).delete(kv::delete).fallback(other)
 }
 
-async fn unknown(request: Request) -> Failure {
-    if request.uri().path().starts_with("/v1/") {
+async fn unknown(State(app): State<App>, request: Request) -> Failure {
+    let path = request.uri().path();
+    if path.starts_with("/v1/acl/") && !app.access.is_enabled() {
+        // By this clients tell that there is nothing to manage.
+        return Failure::new(StatusCode::UNAUTHORIZED, "ACL support disabled");
+    }
+    if path.starts_with("/v1/") {
         // Consul's words.
         return Failure::not_found("Invalid URL path: not a recognized HTTP API endpoint\n");
     }
@@ -156,6 +161,7 @@ async fn metrics(State(app): State<App>) -> impl IntoResponse {
     });
     text.gauge("regatta_control_checks", "Health checks known.", app.schedule.len());
     app.store.figures(&mut text);
+    process(&mut text);
     ([(CONTENT_TYPE, Text::MEDIA_TYPE)], text.finish())
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn create(
 pub(crate) async fn destroy(Extract(app): Extract<App>, uri: Uri) -> Result<Response, Failure> {
     let query = Query::parse(uri.query().unwrap_or_default());
     query.check(&app.identity.datacenter)?;
-    let id = named(&uri, "/v1/session/destroy", "Missing session")?;
+    let id = session_id(&uri, "/v1/session/destroy")?;
     app.engine.write(move |turn| turn.destroy_session(&id)).await?;
     Ok(json(&query, &Value::Bool(true)))
 }
@@ -52,7 +52,7 @@ pub(crate) async fn destroy(Extract(app): Extract<App>, uri: Uri) -> Result<Resp
 pub(crate) async fn renew(Extract(app): Extract<App>, uri: Uri) -> Result<Response, Failure> {
     let query = Query::parse(uri.query().unwrap_or_default());
     query.check(&app.identity.datacenter)?;
-    let id = named(&uri, "/v1/session/renew", "Missing session")?;
+    let id = session_id(&uri, "/v1/session/renew")?;
     let asked = id.clone();
     let session = app.engine.write(move |turn| turn.renew_session(&asked)).await?;
     let session =
@@ -63,7 +63,7 @@ pub(crate) async fn renew(Extract(app): Extract<App>, uri: Uri) -> Result<Respon
 /// `GET /v1/session/info/:id`: an empty list when there is none.
 pub(crate) async fn info(Extract(app): Extract<App>, uri: Uri) -> Result<Response, Failure> {
     let query = Query::parse(uri.query().unwrap_or_default());
-    let id = named(&uri, "/v1/session/info", "Missing session")?;
+    let id = session_id(&uri, "/v1/session/info")?;
     indexed(
         &app,
         &query,
@@ -102,6 +102,16 @@ fn all(sessions: Vec<Arc<Session>>) -> Value {
     sessions.iter().map(|session| shown(session)).collect()
 }
 
+/// The id in the path. One that cannot be is told from one that is not there, as in Consul.
+fn session_id(uri: &Uri, call: &str) -> Result<String, Failure> {
+    let id = named(uri, call, "Missing session")?;
+    if id.len() != 36 {
+        let text = format!("failed session lookup: `{id}` is no id; UUID must be 36 characters");
+        return Err(Failure::internal(text));
+    }
+    Ok(id)
+}
+
 fn named(uri: &Uri, call: &str, missing: &'static str) -> Result<String, Failure> {
     match path::after(uri, call)? {
         name if name.is_empty() => Err(Failure::bad_request(missing)),
@@ -133,7 +143,8 @@ fn shown(session: &Session) -> Value {
 /// A session as a client asks for it: on this node, alive while that is, unless it says otherwise.
 pub(crate) fn spec(body: &[u8], own_node: &str) -> Result<SessionSpec, Failure> {
     // No body, or one that says nothing, asks for what is usual.
-    let body: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    let is_empty = matches!(body.trim_ascii(), b"" | b"null");
+    let body: &[u8] = if is_empty { b"{}" } else { body };
     let mut fields = Fields::parse(body)?;
     let (checks, node_checks) = (fields.list("Checks")?, fields.list("NodeChecks")?);
     let name = fields.text("Name")?;
@@ -189,8 +200,7 @@ mod tests {
 
     #[test]
     fn nothing_asks_for_a_session_of_this_node_that_lives_with_it() {
-        for body in ["", " \n", "{}", "null"] {
-            let body = if body == "null" { "{\"Name\":null}" } else { body };
+        for body in ["", " \n", "{}", "null", r#"{"Name":null}"#] {
             let spec = of(body);
             assert_eq!((spec.node.as_str(), spec.ttl.as_str()), ("own", ""));
             assert_eq!((spec.behavior, spec.lock_delay), (Behavior::Release, LOCK_DELAY));

@@ -4,8 +4,8 @@
 
 mod model;
 pub(crate) use model::{
-    Address, Check, CheckKind, Key, Node, OWN_SERVICE, SERF_HEALTH, Service, Status, Thresholds,
-    Weights,
+    Address, Check, CheckKind, Key, NODE_MAINTENANCE, Node, OWN_SERVICE, SERF_HEALTH,
+    SERVICE_MAINTENANCE, Service, Status, Thresholds, Weights,
 };
 
 mod topic;

@@ -78,6 +78,11 @@ fn own_datacenter(fields: &mut Fields, datacenter: &str) -> Result<(), Failure> 
 
 /// A check as the catalog has it: a finding, not something to run.
 fn catalog_check(fields: &mut Fields, node: &str) -> Result<CheckSpec, Failure> {
+    let on = fields.text("Node")?;
+    if !on.is_empty() && !on.eq_ignore_ascii_case(node) {
+        let text = format!("check node {on:?} does not match node {node:?}");
+        return Err(Failure::internal(text));
+    }
     let status = fields.text("Status")?;
     let id = fields.text("CheckID")?;
     let name = fields.text("Name")?;
@@ -98,7 +103,7 @@ fn catalog_check(fields: &mut Fields, node: &str) -> Result<CheckSpec, Failure> 
         definition: fields.take("Definition").unwrap_or_default(),
     };
     no_control_characters("check ID", &spec.id)?;
-    let derived = ["Node", "ServiceName", "ServiceTags", "Type"];
+    let derived = ["ServiceName", "ServiceTags", "Type"];
     fields.ignore(&derived);
     fields.ignore(&["CreateIndex", "ModifyIndex"]);
     fields.ignore(&IGNORED);

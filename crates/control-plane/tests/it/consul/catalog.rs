@@ -33,6 +33,12 @@ async fn an_external_node_is_listed_with_its_service(target: &Target) {
     assert_eq!(found[0]["Node"]["Meta"], json!({"rack": "r1"}));
     assert_eq!(target.get("/v1/health/service/db?tag=replica").await.json(), json!([]));
     assert_eq!(target.get("/v1/health/service/db?node-meta=rack:r2").await.json(), json!([]));
+    for path in ["/v1/health/checks/db", "/v1/health/state/any"] {
+        let on =
+            async |rack: &str| target.get(&format!("{path}?node-meta=rack:{rack}")).await.json();
+        assert_eq!(on("r1").await[0]["Name"], "probe", "{path}");
+        assert_eq!(on("r2").await, json!([]), "{path}");
+    }
     let nodes = target.get("/v1/catalog/nodes?node-meta=rack:r1").await.json();
     assert_eq!((&nodes[0]["Node"], &nodes[0]["Address"]), (&json!("db-1"), &json!("10.0.0.9")));
     let names = target.get("/v1/catalog/services?node-meta=rack:r1").await.json();

@@ -163,6 +163,7 @@ async fn maintenance_takes_a_service_or_the_node_out_and_back(target: &Target) {
         target.until("/v1/health/service/kept?passing", |found| found[0].is_null()).await;
         let check = &target.get("/v1/agent/checks").await.json()[id];
         assert_eq!((&check["Notes"], &check["Status"]), (&json!("because"), &json!("critical")));
+        assert_eq!(check["Type"], "maintenance");
         let health = target.get("/v1/agent/health/service/id/kept").await;
         assert_eq!(health.json()["AggregatedStatus"], "maintenance", "{path}");
         target.done(&format!("{path}?enable=false"), "").await;

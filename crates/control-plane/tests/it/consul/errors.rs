@@ -15,6 +15,15 @@ async fn mistakes_are_told_in_plain_text(target: &Target) {
         (register, "{", 400, "Request decode failed: unexpected EOF"),
         (register, "", 400, "Request decode failed: EOF"),
         (register, "{}", 400, "Missing service name"),
+        ("/v1/agent/service/register?ns=x", r#"{"name":"a"}"#, 400, "Enterprise"),
+        (
+            "/v1/catalog/register",
+            r#"{"node":"a","address":"b","check":{"node":"c","name":"n"}}"#,
+            500,
+            "check node \"c\" does not match node \"a\"",
+        ),
+        ("/v1/session/renew/x", "", 500, "UUID must be 36 characters"),
+        ("/v1/session/destroy/x", "", 500, "UUID must be 36 characters"),
         (register, r#"{"name":"a","X":1}"#, 400, "json: unknown field \"X\""),
         (register, r#"{"name":5}"#, 400, "Request decode failed"),
         (register, r#"{"name":"a","address":"0.0.0.0"}"#, 400, "Invalid service address"),
@@ -49,6 +58,9 @@ async fn mistakes_are_told_in_plain_text(target: &Target) {
         ("/v1/health/service/", 400, "Missing service name"),
         ("/v1/health/state/", 400, "Missing check state"),
         ("/v1/catalog/node/", 400, "Missing node name"),
+        ("/v1/session/info/x", 500, "UUID must be 36 characters"),
+        ("/v1/acl/list", 401, "ACL support disabled"),
+        ("/v1/acl/token/self", 401, "ACL support disabled"),
         ("/v1/agent/members?segment=x", 500, "segments are not supported"),
     ] {
         said(target, Method::GET, path, "", (status, words)).await;
