@@ -15,13 +15,24 @@ impl Client {
     }
 
     pub(crate) async fn register(&self, service: &str, number: usize, port: usize) {
-        let body = format!(
-            r#"{{"Name":"{service}","ID":"{service}-{number}","Address":"10.0.0.1","Port":{port},
-                "Tags":["a","b"],"Meta":{{"version":"1"}}}}"#
-        );
-        let url = format!("{}/agent/service/register", self.base);
+        self.put("agent/service/register", instance(service, number, port, "")).await;
+    }
+
+    /// The same with a check, its definition in JSON.
+    pub(crate) async fn register_with_check(&self, service: &str, number: usize, check: &str) {
+        let check = format!(r#","Check":{check}"#);
+        self.put("agent/service/register", instance(service, number, 80, &check)).await;
+    }
+
+    /// Says that a TTL check passes.
+    pub(crate) async fn report(&self, check: &str) {
+        self.put(&format!("agent/check/pass/{check}"), String::new()).await;
+    }
+
+    async fn put(&self, path: &str, body: String) {
+        let url = format!("{}/{path}", self.base);
         let answer = self.client.put(url).body(body).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.status(), 200, "{path}");
     }
 
     /// How many instances pass.
@@ -52,4 +63,11 @@ impl Client {
             self.wait_from(service, index).await;
         }
     }
+}
+
+fn instance(service: &str, number: usize, port: usize, check: &str) -> String {
+    format!(
+        r#"{{"Name":"{service}","ID":"{service}-{number}","Address":"10.0.0.1","Port":{port},
+            "Tags":["a","b"],"Meta":{{"version":"1"}}{check}}}"#
+    )
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench panics on failure")]
 #![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 
+mod checked;
 mod client;
 mod report;
 mod server;
@@ -39,6 +40,7 @@ fn main() {
         let mut report = Report::default();
         for kind in [Kind::Ours, Kind::Consul] {
             measure(kind, &mut report).await;
+            checked::measure(kind, &mut report).await;
         }
         report.print(as_json);
     });
@@ -53,7 +55,6 @@ async fn measure(kind: Kind, report: &mut Report) {
         client.register(&format!("s{}", number / INSTANCES), number, 80).await;
     })
     .await;
-    let rate = |count: usize, took: Duration| count as f64 / took.as_secs_f64();
     add("registrations", "1/s", Better::More, rate(SERVICES * INSTANCES, took));
     // Consul's agent tells its catalog later; until then the work is not done.
     let start = Instant::now();
@@ -86,6 +87,10 @@ async fn measure(kind: Kind, report: &mut Report) {
     let share = (server.cpu_seconds() - before) / IDLE.as_secs_f64() * 100.0;
     add("CPU at rest, 1,000 queries waiting", "%", Better::Less, share);
     add("memory, 10,000 instances", "MB", Better::Less, server.megabytes());
+}
+
+fn rate(count: usize, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
 }
 
 /// Does so many things, by several clients at once; the time for all and that of each.
