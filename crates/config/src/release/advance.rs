@@ -54,6 +54,15 @@ impl Release {
         Some(self.enter(stage, now_ms, reports))
     }
 
+    /// Nobody drove it for so long that its rollout has ended, and its instances have the settings
+    /// from before: it is halted at its stage and reaches nobody. Nothing for one that is not staging.
+    pub fn lapse(&mut self, now_ms: u64) {
+        let Phase::Staging(Staging { stage, .. }) = self.phase else { return };
+        let reason = "nobody drove it any more, and its instances have the settings from before";
+        self.phase = Phase::Halted { stage, instances: Vec::new(), reason: reason.to_owned() };
+        self.note(now_ms, format!("halted: {reason}"));
+    }
+
     /// What is next, by what the instances of the service say now.
     pub fn advance(&mut self, now_ms: u64, reports: &[Report]) -> Action {
         let limits = self.thresholds;

@@ -1,9 +1,12 @@
 //! What a release writes into the center: each step one commit.
+//!
+//! The rollout ends with the lease of whoever drives it, so that its instances fall back when that is
+//! gone. One that has halted stays: somebody was told, and looks.
 
 use std::collections::BTreeMap;
 
 use super::{Release, Rollout};
-use crate::center::{Commit, Expected, Item, JournalChange, JournalEntry, Layout};
+use crate::center::{Commit, Expected, Item, JournalChange, JournalEntry, Layout, LeaseId};
 
 /// A finished release cannot be rolled back as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,11 +47,15 @@ impl<'a> Writes<'a> {
         commit.put(key, self.release.to_text())
     }
 
+    fn rollout(&self) -> String {
+        self.layout.rollout(&self.release.service)
+    }
+
     /// The first stage; the service has no other release under way then.
-    pub fn begin(&self, rollout: &Rollout) -> Commit {
-        let (key, at) = (self.key(), self.layout.rollout(&self.release.service));
+    pub fn begin(&self, rollout: &Rollout, lease: LeaseId) -> Commit {
+        let (key, at) = (self.key(), self.rollout());
         let commit = Commit::new().expect(&*key, Expected::Absent).expect(&*at, Expected::Absent);
-        commit.put(key, self.release.to_text()).put(at, rollout.to_text())
+        commit.put(key, self.release.to_text()).put_with(at, rollout.to_text(), lease)
     }
 
     /// Its state alone.
@@ -56,24 +63,45 @@ impl<'a> Writes<'a> {
         self.state(read)
     }
 
-    /// Another stage.
-    pub fn stage(&self, read: u64, rollout: &Rollout) -> Commit {
-        self.state(read).put(self.layout.rollout(&self.release.service), rollout.to_text())
+    /// Another stage, if the rollout is still as it was seen.
+    pub fn stage(&self, read: u64, rollout: &Rollout, seen: Expected, lease: LeaseId) -> Commit {
+        let at = self.rollout();
+        self.state(read).expect(&*at, seen).put_with(at, rollout.to_text(), lease)
     }
 
-    /// Its changes become the service's settings, and the rollout ends: the instances see no
-    /// difference.
-    pub fn finish(&self, read: u64) -> Commit {
-        let commit = self.state(read).delete(self.layout.rollout(&self.release.service));
+    /// Another driver holds it from now on.
+    pub fn hold(&self, seen: &Item, lease: LeaseId) -> Commit {
+        let commit = Commit::new().expect(&*seen.key, Expected::Revision(seen.revision));
+        commit.put_with(&*seen.key, &*seen.value, lease)
+    }
+
+    /// It goes no further; who has the changes keeps them, whether anybody drives it or not.
+    pub fn halt(&self, read: u64, seen: &Item) -> Commit {
+        let commit = self.state(read).expect(&*seen.key, Expected::Revision(seen.revision));
+        commit.put(&*seen.key, &*seen.value)
+    }
+
+    /// Its changes become the service's settings, and the rollout ends, if it is still as it was
+    /// seen: the instances see no difference.
+    pub fn finish(&self, read: u64, seen: &Item) -> Commit {
+        let commit = self.state(read).expect(&*seen.key, Expected::Revision(seen.revision));
+        let commit = commit.delete(&*seen.key);
         self.release.changes.iter().fold(commit, |commit, (key, value)| match value {
             Some(value) => commit.put(self.setting(key), value),
             None => commit.delete(self.setting(key)),
         })
     }
 
-    /// Takes back one that is under way: the instances see the settings from before.
-    pub fn take_back(&self, read: u64) -> Commit {
-        self.state(read).delete(self.layout.rollout(&self.release.service))
+    /// Takes back one that is under way: the instances see the settings from before. `seen` is its
+    /// rollout, if that is there still.
+    pub fn take_back(&self, read: u64, seen: Option<&Item>) -> Commit {
+        match seen {
+            None => self.state(read),
+            Some(seen) => {
+                let commit = self.state(read).expect(&*seen.key, Expected::Revision(seen.revision));
+                commit.delete(&*seen.key)
+            }
+        }
     }
 
     /// Takes back one that was done: the values from before are the service's settings again.
@@ -132,6 +160,8 @@ impl<'a> Writes<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::center::{CenterError, ConfigCenter, MemoryCenter, Report};
     use crate::release::{OnWorse, Phase, Stage, Thresholds};
@@ -166,15 +196,22 @@ mod tests {
         }
     }
 
+    const TTL: Duration = Duration::from_secs(60);
+
     /// A center where the release has begun, and the revision of that.
     async fn begun() -> (MemoryCenter, Layout, Release, u64) {
         let (center, layout, mut release) = (MemoryCenter::new(), Layout::default(), release("r1"));
         center.set(TIMEOUT, "9s", Expected::Any).await.unwrap();
         let report = Report { instance: "pay-1".to_owned(), ..Report::default() };
         let rollout = release.begin(0, &[report]).unwrap();
-        let commit = Writes::new(&layout, &release).begin(&rollout);
+        let lease = center.grant(TTL).await.unwrap();
+        let commit = Writes::new(&layout, &release).begin(&rollout, lease);
         let revision = center.commit(commit).await.unwrap().revision;
         (center, layout, release, revision)
+    }
+
+    async fn seen(center: &MemoryCenter) -> Item {
+        center.get(ROLLOUT).await.unwrap().unwrap()
     }
 
     async fn value(center: &MemoryCenter, key: &str) -> Option<String> {
@@ -195,7 +232,8 @@ mod tests {
     async fn a_service_has_one_release_at_a_time() {
         let (center, layout, _, _) = begun().await;
         let other = release("r2");
-        let commit = Writes::new(&layout, &other).begin(&Rollout::default());
+        let lease = center.grant(TTL).await.unwrap();
+        let commit = Writes::new(&layout, &other).begin(&Rollout::default(), lease);
         assert!(matches!(center.commit(commit).await, Err(CenterError::Conflict { .. })));
     }
 
@@ -204,7 +242,7 @@ mod tests {
         let (center, layout, release, read) = begun().await;
         let writes = Writes::new(&layout, &release);
         center.commit(writes.keep(read)).await.unwrap();
-        let late = center.commit(writes.finish(read)).await;
+        let late = center.commit(writes.finish(read, &seen(&center).await)).await;
         assert!(matches!(late, Err(CenterError::Conflict { .. })));
         assert_eq!(value(&center, LIMIT).await, None);
     }
@@ -212,7 +250,8 @@ mod tests {
     #[tokio::test]
     async fn when_it_is_done_its_changes_are_the_settings() {
         let (center, layout, release, read) = begun().await;
-        let done = center.commit(Writes::new(&layout, &release).finish(read)).await.unwrap();
+        let finish = Writes::new(&layout, &release).finish(read, &seen(&center).await);
+        let done = center.commit(finish).await.unwrap();
         assert_eq!(value(&center, LIMIT).await.as_deref(), Some("7"));
         assert_eq!(value(&center, TIMEOUT).await, None);
         assert_eq!(value(&center, ROLLOUT).await, None);
@@ -227,15 +266,51 @@ mod tests {
     #[tokio::test]
     async fn taken_back_it_leaves_the_settings_alone() {
         let (center, layout, release, read) = begun().await;
-        center.commit(Writes::new(&layout, &release).take_back(read)).await.unwrap();
+        let seen = seen(&center).await;
+        center.commit(Writes::new(&layout, &release).take_back(read, Some(&seen))).await.unwrap();
         assert_eq!(value(&center, ROLLOUT).await, None);
         assert_eq!(value(&center, TIMEOUT).await.as_deref(), Some("9s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rollout_that_nobody_holds_ends_and_one_that_has_halted_stays() {
+        let (center, layout, release, read) = begun().await;
+        let writes = Writes::new(&layout, &release);
+        let lease = center.grant(2 * TTL).await.unwrap();
+        center.commit(writes.hold(&seen(&center).await, lease)).await.unwrap();
+        tokio::time::advance(TTL + TTL / 2).await;
+        assert!(value(&center, ROLLOUT).await.is_some(), "another driver holds it");
+        let held = seen(&center).await;
+        tokio::time::advance(TTL).await;
+        assert_eq!(value(&center, ROLLOUT).await, None);
+        // A driver that was away for so long neither finishes it nor goes on with it.
+        let lease = center.grant(TTL).await.unwrap();
+        let next =
+            writes.stage(read, &Rollout::default(), Expected::Revision(held.revision), lease);
+        for late in [next, writes.finish(read, &held), writes.halt(read, &held)] {
+            assert!(matches!(center.commit(late).await, Err(CenterError::Conflict { .. })));
+        }
+        assert_eq!(value(&center, LIMIT).await, None);
+
+        let (center, layout, release, read) = begun().await;
+        let halt = Writes::new(&layout, &release).halt(read, &seen(&center).await);
+        center.commit(halt).await.unwrap();
+        tokio::time::advance(2 * TTL).await;
+        assert!(value(&center, ROLLOUT).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn one_that_lapsed_takes_no_others_rollout_back() {
+        let (center, layout, release, read) = begun().await;
+        center.commit(Writes::new(&layout, &release).take_back(read, None)).await.unwrap();
+        assert!(value(&center, ROLLOUT).await.is_some());
     }
 
     #[tokio::test]
     async fn what_somebody_has_set_since_is_not_taken_back_by_accident() {
         let (center, layout, release, read) = begun().await;
-        let done = center.commit(Writes::new(&layout, &release).finish(read)).await.unwrap();
+        let finish = Writes::new(&layout, &release).finish(read, &seen(&center).await);
+        let done = center.commit(finish).await.unwrap();
         center.set(LIMIT, "8", Expected::Any).await.unwrap();
         let writes = Writes::new(&layout, &release);
         let refused = writes.undo(done.revision, &present(&center).await, false).unwrap_err();

@@ -112,6 +112,30 @@ fn a_release_survives_the_death_of_its_verb_and_goes_on_to_all() {
     assert!(system.run(&["config", "get", "user-service", KEY]).unwrap().status.code() == Some(1));
 }
 
+/// A stage that did harm stayed for ever when its verb was gone.
+#[test]
+fn a_release_that_nobody_drives_is_left_by_its_instances_and_begins_anew() {
+    let system = replicated(3);
+    let mut command = Command::new(Program::Regatta.path().unwrap());
+    let arguments = release(&["client.timeout=3s", "--window", "4s", "--hold", "2s"]);
+    command.args(arguments).current_dir(system.folder());
+    let mut verb = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let reached = || instances(&system).iter().filter(|it| !it["release"].is_null()).count();
+    until("the first instance has it", || reached() == 1);
+    verb.kill().unwrap();
+    verb.wait().unwrap();
+    until("nobody has it", || reached() == 0);
+
+    let first = only_release(&system)["id"].as_str().unwrap().to_owned();
+    let other = system.stdout(&release(&["client.tries=1"])).unwrap();
+    assert!(other.contains("is done"), "{other}");
+    let all = json(&system.stdout(&["config", "releases", "--format", "json"]).unwrap());
+    assert_eq!((&all[0]["state"], &all[1]["state"]), (&"halted".into(), &"done".into()), "{all}");
+    let said = system.stdout(&["config", "release", "continue", &first]).unwrap();
+    assert!(said.contains("resumed") && said.contains("is done"), "{said}");
+    assert_eq!(system.stdout(&["config", "get", "user-service", KEY]).unwrap(), "3s");
+}
+
 // More threads than one: the verb is waited for while the traffic goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_that_makes_requests_fail_takes_itself_back() {

@@ -5,7 +5,7 @@ mod print;
 mod start;
 
 use clap::{Args, Subcommand};
-use regatta_config::center::{Item, Layout, Place as Lies, Query};
+use regatta_config::center::{CenterError, Expected, Item, Layout, LeaseId, Place as Lies, Query};
 use regatta_config::release::{Phase, Release as State, Writes};
 
 use super::access::{Access, Center, Reason, known, now_ms};
@@ -27,6 +27,8 @@ pub(crate) enum Release {
 pub(crate) struct Continue {
     /// The release; see `regatta config releases`.
     id: String,
+    #[command(flatten)]
+    hold: drive::Hold,
     #[command(flatten)]
     reason: Reason,
     #[command(flatten)]
@@ -79,15 +81,37 @@ impl Release {
 impl Continue {
     async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let center = self.access.open(place)?;
-        let (mut release, read) = find(&center, &self.id).await?;
-        if matches!(release.phase, Phase::Halted { .. }) {
-            let reports = center.reports(Some(&release.service)).await?;
-            if let Some(rollout) = release.resume(now_ms(), &reports) {
-                let writes = Writes::new(&center.layout, &release);
-                center.port.commit(writes.stage(read, &rollout)).await?;
+        let lease = self.hold.grant(&center).await?;
+        self.take_over(&center, lease).await?;
+        drive::drive(&center, &self.id, &self.reason.by(), lease, format).await
+    }
+
+    /// Holds it from now on; one that has halted, or that nobody held any more, begins its stage
+    /// anew.
+    async fn take_over(&self, center: &Center, lease: LeaseId) -> Result<(), Failure> {
+        let (mut release, read) = find(center, &self.id).await?;
+        let seen = drive::rollout_of(center, &release).await?;
+        let commit = match (&release.phase, &seen) {
+            (Phase::Staging(_), Some(seen)) => {
+                Writes::new(&center.layout, &release).hold(seen, lease)
             }
+            _ => {
+                release.lapse(now_ms());
+                let reports = center.reports(Some(&release.service)).await?;
+                let Some(rollout) = release.resume(now_ms(), &reports) else { return Ok(()) };
+                let expected =
+                    seen.map_or(Expected::Absent, |seen| Expected::Revision(seen.revision));
+                Writes::new(&center.layout, &release).stage(read, &rollout, expected, lease)
+            }
+        };
+        match center.port.commit(commit).await {
+            Err(CenterError::Conflict { .. }) => Err(Failure::new(format!(
+                "{} has another release under way, or somebody else goes on with {}; see `regatta \
+                 config releases {}`",
+                release.service, self.id, release.service
+            ))),
+            committed => committed.map(|_| ()).map_err(Failure::from),
         }
-        drive::drive(&center, &self.id, &self.reason.by(), format).await
     }
 }
 
@@ -107,7 +131,8 @@ impl Rollback {
             release.roll_back(now_ms(), &why);
             let writes = Writes::new(&center.layout, &release);
             let commit = if was_open {
-                writes.take_back(read)
+                let seen = drive::rollout_of(&center, &release).await?;
+                writes.take_back(read, seen.as_ref())
             } else {
                 let present = settings(&center, &release.service).await?;
                 writes.undo(read, &present, self.force)?

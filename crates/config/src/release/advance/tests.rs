@@ -241,3 +241,19 @@ fn notes_are_bounded() {
     (0..300).for_each(|i| release.note(i, "x"));
     assert_eq!((release.notes.len(), release.notes[0].at_ms), (Release::MOST_NOTES, 200));
 }
+
+#[test]
+fn one_that_nobody_drove_reaches_nobody_and_begins_its_stage_anew() {
+    let mut release = taken_over();
+    release.lapse(90 * SECOND);
+    assert!(reason(&release).starts_with("nobody drove it"));
+    let Phase::Halted { stage: 0, instances, .. } = &release.phase else { panic!("{release:?}") };
+    assert!(instances.is_empty());
+    let others: Vec<_> = three(0).into_iter().skip(1).collect();
+    let rollout = release.resume(91 * SECOND, &others).unwrap();
+    assert_eq!(rollout.instances, Some(vec!["pay-2".to_owned()]), "the first one is gone by now");
+    let mut done = release.clone();
+    done.phase = Phase::Done;
+    done.lapse(92 * SECOND);
+    assert_eq!(done.phase, Phase::Done);
+}

@@ -53,6 +53,8 @@ pub(crate) struct Start {
     #[arg(long)]
     auto_rollback: bool,
     #[command(flatten)]
+    hold: drive::Hold,
+    #[command(flatten)]
     reason: Reason,
     #[command(flatten)]
     access: Access,
@@ -68,15 +70,17 @@ impl Start {
         if center.port.get(&center.layout.rollout(&self.service)).await?.is_some() {
             return Err(self.under_way());
         }
+        lapsed(&center, &self.service).await?;
         let reports = center.reports(Some(&self.service)).await?;
         let rollout = release.begin(now_ms(), &reports).map_err(Failure::new)?;
-        let commit = Writes::new(&center.layout, &release).begin(&rollout);
+        let lease = self.hold.grant(&center).await?;
+        let commit = Writes::new(&center.layout, &release).begin(&rollout, lease);
         match center.port.commit(commit).await {
             Err(CenterError::Conflict { .. }) => return Err(self.under_way()),
             committed => committed?,
         };
         forget_old(&center).await?;
-        drive::drive(&center, &id, &by, format).await
+        drive::drive(&center, &id, &by, lease, format).await
     }
 
     fn under_way(&self) -> Failure {
@@ -144,6 +148,26 @@ fn id(service: &str) -> String {
     let format = time::macros::format_description!("[year][month][day]-[hour][minute][second]");
     let now = time::OffsetDateTime::from(regatta_auth::now());
     format!("{service}-{}", now.format(format).unwrap_or_default())
+}
+
+/// Notes of releases that nobody drove any more that they have lapsed: this service has none under
+/// way.
+async fn lapsed(center: &Center, service: &str) -> Result<(), Failure> {
+    let items = center.port.list(&Query::prefix(center.layout.releases())).await?.items;
+    for item in items {
+        let Some(mut release) = State::parse(&item.value) else { continue };
+        if release.service != service || !matches!(release.phase, Phase::Staging(_)) {
+            continue;
+        }
+        release.lapse(now_ms());
+        let keep = Writes::new(&center.layout, &release).keep(item.revision);
+        match center.port.commit(keep).await {
+            // Somebody else did, or goes on with it.
+            Ok(_) | Err(CenterError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Deletes the oldest releases that are over, so that the center does not fill up with them.
