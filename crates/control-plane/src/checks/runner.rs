@@ -71,7 +71,7 @@ impl SharedSchedule {
                     return;
                 }
                 metrics.check(kind.name(), Status::Critical);
-                let (status, output) = (Status::Critical, "TTL expired".to_owned());
+                let (status, output) = (Status::Critical, expired(turn.output(&key)));
                 Command::Probed { key, kind, status, output }
             }
             Due::Reap { key } => {
@@ -215,4 +215,11 @@ async fn submit(engine: &Engine, command: Command) {
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+/// What is said of a silent service, in Consul's words: with what it said last.
+fn expired(last: &str) -> String {
+    match last {
+        "" => "TTL expired".to_owned(),
+        last => format!("TTL expired (last output before timeout follows): {last}"),
+    }
 }

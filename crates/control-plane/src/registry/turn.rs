@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::sessions::{create, lost};
 use super::{
-    Command, Conflict, Delta, Draft, KeyOperation, Limits, Outcome, Record, Refusal, Rejection,
-    Session, SessionSpec, State, Timers, decide,
+    Command, Conflict, Delta, Draft, Key, KeyOperation, Limits, Outcome, Record, Refusal,
+    Rejection, Session, SessionSpec, State, Timers, decide,
 };
 
 /// The registry while a group of requests is carried out: each sees what those before it changed.
@@ -42,6 +42,11 @@ impl<'a> Turn<'a> {
     /// The index of the latest change.
     pub(crate) fn index(&self) -> u64 {
         self.ahead.index()
+    }
+
+    /// What a check said last; nothing when it is not there.
+    pub(crate) fn output(&self, key: &Key) -> &str {
+        self.ahead.check(key).map(|check| check.output.as_str()).unwrap_or_default()
     }
 
     /// Carries a command out; sessions end with the nodes and checks that they live with.

@@ -35,7 +35,8 @@ async fn every_acknowledged_change_survives_kill_9_and_none_is_there_in_part() {
         }
         (process, api) = started(folder.path());
         // Of what was there after the last kill, some; of what is new, all.
-        let sample = done[..before].iter().skip(round as usize % 7).step_by((before / 50).max(1));
+        let first = usize::try_from(round % 7).unwrap();
+        let sample = done[..before].iter().skip(first).step_by((before / 50).max(1));
         survived::each(&api, sample.chain(&done[before..])).await;
         let shown = survived::counted(&api, &done).await;
         assert!(shown >= index, "index {shown} after {index}");

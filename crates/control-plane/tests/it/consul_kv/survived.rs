@@ -98,7 +98,7 @@ pub(super) async fn counted(api: &Api, done: &[Done]) -> u64 {
     });
     let counted = counted.max().unwrap_or(0);
     let answer = api.get("/v1/kv/counter").await;
-    let count = match answer.status {
+    let count = match answer.status.as_u16() {
         200 => text(&answer.json()[0]).parse().unwrap(),
         _ => 0,
     };
