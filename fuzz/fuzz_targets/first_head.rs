@@ -1,4 +1,4 @@
-//! The first bytes of a connection: passed on as they came, in one piece as in many.
+//! A connection's first bytes: passed on, in one piece as in many.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
