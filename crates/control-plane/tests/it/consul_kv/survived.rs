@@ -90,20 +90,21 @@ async fn is_there(api: &Api, told: &Done) -> bool {
     }
 }
 
-/// Looks whether the counter went on by no more than what was not answered; its index.
-pub(super) async fn counted(api: &Api, done: &[Done]) -> u64 {
+/// Looks whether the counter went on, since it was looked at last, by what was acknowledged and at
+/// most the one step that was not answered; where it stands, and its index.
+pub(super) async fn counted(api: &Api, done: &[Done], last: u64) -> (u64, u64) {
     let counted = done.iter().filter_map(|done| match done {
         Done::Counted(count) => Some(*count),
         _ => None,
     });
-    let counted = counted.max().unwrap_or(0);
+    let counted = counted.max().unwrap_or(0).max(last);
     let answer = api.get("/v1/kv/counter").await;
     let count = match answer.status.as_u16() {
         200 => text(&answer.json()[0]).parse().unwrap(),
         _ => 0,
     };
     assert!((counted..=counted + 1).contains(&count), "counted {counted}, found {count}");
-    answer.index()
+    (count, answer.index())
 }
 
 /// Looks, in lists of everything, whether all of it is there, and nothing in part.
