@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, Method, StatusCode};
 use regatta_traffic::cluster::Outcome;
+use regatta_traffic::retry_info::{DETAILS, PUSHBACK};
 use regatta_traffic::verdict::{self, Head, Verdict};
 
 /// Judges the head of an HTTP response.
@@ -22,7 +23,8 @@ fn head(status: StatusCode, headers: &HeaderMap) -> Head<'_> {
         status: status.as_u16(),
         retry_after: value("retry-after"),
         grpc_status: value(GRPC_STATUS),
-        grpc_pushback: value(GRPC_PUSHBACK),
+        grpc_pushback: value(PUSHBACK),
+        grpc_details: value(DETAILS),
     }
 }
 
@@ -42,9 +44,6 @@ pub(crate) fn first_frame(trailers: Option<&HeaderMap>) -> Outcome {
 }
 
 const GRPC_STATUS: &str = "grpc-status";
-
-/// gRPC's header: when to repeat a call, in milliseconds; negative for never.
-pub(crate) const GRPC_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// Whether doing this twice is as good as once.
 pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap) -> bool {
@@ -93,7 +92,7 @@ mod tests {
         let busy = headers(&[("retry-after", "7")]);
         assert_eq!(http(unavailable, &busy).failure, later(Duration::from_secs(7)));
         assert_eq!(retry_after(&busy), Some(Duration::from_secs(7)));
-        let pushed = headers(&[("grpc-status", "14"), (GRPC_PUSHBACK, "250")]);
+        let pushed = headers(&[("grpc-status", "14"), (PUSHBACK, "250")]);
         assert_eq!(grpc(StatusCode::OK, &pushed).failure, later(Duration::from_millis(250)));
         assert!(grpc(StatusCode::OK, &pushed).is_turned_away);
     }

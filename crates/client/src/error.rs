@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use regatta_core::{Code, Endpoint, Origin, Problem, ServiceName};
-
-use crate::classify;
+use regatta_traffic::retry_info::{self, PUSHBACK};
 
 /// No breaker was put in another state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -320,13 +319,25 @@ impl From<Error> for Problem {
 impl From<Error> for tonic::Status {
     /// What this process answers to its own caller, with the error as source for the log. When the
     /// call may have happened, the caller is told not to repeat its own
-    /// (`grpc-retry-pushback-ms: -1`).
+    /// (`grpc-retry-pushback-ms: -1`); else when to come back, if that is known.
     fn from(error: Error) -> Self {
-        let mut status = Self::new(error.code().grpc().into(), error.public());
-        if error.was_sent() && error.code() == Code::Unavailable {
+        let (code, message) = (error.code(), error.public());
+        let mut status = match error.retry_after().filter(|_| !error.was_sent()) {
+            None => Self::new(code.grpc().into(), message),
+            Some(wait) => {
+                let details = retry_info::details(code, &message, wait).into();
+                let mut status = Self::with_details(code.grpc().into(), message, details);
+                let millis = wait.as_nanos().div_ceil(1_000_000);
+                let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+                status.metadata_mut().insert(PUSHBACK, millis.into());
+                status.metadata_mut().insert("retry-after", whole_seconds(wait).into());
+                status
+            }
+        };
+        if error.was_sent() && code == Code::Unavailable {
             // UNAVAILABLE without a message says that nothing was begun, and here it may have been.
             let never = tonic::metadata::MetadataValue::from_static("-1");
-            status.metadata_mut().insert(classify::GRPC_PUSHBACK, never);
+            status.metadata_mut().insert(PUSHBACK, never);
         }
         status.set_source(std::sync::Arc::new(error));
         status

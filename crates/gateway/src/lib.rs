@@ -29,12 +29,11 @@ pub use gateway::Gateway;
 mod live;
 pub use live::{Applied, Handle};
 mod settings;
+pub use regatta_traffic::clients::{InvalidNetwork, Network, OnOutage};
 pub use settings::{
-    Access, AccessLog, Auth, Keys, LimitKey, Limits, OnOutage, RateLimit, Retry, Route, Service,
-    Settings, Timeouts, Traffic,
+    Access, AccessLog, Auth, Keys, LimitKey, Limits, RateLimit, Retry, Route, Service, Settings,
+    Timeouts, Traffic,
 };
-mod network;
-pub use network::{InvalidNetwork, Network};
 mod error;
 pub use error::{BindError, InvalidSettings};
 mod access_log;

@@ -75,9 +75,10 @@ impl Wait {
             Self::Limit(client) => {
                 if let Some(limiter) = &rules.limiter {
                     let now = Instant::now().into_std();
-                    let (decision, alone) = limiter.ask(&client, now).await;
+                    let (decision, outage) = limiter.ask(&client, now).await;
                     settled.rate = Some(decision);
-                    if alone {
+                    if let Some(outage) = outage {
+                        tracing::debug!(error = %regatta_core::Chain(&outage), "shared limits");
                         shared.metrics.limited_alone();
                     }
                 }

@@ -66,12 +66,13 @@ pub(crate) fn app(mut service: Service, health: &Health) -> Result<App> {
         // Ours is the limit then.
         router = router.layer(DefaultBodyLimit::disable());
     }
+    let trusted = settings.trusted_hops.iter().map(|hop| hop.0).collect();
     let rules = Rules {
         max_body_bytes: settings.max_body_bytes.0,
         request_timeout: settings.request_timeout,
         grpc_services: service.grpc_services,
         tracker: service.tasks.tracker().clone(),
-        admission: Some(Admission::new(service.door, service.rate, &service.telemetry)),
+        admission: Some(Admission::new(service.door, service.rate, trusted, &service.telemetry)),
     };
     let timeout = Some(settings.request_timeout);
     let telemetry = service.telemetry.server_layer().with_timeout(timeout);

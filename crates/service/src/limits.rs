@@ -1,37 +1,38 @@
 //! From `limits.url` to limits that replicas share.
 
+use std::sync::Arc;
+
 use regatta_core::ServiceName;
-use regatta_resilience::rate_limit::{Limiter, OnOutage, Steadfast};
+use regatta_resilience::rate_limit::SharedLimiter;
+use regatta_traffic::clients::{Counter, OnOutage};
 
 use crate::settings::{self, LimitsSettings, RateLimitSettings};
 use crate::{Error, Result};
 
-/// How the requests of clients are counted.
-#[derive(Clone, Debug)]
-pub(crate) struct Rate {
-    pub(crate) local: Limiter,
-    /// In place of `local`, which then only fills in.
-    pub(crate) shared: Option<Steadfast>,
-}
-
 /// Whether the shared counts can be reached, for health; none when there are none.
-pub(crate) type Reachable = Option<Box<dyn Fn() -> bool + Send + Sync>>;
+type Reachable = Option<Box<dyn Fn() -> bool + Send + Sync>>;
 
-/// How the requests of clients are counted; none when they are not. Connects to nothing yet.
+/// Counts the requests of clients; none when they are not counted. Connects to nothing yet.
 pub(crate) fn open(
     limits: &LimitsSettings,
     rate: &RateLimitSettings,
     name: &ServiceName,
-) -> Result<(Option<Rate>, Reachable)> {
-    let Some(local) = rate.limiter().map_err(Error::RateLimit)? else { return Ok((None, None)) };
-    let Some(url) = &limits.url else { return Ok((Some(Rate { local, shared: None }), None)) };
-    let on_outage = match limits.on_outage {
-        settings::OnOutage::Count => OnOutage::Count(local.clone()),
-        settings::OnOutage::Admit => OnOutage::Admit,
-        settings::OnOutage::Refuse => OnOutage::Refuse,
+) -> Result<(Option<Counter>, Reachable)> {
+    let Some(mut counting) = rate.counting().map_err(Error::RateLimit)? else {
+        return Ok((None, None));
     };
-    let (shared, reachable) = connect(url.expose(), rate, name, on_outage)?;
-    Ok((Some(Rate { local, shared: Some(shared) }), reachable))
+    let mut reachable = None;
+    if let Some(url) = &limits.url {
+        let on_outage = match limits.on_outage {
+            settings::OnOutage::Count => OnOutage::Count,
+            settings::OnOutage::Admit => OnOutage::Admit,
+            settings::OnOutage::Refuse => OnOutage::Refuse,
+        };
+        let shared;
+        (shared, reachable) = connect(url.expose(), rate, name)?;
+        counting.shared = Some((shared, on_outage));
+    }
+    Ok((Some(Counter::try_new(&counting, None).map_err(Error::RateLimit)?), reachable))
 }
 
 #[cfg(feature = "limits-redis")]
@@ -39,8 +40,7 @@ fn connect(
     url: &str,
     rate: &RateLimitSettings,
     name: &ServiceName,
-    on_outage: OnOutage,
-) -> Result<(Steadfast, Reachable)> {
+) -> Result<(Arc<dyn SharedLimiter>, Reachable)> {
     use regatta_limits_redis::{Options, Redis};
 
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Limits { source };
@@ -49,7 +49,7 @@ fn connect(
     let limiter = redis.limiter(name.as_str(), &settings, algorithm);
     let limiter = limiter.map_err(|error| failed(error.into()))?;
     let reachable = move || redis.is_reachable();
-    Ok((Steadfast::new(limiter, on_outage), Some(Box::new(reachable))))
+    Ok((limiter, Some(Box::new(reachable))))
 }
 
 #[cfg(not(feature = "limits-redis"))]
@@ -57,8 +57,7 @@ fn connect(
     _url: &str,
     _rate: &RateLimitSettings,
     _name: &ServiceName,
-    _on_outage: OnOutage,
-) -> Result<(Steadfast, Reachable)> {
+) -> Result<(Arc<dyn SharedLimiter>, Reachable)> {
     let source = "shared limits are not in this build; rebuild with `--features limits-redis`";
     Err(Error::Limits { source: source.into() })
 }
@@ -66,10 +65,11 @@ fn connect(
 #[cfg(test)]
 mod tests {
     use regatta_core::{Chain, Secret};
+    use regatta_traffic::clients::Key;
 
     use super::*;
 
-    fn opened(url: Option<&str>, requests: u32) -> Result<(Option<Rate>, Reachable)> {
+    fn opened(url: Option<&str>, requests: u32) -> Result<(Option<Counter>, Reachable)> {
         let url = url.map(Secret::new);
         let limits = LimitsSettings { url, ..LimitsSettings::default() };
         let rate = RateLimitSettings { requests, ..RateLimitSettings::default() };
@@ -79,10 +79,12 @@ mod tests {
     #[test]
     fn clients_are_counted_here_or_there_or_not_at_all() {
         assert!(opened(Some("redis://127.0.0.1:1"), 0).unwrap().0.is_none());
-        let (rate, reachable) = opened(None, 5).unwrap();
-        assert!(rate.unwrap().shared.is_none() && reachable.is_none());
-        let (rate, reachable) = opened(Some("redis://127.0.0.1:1"), 5).unwrap();
-        assert!(rate.unwrap().shared.is_some() && reachable.unwrap()());
+        let client = Key::Named(b"a");
+        let now = tokio::time::Instant::now().into_std();
+        let (counter, reachable) = opened(None, 5).unwrap();
+        assert!(counter.unwrap().check(&client, now).is_some() && reachable.is_none());
+        let (counter, reachable) = opened(Some("redis://127.0.0.1:1"), 5).unwrap();
+        assert!(counter.unwrap().check(&client, now).is_none() && reachable.unwrap()());
     }
 
     #[test]

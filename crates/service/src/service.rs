@@ -11,13 +11,14 @@ use regatta_client::{Channel, Client, ServiceClient};
 use regatta_config::{Config, Groups};
 use regatta_core::ServiceName;
 use regatta_telemetry::{Identity, Telemetry};
+use regatta_traffic::clients::Counter;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use utoipa::openapi::OpenApi;
 
 use crate::center::{Live, Opened};
 use crate::health::Dependency;
-use crate::limits::{self, Rate};
+use crate::limits;
 use crate::registry::Registry;
 use crate::reload::Source;
 use crate::routes::Rest;
@@ -56,7 +57,7 @@ pub struct Service {
     pub(crate) has_given_registry: bool,
     pub(crate) client: Client,
     pub(crate) door: Door,
-    pub(crate) rate: Option<Rate>,
+    pub(crate) rate: Option<Counter>,
     pub(crate) tasks: Tasks,
     /// Opened once: all that guard routes share its keys.
     pub(crate) guard: Mutex<Option<Guard>>,

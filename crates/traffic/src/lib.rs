@@ -1,10 +1,11 @@
-//! Traffic rules: which route, which version, which instance.
+//! Traffic rules: whose call, which route, which version, which instance.
 //!
 //! Pure decisions over immutable snapshots, shared by the client and the gateway: a
 //! [`route::Table`] finds the first rule that matches a method and a path, and a
 //! [`cluster::Cluster`] holds what is known of a service's instances and picks one for a call
 //! without a lock, by one of the [`balance::Strategy`]s and the versions' [`subset::Weights`]. How a
-//! call ended, and whether it may be repeated, says a [`verdict::Verdict`].
+//! call ended, and whether it may be repeated, says a [`verdict::Verdict`]. Whose call it is, for limits,
+//! says a [`clients::Key`].
 //!
 //! ```
 //! use regatta_traffic::route::{Found, Table};
@@ -18,7 +19,9 @@
 //! new set of instances.
 
 pub mod balance;
+pub mod clients;
 pub mod cluster;
+pub mod retry_info;
 pub mod route;
 pub mod subset;
 pub mod verdict;

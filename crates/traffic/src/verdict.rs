@@ -14,6 +14,7 @@ use regatta_core::Code;
 pub use regatta_resilience::retry::Failure;
 
 use crate::cluster::Outcome;
+use crate::retry_info;
 
 /// What the end of a try says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Head<'a> {
     pub grpc_status: Option<&'a [u8]>,
     /// `grpc-retry-pushback-ms`.
     pub grpc_pushback: Option<&'a [u8]>,
+    /// `grpc-status-details-bin`, where servers that do not push back may say the same.
+    pub grpc_details: Option<&'a [u8]>,
 }
 
 /// How a try ended without an answer.
@@ -98,7 +101,8 @@ pub fn grpc(head: &Head<'_>, wall: impl FnOnce() -> SystemTime) -> Verdict {
             // Negative or unreadable means: do not retry.
             Some(None) => of(Outcome::Failure, Some(Failure::Final)),
             asked => {
-                let retry_after = asked.flatten().map(Duration::from_millis);
+                let pushback = asked.flatten().map(Duration::from_millis);
+                let retry_after = pushback.or_else(|| retry_info::read(head.grpc_details?));
                 let failure = Some(Failure::Refused { retry_after });
                 Verdict { outcome: Outcome::Failure, failure, is_turned_away: true }
             }
@@ -223,6 +227,27 @@ mod tests {
     }
 
     #[test]
+    fn grpc_details_say_when_to_come_back_where_the_server_does_not_push_back() {
+        let details = retry_info::field(Code::Unavailable, "busy", Duration::from_secs(3));
+        let details = Some(details.as_bytes());
+        let unavailable = Head {
+            status: 200,
+            grpc_status: Some(b"14"),
+            grpc_details: details,
+            ..Head::default()
+        };
+        let after = |head: &Head<'_>| grpc(head, wall).failure;
+        let seconds = |it| Some(Failure::Refused { retry_after: Some(Duration::from_secs(it)) });
+        assert_eq!(after(&unavailable), seconds(3));
+        assert!(grpc(&unavailable, wall).is_turned_away);
+        assert_eq!(after(&Head { grpc_pushback: Some(b"1000"), ..unavailable }), seconds(1));
+        let never = Head { grpc_pushback: Some(b"-1"), ..unavailable };
+        assert_eq!(after(&never), Some(Failure::Final));
+        let unreadable = Head { grpc_details: Some(b"busy!"), ..unavailable };
+        assert_eq!(after(&unreadable), NOT_NOW);
+    }
+
+    #[test]
     fn grpc_codes_of_the_caller_are_not_held_against_the_instance() {
         for code in ["0", "3", "5", "8", "12", "16", "99"] {
             assert_eq!(called(200, Some(code), None), ANSWERED, "{code}");
@@ -287,10 +312,10 @@ mod tests {
         #[test]
         fn any_head_is_read_without_a_panic(status: u16, value: Vec<u8>) {
             let value = Some(value.as_slice());
-            let (retry_after, grpc_status, grpc_pushback) = (value, value, value);
-            let head = Head { status, retry_after, grpc_status, grpc_pushback };
+            let (retry_after, grpc_status, grpc_pushback, grpc_details) = (value, value, value, value);
+            let head = Head { status, retry_after, grpc_status, grpc_pushback, grpc_details };
             _ = (http(&head, wall), grpc(&head, wall));
-            let unavailable = Head { grpc_status: Some(b"14"), ..head };
+            let unavailable = Head { grpc_status: Some(b"14"), grpc_pushback: None, ..head };
             _ = grpc(&unavailable, wall);
         }
     }

@@ -8,6 +8,7 @@ use regatta_client::Channel;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::fleet::{Does, Fleet, MILLISECOND, Server, options};
 use crate::grpc::{failing, healthy};
@@ -32,6 +33,35 @@ async fn a_server_that_pushes_back_is_not_asked_again() {
         assert_eq!(call(fleet.channel(options()), said).await, Err(Code::Unavailable));
         assert_eq!(hits(&servers), 1, "{said:?}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_wants_to_be_left_alone_for_longer_than_we_wait_is_not_asked_again() {
+    let beyond = options().retry.most_retry_after + MILLISECOND;
+    for (wait, calls) in [(beyond, 1), (MILLISECOND, 2)] {
+        for way in [Told::Pushback, Told::Details] {
+            let fleet = Fleet::new();
+            let servers = [busy(&fleet, wait, way).await, busy(&fleet, wait, way).await];
+            let mut options = options();
+            options.retry.tries = 2;
+            assert_eq!(call(fleet.channel(options), Said::Nothing).await, Err(Code::Unavailable));
+            assert_eq!(hits(&servers), calls, "{wait:?} {way:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_of_ours_learns_when_a_breaker_lets_calls_through_again() {
+    let error = regatta_client::Error::BreakerOpen {
+        service: "a".parse().unwrap(),
+        retry_after: Duration::from_micros(1_500_100),
+    };
+    let status = tonic::Status::from(error);
+    assert_eq!(status.code(), Code::Unavailable);
+    let field = |name| status.metadata().get(name).unwrap().to_str().unwrap();
+    assert_eq!((field("retry-after"), field("grpc-retry-pushback-ms")), ("2", "1501"));
+    let delay = status.get_details_retry_info().unwrap().retry_delay;
+    assert_eq!(delay, Some(Duration::from_micros(1_500_100)));
 }
 
 #[tokio::test]
@@ -176,6 +206,33 @@ async fn pushing_back(fleet: &Fleet) -> Server {
     let handler = || async {
         let mut status = tonic::Status::unavailable("expected by this test");
         status.metadata_mut().insert("grpc-retry-pushback-ms", "-1".parse().unwrap());
+        status.into_http::<axum::body::Body>()
+    };
+    fleet.serve_router(Router::new().fallback(handler)).await
+}
+
+/// How a server says when to come back.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Pushback,
+    Details,
+}
+
+/// A server that has no time now, and says when it has.
+async fn busy(fleet: &Fleet, wait: Duration, way: Told) -> Server {
+    let handler = move || async move {
+        let status = match way {
+            Told::Pushback => {
+                let mut status = tonic::Status::unavailable("expected by this test");
+                let millis = u64::try_from(wait.as_millis()).unwrap();
+                status.metadata_mut().insert("grpc-retry-pushback-ms", millis.into());
+                status
+            }
+            Told::Details => {
+                let details = ErrorDetails::with_retry_info(Some(wait));
+                tonic::Status::with_error_details(Code::Unavailable, "expected", details)
+            }
+        };
         status.into_http::<axum::body::Body>()
     };
     fleet.serve_router(Router::new().fallback(handler)).await

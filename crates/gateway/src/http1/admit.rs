@@ -13,13 +13,12 @@ use super::{Body, Facts, Fields, parse_request};
 use crate::health;
 use crate::http1::name::{Name, classify};
 use crate::policy::ids::{RequestId, Trace};
-use crate::policy::{
-    Denial, Plan, Request, Rules, Settled, Verdict, Wait, decide, forwarded, priority,
-};
+use crate::policy::{Denial, Plan, Request, Rules, Settled, Verdict, Wait, decide, priority};
 use crate::record::{Ids, Record};
 use crate::shared::{Shared, wall_clock};
 use crate::upstream::{Slot, Target};
 use crate::worker::random;
+use regatta_traffic::clients::client_address;
 use regatta_traffic::verdict::{is_idempotent, is_read};
 
 /// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
@@ -122,7 +121,7 @@ pub(crate) fn admit(
         let reported = head.fields.iter().filter_map(|field| {
             (classify(field.name.as_bytes()) == Name::ForwardedFor).then_some(field.value)
         });
-        forwarded::client_address(peer, &rules.trusted, reported)
+        client_address(peer, &rules.trusted, reported)
     } else {
         peer
     };
@@ -235,9 +234,7 @@ pub(crate) fn deny(
     out: &mut Vec<u8>,
 ) {
     if is_grpc {
-        let mut fields = denial.fields.clone();
-        fields.push(("grpc-status", denial.code().grpc().to_string()));
-        fields.push(("grpc-message", crate::grpc::encode_message(&denial.problem.detail)));
+        let fields = denial.grpc_fields();
         write::own_answer(200, "application/grpc", &fields, b"", is_head, common, out);
         return;
     }

@@ -32,16 +32,14 @@ pub(super) fn deny(
     record: Record,
     shared: &Arc<Shared>,
 ) -> Response<Download> {
-    let mut fields = denial.fields.clone();
     if stamp.is_grpc {
-        fields.push(("grpc-status", denial.code().grpc().to_string()));
-        fields.push(("grpc-message", crate::grpc::encode_message(&denial.problem.detail)));
+        let fields = denial.grpc_fields();
         let record = record.with(denial.status());
         return own(200, "application/grpc", &fields, String::new(), stamp, record, shared);
     }
     let body = denial.body(Some(stamp.trace.trace_id()));
     let media_type = regatta_core::Problem::MEDIA_TYPE;
-    own(denial.status(), media_type, &fields, body, stamp, record, shared)
+    own(denial.status(), media_type, &denial.fields, body, stamp, record, shared)
 }
 
 /// An answer of the gateway's own.

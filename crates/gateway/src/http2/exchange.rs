@@ -9,6 +9,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use regatta_resilience::retry::Decision;
 use regatta_traffic::cluster::{Outcome, PickError, Picked};
+use regatta_traffic::retry_info;
 use regatta_traffic::verdict::{self, Failure, Head, Silence, Verdict, silence};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -228,7 +229,7 @@ pub(super) async fn exchange(
             }
             Err(Lost::Untaken) => {
                 let why = "the service refused the stream";
-                (Failure::Unsent, spare, Err(Denial::bad_upstream(target.name(), why)))
+                (Failure::Unsent, spare, Err(Denial::untaken(target.name(), why)))
             }
             Err(Lost::Broken) => {
                 let why = "the connection broke before the answer";
@@ -331,7 +332,8 @@ pub(super) fn judge(response: &Response<Incoming>, is_grpc: bool) -> Verdict {
         return verdict::http(&head, wall_clock);
     }
     head.grpc_status = value("grpc-status");
-    head.grpc_pushback = value("grpc-retry-pushback-ms");
+    head.grpc_pushback = value(retry_info::PUSHBACK);
+    head.grpc_details = value(retry_info::DETAILS);
     verdict::grpc(&head, wall_clock)
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use regatta_core::{Code, Problem, ServiceName};
 use regatta_resilience::rate_limit;
+use regatta_traffic::clients::Key;
 
-use super::client::ClientKey;
 use super::deadline::{Allowance, allowance};
 use super::ids::{RequestId, Trace};
 use super::rules::{Destination, Rule};
@@ -165,9 +165,10 @@ fn verdict<'r>(
         }
         return Ok(Verdict::Health(health));
     }
-    let key = rules.limiter.as_ref().map_or(LimitKey::Address, |limiter| limiter.key);
+    let key = rules.limit_key();
     let by_user = key == LimitKey::User;
-    let client = ClientKey::of(request, key);
+    let id = request.headers.client_id.filter(|_| key == LimitKey::ClientId);
+    let client = Key::of(id, request.client);
     if !by_user {
         count(rules, client, settled, plan, request.now)?;
     }
@@ -176,7 +177,7 @@ fn verdict<'r>(
         // Who is unknown, and who is refused, counts by the address.
         let client = match &found {
             Err(Halt::Wait(wait)) => return Err(Halt::Wait(wait.clone())),
-            Ok((.., Some(caller))) => ClientKey::User(caller.user_id()),
+            Ok((.., Some(caller))) => Key::User(caller.user_id()),
             Ok((.., None)) | Err(Halt::Deny(_)) => client,
         };
         count(rules, client, settled, plan, request.now)?;
@@ -214,7 +215,7 @@ fn find<'a>(
 /// Counts the request of its client.
 fn count(
     rules: &Rules,
-    client: ClientKey<'_>,
+    client: Key<'_>,
     settled: &Settled,
     plan: &mut Plan<'_>,
     now: Instant,
@@ -267,7 +268,7 @@ fn rate_limited(decision: &rate_limit::Decision, window: Duration) -> Denial {
         .with_code("rate_limited")
         .with_error("Rate limit exceeded")
         .with_member("retry_after", retry_after);
-    Denial::new(problem).with("Retry-After", retry_after.to_string())
+    Denial::new(problem).retry_after(decision.retry_after)
 }
 
 fn only_get() -> Denial {

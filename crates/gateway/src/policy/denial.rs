@@ -5,6 +5,7 @@ use std::time::Duration;
 use regatta_core::{Code, Problem};
 use regatta_resilience::concurrency::Rejected;
 use regatta_traffic::cluster::PickError;
+use regatta_traffic::retry_info;
 
 use super::whole_seconds;
 
@@ -14,16 +15,51 @@ pub(crate) struct Denial {
     /// Boxed, so that results which may be one stay small.
     pub(crate) problem: Box<Problem>,
     pub(crate) fields: Vec<(&'static str, String)>,
+    again: Option<Again>,
+}
+
+/// When a call may be repeated, as far as that is known.
+#[derive(Clone, Copy, Debug)]
+enum Again {
+    After(Duration),
+    /// It may have been begun, and nobody knows how it ended.
+    Never,
 }
 
 impl Denial {
     pub(crate) fn new(problem: Problem) -> Self {
-        Self { problem: Box::new(problem), fields: Vec::new() }
+        Self { problem: Box::new(problem), fields: Vec::new(), again: None }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((name, value.into()));
         self
+    }
+
+    /// Says when to come back: `Retry-After` in whole seconds, 1 at least, and to a gRPC client in
+    /// milliseconds.
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.again = Some(Again::After(wait));
+        self.with("Retry-After", whole_seconds(wait).max(1).to_string())
+    }
+
+    /// The fields of an answer of trailers only, as gRPC has it.
+    pub(crate) fn grpc_fields(&self) -> Vec<(&'static str, String)> {
+        let (code, message) = (self.code(), &self.problem.detail);
+        let mut fields = self.fields.clone();
+        fields.push(("grpc-status", code.grpc().to_string()));
+        fields.push(("grpc-message", crate::grpc::encode_message(message)));
+        match self.again {
+            None => (),
+            Some(Again::Never) => fields.push((retry_info::PUSHBACK, "-1".to_owned())),
+            Some(Again::After(wait)) => {
+                // Rounded up: who comes back then is let in.
+                let millis = wait.as_nanos().div_ceil(1_000_000).max(1);
+                fields.push((retry_info::PUSHBACK, millis.to_string()));
+                fields.push((retry_info::DETAILS, retry_info::field(code, message, wait)));
+            }
+        }
+        fields
     }
 
     pub(crate) fn status(&self) -> u16 {
@@ -60,27 +96,28 @@ impl Denial {
     }
 
     pub(crate) fn no_instance(service: &str, why: &PickError) -> Self {
-        let wait = why.retry_after().map_or(1, |wait| whole_seconds(wait).clamp(1, 3600));
+        const SECOND: Duration = Duration::from_secs(1);
+        let wait = why.retry_after().map_or(SECOND, |wait| wait.clamp(SECOND, SECOND * 3600));
         Self::new(Problem::of(
             Code::Unavailable,
             format!("`{service}` has no healthy instance now; try again"),
         ))
         .map(|problem| problem.with_code("no_healthy_instance").with_member("reason", why.name()))
-        .with("Retry-After", wait.to_string())
+        .retry_after(wait)
     }
 
     pub(crate) fn overloaded(service: &str, why: &Rejected) -> Self {
         let detail = format!("too many requests to `{service}` are in flight; try again");
         Self::new(Problem::of(Code::Unavailable, detail))
             .map(|problem| problem.with_code("overloaded").with_member("reason", why.name()))
-            .with("Retry-After", "1")
+            .retry_after(Duration::from_secs(1))
     }
 
     pub(crate) fn no_keys() -> Self {
         let detail = "the keys of the issuer are not known yet; try again".into();
         Self::new(Problem::of(Code::Unavailable, detail))
             .map(|problem| problem.with_code("keys_unavailable"))
-            .with("Retry-After", "1")
+            .retry_after(Duration::from_secs(1))
     }
 
     pub(crate) fn head_too_slow() -> Self {
@@ -92,7 +129,7 @@ impl Denial {
         let detail = "all connections of this gateway are taken; try again".into();
         Self::new(Problem::of(Code::Unavailable, detail))
             .map(|problem| problem.with_code("too_many_connections"))
-            .with("Retry-After", "1")
+            .retry_after(Duration::from_secs(1))
     }
 
     pub(crate) fn body_too_slow() -> Self {
@@ -108,7 +145,14 @@ impl Denial {
         .map(|problem| problem.with_code("upstream_timeout"))
     }
 
+    /// The service may have begun what it was asked for.
     pub(crate) fn bad_upstream(service: &str, what: &str) -> Self {
+        // UNAVAILABLE without a message says that nothing was begun, unless it pushes back.
+        Self { again: Some(Again::Never), ..Self::untaken(service, what) }
+    }
+
+    /// The service says that it has not looked at the request.
+    pub(crate) fn untaken(service: &str, what: &str) -> Self {
         let detail = format!("`{service}` gave no valid answer: {what}");
         Self::new(Problem::new(502, "bad_upstream", "Bad gateway", detail))
     }
@@ -131,5 +175,47 @@ impl From<crate::http1::Refusal> for Denial {
             _ => ("unknown_version", "HTTP version not supported"),
         };
         Self::new(Problem::new(refusal.status(), code, title, refusal.detail().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(denial: &Denial, name: &str) -> Option<String> {
+        let fields = denial.grpc_fields();
+        fields.into_iter().find(|field| field.0 == name).map(|field| field.1)
+    }
+
+    #[test]
+    fn a_grpc_client_is_told_to_the_millisecond_when_to_come_back() {
+        let problem = Problem::of(Code::ResourceExhausted, "too many".to_owned());
+        let denial = Denial::new(problem).retry_after(Duration::from_micros(1_500_100));
+        assert_eq!(field(&denial, "grpc-status").as_deref(), Some("8"));
+        assert_eq!(field(&denial, "Retry-After").as_deref(), Some("2"));
+        assert_eq!(field(&denial, retry_info::PUSHBACK).as_deref(), Some("1501"));
+        let details = field(&denial, retry_info::DETAILS).unwrap();
+        assert_eq!(retry_info::read(details.as_bytes()), Some(Duration::from_micros(1_500_100)));
+    }
+
+    #[test]
+    fn every_refusal_that_says_retry_after_says_so_to_grpc_too() {
+        let refusals = [
+            Denial::no_instance("a", &PickError::AllTried),
+            Denial::overloaded("a", &Rejected::Full { limit: 1 }),
+            Denial::no_keys(),
+        ];
+        for denial in refusals {
+            assert_eq!(field(&denial, "grpc-status").as_deref(), Some("14"));
+            assert_eq!(field(&denial, retry_info::PUSHBACK).as_deref(), Some("1000"));
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_begun_is_not_to_be_repeated() {
+        let denial = Denial::bad_upstream("a", "the connection broke");
+        assert_eq!(field(&denial, "grpc-status").as_deref(), Some("14"));
+        assert_eq!(field(&denial, retry_info::PUSHBACK).as_deref(), Some("-1"));
+        assert!(field(&Denial::untaken("a", "no"), retry_info::PUSHBACK).is_none());
     }
 }

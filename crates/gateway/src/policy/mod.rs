@@ -1,14 +1,11 @@
 //! What the gateway decides about a request, as rules without I/O.
 
-mod counter;
 pub(crate) mod deadline;
-pub(crate) use counter::Counter;
 mod denial;
 pub(crate) mod forwarded;
 pub(crate) mod ids;
 pub(crate) use denial::Denial;
 mod caller;
-mod client;
 pub(crate) use caller::{Authenticator, Caller, Unverified};
 mod priority;
 pub(crate) use priority::priority;

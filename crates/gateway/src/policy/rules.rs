@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_auth::{KeyRing, RequireRole};
+use regatta_resilience::rate_limit::{self, SharedLimiter};
+use regatta_traffic::clients::{Counter, Counting};
 use regatta_traffic::route::{Found, Table};
 
-use super::{Authenticator, Counter};
+use super::Authenticator;
 use crate::upstream::{Target, Upstream};
-use crate::{Access, InvalidSettings, Limits, Network, RateLimit, Settings, Timeouts};
+use crate::{Access, InvalidSettings, LimitKey, Limits, Network, RateLimit, Settings, Timeouts};
 
 /// What requests are decided by.
 #[derive(Debug)]
@@ -82,7 +84,12 @@ impl Rules {
             None => None,
             Some(limit) => {
                 let kept = same_limit.and_then(|rules| rules.limiter.as_ref());
-                Some(Counter::try_new(limit, settings.shared_limit.as_ref(), kept)?)
+                let counting = counting(limit, settings.shared_limit.as_ref());
+                let counter = Counter::try_new(&counting, kept);
+                Some(counter.map_err(|error| {
+                    let reason = error.to_string();
+                    InvalidSettings::BadRateLimit { reason }
+                })?)
             }
         };
         let known_ring = before.and_then(|rules| rules.authenticator.as_ref());
@@ -119,6 +126,11 @@ impl Rules {
         })
     }
 
+    /// Who a client is; its address where nobody is counted.
+    pub(crate) fn limit_key(&self) -> LimitKey {
+        self.rate_limit.map_or(LimitKey::Address, |limit| limit.key)
+    }
+
     /// The rule of a canonical path. A path that ends in `/` also falls under the rule without it:
     /// many servers serve both alike.
     pub(crate) fn rule(&self, method: &str, path: &str) -> &Rule {
@@ -145,6 +157,16 @@ impl Rules {
     /// The services, by name.
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.services.values()
+    }
+}
+
+fn counting(limit: RateLimit, shared: Option<&Arc<dyn SharedLimiter>>) -> Counting {
+    let settings = rate_limit::Settings::new(limit.requests.get(), limit.window);
+    Counting {
+        settings: settings.with_max_bytes(limit.max_bytes),
+        algorithm: limit.algorithm,
+        by_name: limit.key != LimitKey::Address,
+        shared: shared.map(|shared| (Arc::clone(shared), limit.on_outage)),
     }
 }
 

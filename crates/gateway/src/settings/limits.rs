@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use regatta_resilience::rate_limit::Algorithm;
+use regatta_traffic::clients::OnOutage;
 
 /// Requests a client may send in a sliding window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,18 +38,6 @@ pub enum LimitKey {
     Address,
     /// The subject of a verified token, else the address. Needs `auth`.
     User,
-}
-
-/// What happens to requests while the shared counts are out of reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnOutage {
-    /// Every request passes: fail open.
-    Admit,
-    /// None passes: fail closed.
-    Refuse,
-    /// This gateway counts by itself, with the whole limit. The default.
-    #[default]
-    Count,
 }
 
 impl Default for RateLimit {

@@ -9,7 +9,7 @@ pub use service::{Access, Route, Service};
 mod auth;
 pub use auth::{Auth, Keys};
 mod limits;
-pub use limits::{LimitKey, Limits, OnOutage, RateLimit, Timeouts};
+pub use limits::{LimitKey, Limits, RateLimit, Timeouts};
 mod traffic;
 pub use traffic::{Retry, Traffic};
 mod access_log;

@@ -91,10 +91,19 @@ impl Limit {
     ///
     /// [`Rejected::Full`] when there is none.
     pub fn try_acquire(&self, priority: Priority) -> Result<Permit, Rejected> {
+        self.try_acquire_at(priority, now())
+    }
+
+    /// The same for a caller that has read the clock already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Limit::try_acquire`].
+    pub fn try_acquire_at(&self, priority: Priority, now: Instant) -> Result<Permit, Rejected> {
         let mut guarded = self.shared.lock();
         if guarded.gate.try_arrive(priority) {
             drop(guarded);
-            return Ok(self.shared.permit());
+            return Ok(Permit { shared: Arc::clone(&self.shared), began: now });
         }
         Err(Rejected::Full { limit: guarded.gate.limit() })
     }

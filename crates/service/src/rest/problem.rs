@@ -1,11 +1,14 @@
 //! Errors that handlers return, over REST and gRPC alike.
 
 use std::fmt;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use regatta_core::Code;
+use regatta_traffic::retry_info::PUSHBACK;
 use serde_json::Value;
+use tonic::metadata::MetadataMap;
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// What a handler answers when it cannot do what was asked: problem details over REST (RFC 9457,
@@ -158,7 +161,8 @@ impl IntoResponse for Problem {
 
 impl From<Problem> for tonic::Status {
     /// The gRPC code of the problem's status, the detail as the message, and the problem's own
-    /// code as the reason of a `google.rpc.ErrorInfo`.
+    /// code as the reason of a `google.rpc.ErrorInfo`. The member `retry_after`, in seconds, is a
+    /// `google.rpc.RetryInfo` too, and the metadata `retry-after` and `grpc-retry-pushback-ms`.
     fn from(problem: Problem) -> Self {
         let Inner { http: problem, grpc } = *problem.0;
         let code = grpc.or_else(|| Code::from_http_status(problem.status)).unwrap_or(Code::Unknown);
@@ -170,9 +174,16 @@ impl From<Problem> for tonic::Status {
                 (name.clone(), text)
             })
             .collect();
-        let details = ErrorDetails::with_error_info(problem.code.to_uppercase(), "", metadata);
+        let seconds = problem.members.get("retry_after").and_then(Value::as_u64);
+        let mut details = ErrorDetails::with_error_info(problem.code.to_uppercase(), "", metadata);
+        let mut fields = MetadataMap::new();
+        if let Some(seconds) = seconds {
+            details.set_retry_info(Some(Duration::from_secs(seconds)));
+            fields.insert("retry-after", seconds.into());
+            fields.insert(PUSHBACK, seconds.saturating_mul(1000).into());
+        }
         let code = tonic::Code::from_i32(code.grpc());
-        Self::with_error_details(code, problem.detail, details)
+        Self::with_error_details_and_metadata(code, problem.detail, details, fields)
     }
 }
 
@@ -218,6 +229,22 @@ mod tests {
             let info = status.get_error_details().error_info().cloned().unwrap();
             assert_eq!(info.reason, "BECAUSE");
         }
+    }
+
+    #[test]
+    fn says_when_to_retry_to_a_grpc_client_too() {
+        let busy = Problem::unavailable("busy").with_member("retry_after", 7);
+        let status = tonic::Status::from(busy);
+        assert_eq!(status.metadata().get("retry-after").unwrap(), "7");
+        assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "7000");
+        let delay = status.get_details_retry_info().unwrap().retry_delay;
+        assert_eq!(delay, Some(Duration::from_secs(7)));
+        // As our client reads it.
+        let headers = status.into_http::<()>().into_parts().0.headers;
+        let details = headers[regatta_traffic::retry_info::DETAILS].as_bytes();
+        assert_eq!(regatta_traffic::retry_info::read(details), delay);
+        let status = tonic::Status::from(Problem::unavailable("busy"));
+        assert!(status.metadata().is_empty() && status.get_details_retry_info().is_none());
     }
 
     #[test]

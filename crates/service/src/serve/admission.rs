@@ -1,22 +1,23 @@
 //! Who is let in: at most so many at a time, and from each client.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response};
-use regatta_core::{PRIORITY, parse_urgency};
+use http::{HeaderValue, Request, Response};
+use regatta_core::Context;
 use regatta_resilience::concurrency::{
     Acquire, Ending, InvalidSettings, Limit, Permit, Priority, Rejected, Settings,
 };
 use regatta_resilience::rate_limit::Decision;
 use regatta_telemetry::Telemetry;
 use regatta_telemetry::opentelemetry::KeyValue;
-use regatta_telemetry::opentelemetry::metrics::Counter;
+use regatta_telemetry::opentelemetry::metrics;
+use regatta_traffic::clients::{Counter, Key, Network, client_address};
 use tokio::time::Instant;
 
-use crate::limits::Rate;
+use super::deadline::Deadline;
 use crate::rest::Problem;
 
 /// Who called, as the connection knows it.
@@ -71,9 +72,11 @@ impl Inside {
 #[derive(Debug)]
 pub(crate) struct Admission {
     door: Door,
-    rate: Option<Rate>,
-    turned_away: Counter<u64>,
-    limited_alone: Counter<u64>,
+    rate: Option<Counter>,
+    /// Whose word about where a request comes from is taken.
+    trusted: Vec<Network>,
+    turned_away: metrics::Counter<u64>,
+    limited_alone: metrics::Counter<u64>,
 }
 
 /// How a client stands, before its request is let in.
@@ -94,7 +97,12 @@ pub(super) enum Entry {
 }
 
 impl Admission {
-    pub(crate) fn new(door: Door, rate: Option<Rate>, telemetry: &Telemetry) -> Self {
+    pub(crate) fn new(
+        door: Door,
+        rate: Option<Counter>,
+        trusted: Vec<Network>,
+        telemetry: &Telemetry,
+    ) -> Self {
         let meter = telemetry.meter();
         let turned_away = meter
             .u64_counter("regatta.server.turned_away")
@@ -117,41 +125,31 @@ impl Admission {
             .with_description("Requests counted without the replicas' shared counts")
             .with_unit("{request}")
             .build();
-        Self { door, rate, turned_away, limited_alone }
+        Self { door, rate, trusted, turned_away, limited_alone }
     }
 
     /// Counts a request of its client, unless that takes asking others.
-    pub(super) fn count<B>(&self, request: &Request<B>) -> Count {
+    pub(super) fn count<B>(&self, request: &Request<B>, now: Instant) -> Count {
         let Some(rate) = &self.rate else { return Count::Uncounted };
         if is_exempt(request.uri().path()) {
             return Count::Uncounted;
         }
-        // What a client says and where it is are two sorts of keys, which never meet.
-        let id = request.headers().get("x-client-id");
-        let peer = request.extensions().get::<Peer>().map(|it| it.0);
-        if rate.shared.is_some() {
-            return Count::Ask(match (id, peer) {
-                (Some(id), _) => format!("id:{}", String::from_utf8_lossy(id.as_bytes())),
-                (None, Some(peer)) => format!("at:{peer}"),
-                (None, None) => "at:".to_owned(),
-            });
+        let client = client(request, &self.trusted);
+        match rate.check(&client, now.into_std()) {
+            Some(decision) => Count::Decided(self.counted(decision)),
+            None => Count::Ask(client.name()),
         }
-        let now = Instant::now().into_std();
-        Count::Decided(self.counted(match id {
-            Some(id) => rate.local.check(&(1_u8, id.as_bytes()), now),
-            None => rate.local.check(&(0_u8, peer), now),
-        }))
     }
 
     /// Counts a request where all replicas count; none when they do not.
     pub(super) async fn ask(&self, client: &str) -> Option<Decision> {
-        let shared = self.rate.as_ref()?.shared.as_ref()?;
-        let verdict = shared.check(client).await;
-        if let Some(outage) = &verdict.outage {
+        let rate = self.rate.as_ref()?;
+        let (decision, outage) = rate.ask(client, Instant::now().into_std()).await;
+        if let Some(outage) = &outage {
             tracing::debug!(error = %regatta_core::Chain(outage), "shared limits");
             self.limited_alone.add(1, &[]);
         }
-        Some(self.counted(verdict.decision))
+        Some(self.counted(decision))
     }
 
     fn counted(&self, decision: Decision) -> Decision {
@@ -161,13 +159,15 @@ impl Admission {
         decision
     }
 
-    /// Asks for room; `left` is what is left of the request's time.
-    pub(super) fn enter<B>(&self, request: &Request<B>, left: impl FnOnce() -> Duration) -> Entry {
-        let priority = priority(request.headers());
-        match self.door.limit.try_acquire(priority) {
+    /// Asks for room, which is waited for until the deadline at most.
+    pub(super) fn enter<B>(&self, request: &Request<B>, deadline: Deadline, now: Instant) -> Entry {
+        // Telemetry has read the header; what is malformed is as if absent.
+        let urgency = Context::with_current(|context| context.and_then(|it| it.urgency));
+        let priority = priority(urgency);
+        match self.door.limit.try_acquire_at(priority, now.into_std()) {
             Ok(permit) => Entry::Admitted(Some(self.inside(permit))),
             Err(_full) if is_exempt(request.uri().path()) => Entry::Admitted(None),
-            Err(_full) => Entry::Waits(self.door.limit.acquire(priority, left())),
+            Err(_full) => Entry::Waits(self.door.limit.acquire(priority, deadline.left(now))),
         }
     }
 
@@ -220,12 +220,19 @@ pub(super) fn tell<B>(response: &mut Response<B>, decision: &Decision, window: D
 impl Admission {
     /// The window that clients are counted in.
     pub(super) fn window(&self) -> Duration {
-        let rate = self.rate.as_ref();
-        rate.map_or(Duration::ZERO, |rate| match &rate.shared {
-            Some(shared) => shared.window(),
-            None => rate.local.window(),
-        })
+        self.rate.as_ref().map_or(Duration::ZERO, Counter::window)
     }
+}
+
+/// Whose request it is: what it says, else where it comes from.
+fn client<'r, B>(request: &'r Request<B>, trusted: &[Network]) -> Key<'r> {
+    let headers = request.headers();
+    // Without the listener, as in a test, all come from nowhere.
+    let unknown = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    let peer = request.extensions().get::<Peer>().map_or(unknown, |peer| peer.0);
+    let reported = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
+    let address = client_address(peer, trusted, reported);
+    Key::of(headers.get("x-client-id").map(HeaderValue::as_bytes), address)
 }
 
 /// Rounded up, so that nobody comes back too early; one at least.
@@ -234,11 +241,8 @@ fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + more).max(1)
 }
 
-/// How urgent the request says it is; anything malformed is as if absent.
-fn priority(headers: &HeaderMap) -> Priority {
-    // Most requests have few fields and not this one; a look at the names costs less than a hash.
-    let field = headers.iter().find(|(name, _)| name.as_str() == PRIORITY);
-    let urgency = field.and_then(|(_, value)| parse_urgency(value.as_bytes()));
+/// The priority of what a request says of its urgency.
+fn priority(urgency: Option<u8>) -> Priority {
     urgency.and_then(|urgency| Priority::try_new(urgency).ok()).unwrap_or_default()
 }
 
@@ -264,12 +268,9 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_the_default() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(priority(&headers).urgency(), 3);
-        headers.insert("priority", "u=6".parse().unwrap());
-        assert_eq!(priority(&headers).urgency(), 6);
-        headers.insert("priority", "urgent".parse().unwrap());
-        assert_eq!(priority(&headers).urgency(), 3);
+        for (urgency, expected) in [(None, 3), (Some(6), 6), (Some(8), 3)] {
+            assert_eq!(priority(urgency).urgency(), expected, "{urgency:?}");
+        }
     }
 
     #[test]

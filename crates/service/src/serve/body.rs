@@ -27,10 +27,10 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// HTTP/1.1, and the client might never see the answer.
 pub(super) struct Bounded<B>
 where
-    B: Body + Send + 'static,
+    B: Body + Unpin + Send + 'static,
     B::Data: Send,
 {
-    body: Option<Pin<Box<B>>>,
+    body: Option<B>,
     left: u64,
     is_polite: bool,
     tracker: TaskTracker,
@@ -38,11 +38,11 @@ where
 
 impl<B> Bounded<B>
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<BoxError>,
 {
     pub(super) fn new(body: B, limit: u64, is_polite: bool, tracker: TaskTracker) -> Self {
-        Self { body: Some(Box::pin(body)), left: limit, is_polite, tracker }
+        Self { body: Some(body), left: limit, is_polite, tracker }
     }
 
     fn over_limit(&mut self) -> BoxError {
@@ -55,7 +55,7 @@ where
 
 impl<B> Body for Bounded<B>
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
     B::Error: Into<BoxError>,
 {
     type Data = Bytes;
@@ -66,7 +66,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
-        let frame = match ready!(body.as_mut().poll_frame(cx)) {
+        let frame = match ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
             other => {
                 // Over, or broken: there is nothing to throw away.
@@ -95,7 +95,7 @@ where
 
 impl<B> Drop for Bounded<B>
 where
-    B: Body + Send + 'static,
+    B: Body + Unpin + Send + 'static,
     B::Data: Send,
 {
     fn drop(&mut self) {
@@ -152,7 +152,7 @@ mod tests {
 
     fn chunks(
         sizes: &[usize],
-    ) -> impl Body<Data = Bytes, Error = std::convert::Infallible> + use<> {
+    ) -> impl Body<Data = Bytes, Error = std::convert::Infallible> + Unpin + use<> {
         let frames: Vec<_> =
             sizes.iter().map(|size| Ok(Frame::data(Bytes::from(vec![b'x'; *size])))).collect();
         StreamBody::new(futures::stream::iter(frames))

@@ -12,14 +12,10 @@ pub(super) struct Deadline(regatta_core::Deadline);
 
 impl Deadline {
     /// The deadline of the request that is being called now.
-    pub(super) fn of_request(timeout: Duration) -> Self {
+    pub(super) fn of_request(timeout: Duration, now: Instant) -> Self {
         let callers = Context::with_current(|context| context.and_then(|it| it.deadline));
         // Telemetry has put the earlier of both into the context; without it the caller's is none.
-        Self(
-            callers.unwrap_or_else(|| {
-                regatta_core::Deadline::after(Instant::now().into_std(), timeout)
-            }),
-        )
+        Self(callers.unwrap_or_else(|| regatta_core::Deadline::after(now.into_std(), timeout)))
     }
 
     /// When a call over gRPC is over with its last message, if its caller says so. What else bounds
@@ -29,12 +25,12 @@ impl Deadline {
         Some(Self(regatta_core::Deadline::after(now.into_std(), timeout)))
     }
 
-    pub(super) fn is_over(self) -> bool {
-        self.0.is_over(Instant::now().into_std())
+    pub(super) fn is_over(self, now: Instant) -> bool {
+        self.0.is_over(now.into_std())
     }
 
-    pub(super) fn left(self) -> Duration {
-        self.0.remaining(Instant::now().into_std()).unwrap_or_default()
+    pub(super) fn left(self, now: Instant) -> Duration {
+        self.0.remaining(now.into_std()).unwrap_or_default()
     }
 
     pub(super) fn instant(self) -> Instant {

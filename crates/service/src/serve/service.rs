@@ -85,12 +85,15 @@ impl Service<Request<Body>> for Serve {
             let problem = Problem::of(regatta_core::Code::Unimplemented, detail);
             return Serving::answered(problem, Protocol::Grpc);
         }
-        let deadline = Deadline::of_request(self.rules.request_timeout);
-        if deadline.is_over() {
+        // Read once: a look at the clock is some 40 instructions, and this takes no time.
+        let now = Instant::now();
+        let deadline = Deadline::of_request(self.rules.request_timeout, now);
+        if deadline.is_over(now) {
             return Serving::answered(convert::late(), protocol);
         }
         let admission = self.rules.admission.as_ref();
-        let counted = admission.map_or(Count::Uncounted, |admission| admission.count(&request));
+        let counted =
+            admission.map_or(Count::Uncounted, |admission| admission.count(&request, now));
         let rate = match (&counted, admission) {
             (Count::Decided(decision), Some(admission)) => Some((*decision, admission)),
             _ => None,
@@ -126,7 +129,7 @@ impl Service<Request<Body>> for Serve {
         let asked = Asked::of(&request);
         // A call over gRPC has a deadline of its own to its last message.
         let ends_at = match protocol {
-            Protocol::Grpc => Deadline::of_call(request.headers(), Instant::now()),
+            Protocol::Grpc => Deadline::of_call(request.headers(), now),
             Protocol::Rest | Protocol::UnknownGrpc => None,
         };
         if let Count::Ask(client) = counted {
@@ -137,7 +140,7 @@ impl Service<Request<Body>> for Serve {
             }
             return serving;
         }
-        let entry = admission.map(|admission| admission.enter(&request, || deadline.left()));
+        let entry = admission.map(|admission| admission.enter(&request, deadline, now));
         let mut serving = match entry.unwrap_or(Entry::Admitted(None)) {
             Entry::Admitted(inside) => {
                 Serving::routed(self.router.call(request), inside, protocol, deadline, asked)
@@ -172,7 +175,7 @@ impl Serve {
         };
         let room = room.await;
         let permit = room.map_err(|rejected| turned_away(admission.turned_away(&rejected)))?;
-        if deadline.is_over() {
+        if deadline.is_over(Instant::now()) {
             return Err(turned_away(convert::late()));
         }
         let inside = Some(admission.inside(permit));
@@ -194,7 +197,7 @@ impl Serve {
         if let Some((decision, _)) = rate.filter(|(decision, _)| !decision.allowed) {
             return Err(TurnedAway { problem: over_its_limit(&decision), rate });
         }
-        match admission.enter(&request, || deadline.left()) {
+        match admission.enter(&request, deadline, Instant::now()) {
             Entry::Admitted(inside) => {
                 Ok(Admitted { answer: self.router.call(request), inside, rate })
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use regatta_config::{ByteSize, choices, settings};
 use regatta_resilience::concurrency::{self, Adaptive};
 use regatta_resilience::rate_limit;
+use regatta_traffic::clients::Counting;
 
 settings! {
     /// Requests that are worked on at a time, and who is turned away when there is no room: 503
@@ -32,9 +33,9 @@ settings! {
 
 settings! {
     /// Requests that each client may make: 429 with Retry-After beyond it, or RESOURCE_EXHAUSTED
-    /// over gRPC. A client is what the header X-Client-ID says, else its address. Off by default:
-    /// the gateway counts clients, and most callers of a service are other services. With
-    /// `limits.url` all replicas share the counts.
+    /// over gRPC. A client is what the header X-Client-ID says, else its address, or whom a hop of
+    /// `server.trusted_hops` names. Off by default: the gateway counts clients, and most callers of a
+    /// service are other services. With `limits.url` all replicas share the counts.
     pub struct RateLimitSettings in "rate_limit" {
         /// Requests per client and window; 0 sets no limit.
         pub requests: u32 = 0, range ..=1_000_000;
@@ -46,7 +47,8 @@ settings! {
         /// Requests at once that gcra lets through after a rest; a tenth of the limit when not set.
         /// Who never rests gets the limit less the burst, and one.
         pub burst: Option<u32>;
-        /// The most memory for all clients together.
+        /// The most memory for all clients together; half of it is for ids and half for addresses,
+        /// so that ids which are made up keep out nobody who is known by the address.
         pub max_bytes: ByteSize = ByteSize::mib(32);
     }
 }
@@ -84,10 +86,8 @@ impl ShedSettings {
 }
 
 impl RateLimitSettings {
-    /// The limiter; none when no limit is set.
-    pub(crate) fn limiter(
-        &self,
-    ) -> Result<Option<rate_limit::Limiter>, rate_limit::InvalidSettings> {
+    /// How clients are counted, each replica for itself; none when no limit is set.
+    pub(crate) fn counting(&self) -> Result<Option<Counting>, rate_limit::InvalidSettings> {
         if self.requests == 0 {
             return Ok(None);
         }
@@ -95,7 +95,7 @@ impl RateLimitSettings {
         if let rate_limit::Algorithm::Gcra { burst } = algorithm {
             settings.validate_pace(burst)?;
         }
-        rate_limit::Limiter::try_new(settings, algorithm).map(Some)
+        Ok(Some(Counting { settings, algorithm, by_name: true, shared: None }))
     }
 
     /// How much, in which time, counted how.
@@ -122,16 +122,16 @@ mod tests {
         assert_eq!(ShedSettings::default().concurrency(), concurrency::Settings::default());
         let adaptive = ShedSettings { adaptive: true, ..ShedSettings::default() };
         assert_eq!(adaptive.concurrency().adaptive, Some(Adaptive::default()));
-        assert!(RateLimitSettings::default().limiter().unwrap().is_none());
+        assert!(RateLimitSettings::default().counting().unwrap().is_none());
     }
 
     #[test]
     fn a_burst_that_leaves_no_pace_is_refused() {
         for burst in [10, 11] {
-            assert!(paced(10, Some(burst)).limiter().is_err(), "{burst}");
+            assert!(paced(10, Some(burst)).counting().is_err(), "{burst}");
         }
-        assert!(paced(10, Some(9)).limiter().is_ok());
-        assert!(paced(1, Some(1)).limiter().is_ok());
+        assert!(paced(10, Some(9)).counting().is_ok());
+        assert!(paced(1, Some(1)).counting().is_ok());
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
         for (requests, burst) in [(100, 10), (5, 1), (1, 1)] {
             let (_, algorithm) = paced(requests, None).rules();
             assert_eq!(algorithm, rate_limit::Algorithm::Gcra { burst });
-            assert!(paced(requests, None).limiter().is_ok());
+            assert!(paced(requests, None).counting().is_ok());
         }
     }
 

@@ -1,9 +1,12 @@
 //! Group `server`: the port and what one client may take of it.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
-use regatta_config::{ByteSize, settings};
+use regatta_config::{ByteSize, setting_from_text, settings};
+use regatta_traffic::clients::{InvalidNetwork, Network};
 
 use crate::server::Limits;
 
@@ -36,6 +39,9 @@ settings! {
         pub max_concurrent_streams: u32 = 256, range 1..;
         /// Time between two pings on an HTTP/2 connection, and how long one may stay unanswered.
         pub http2_keep_alive: Duration = Duration::from_secs(20), range POSITIVE..;
+        /// Addresses and ranges whose `X-Forwarded-For` is believed, such as 10.0.0.0/8: the gateway's,
+        /// so that clients are counted (`rate_limit`) and not the gateway.
+        pub trusted_hops: Vec<Hop>;
         /// Time between leaving the registry and closing the port: callers that have not heard of
         /// it yet are still served. At most two fifths of `drain_timeout`.
         pub linger: Duration = Duration::from_secs(1);
@@ -46,6 +52,26 @@ settings! {
         pub drain_timeout: Duration = Duration::from_secs(15);
     }
 }
+
+/// Who is believed about where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop(pub Network);
+
+impl FromStr for Hop {
+    type Err = InvalidNetwork;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+setting_from_text!(Hop, "an address or a range", "write 10.1.2.3, 10.0.0.0/8 or fd00::/8");
 
 /// A timeout of zero would refuse everything.
 const POSITIVE: Duration = Duration::from_millis(1);

@@ -1,6 +1,7 @@
 //! Who is let in when there is no room, and how clients are told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::routing::get;
 use http::Request;
@@ -11,6 +12,7 @@ use regatta_proto::userservice::user_service_server::UserServiceServer;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tonic::transport::Channel;
+use tonic_types::StatusExt as _;
 
 use crate::fixture::{PATIENCE, opened, routes, running};
 use crate::grpc::Users;
@@ -65,6 +67,7 @@ async fn over_grpc_it_is_unavailable() {
     let shed = UserServiceClient::new(channel);
     let status = shed.clone().get_user(GetUserRequest { user_id: 1 }).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+    assert_eq!(told(&status), ("1", "1000", Duration::from_secs(1)));
     let request = Request::post("/other.Service/Get");
     let request = request.header("content-type", "application/grpc").body(String::new());
     // Not a service of this test: it is told so before anybody asks for room.
@@ -76,6 +79,30 @@ async fn over_grpc_it_is_unavailable() {
     held.await.unwrap();
     let status = shed.clone().get_user(GetUserRequest { user_id: 9 }).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::NotFound, "there is room again");
+}
+
+/// When a gRPC client is told to come back, in each of three ways.
+fn told(status: &tonic::Status) -> (&str, &str, Duration) {
+    let field = |name| status.metadata().get(name).map_or("", |value| value.to_str().unwrap());
+    let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    (field("retry-after"), field("grpc-retry-pushback-ms"), delay.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn over_grpc_a_client_over_its_share_is_told_when_to_come_back() {
+    let service = opened("rate_limit: {requests: 1, window: 20s}").await;
+    let service = service.grpc(UserServiceServer::new(Users));
+    let service = Running::start(service).await.unwrap();
+    let channel = Channel::from_shared(service.url()).unwrap().connect().await.unwrap();
+    let mut users = UserServiceClient::new(channel);
+    let status = users.get_user(GetUserRequest { user_id: 9 }).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::NotFound, "{status}");
+    let status = users.get_user(GetUserRequest { user_id: 9 }).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+    let (seconds, millis, delay) = told(&status);
+    assert!((1..=20).contains(&delay.as_secs()), "{delay:?}");
+    assert_eq!(seconds, delay.as_secs().to_string());
+    assert_eq!(millis, delay.as_millis().to_string());
 }
 
 #[tokio::test]
@@ -230,6 +257,61 @@ async fn clients_over_their_share_are_told_and_others_are_served() {
     assert_eq!(service.get("/hello").await.status(), 200);
     assert_eq!(service.get("/hello").await.status(), 429);
     assert_eq!(service.get("/health/live").await.status(), 200, "health is not counted");
+}
+
+/// The status of a request with these fields.
+async fn status(service: &Running, fields: &[(&str, &str)]) -> u16 {
+    let mut request = Request::get("/hello");
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    service.send(request.body(String::new())).await.status().as_u16()
+}
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+#[tokio::test]
+async fn behind_a_trusted_hop_clients_are_counted_and_not_the_hop() {
+    let yaml = "{server: {trusted_hops: [127.0.0.0/8, 10.0.0.1]}, rate_limit: {requests: 1}}";
+    let service = running(yaml).await;
+    for client in ["203.0.113.7", "203.0.113.8"] {
+        assert_eq!(status(&service, &[(FORWARDED_FOR, client)]).await, 200, "{client}");
+        let over = format!("198.51.100.1, {client}, 10.0.0.1");
+        assert_eq!(status(&service, &[(FORWARDED_FOR, &over)]).await, 429, "{client}, further on");
+    }
+    assert_eq!(status(&service, &[]).await, 200, "the hop for itself");
+}
+
+#[tokio::test]
+async fn who_is_not_trusted_counts_by_its_own_address_whatever_it_says() {
+    let yaml = "{server: {trusted_hops: [10.0.0.0/8]}, rate_limit: {requests: 1}}";
+    let service = running(yaml).await;
+    assert_eq!(status(&service, &[(FORWARDED_FOR, "203.0.113.7")]).await, 200);
+    assert_eq!(status(&service, &[(FORWARDED_FOR, "203.0.113.8")]).await, 429);
+}
+
+#[tokio::test]
+async fn an_id_that_looks_like_an_address_takes_nobodys_share_and_an_empty_one_is_none() {
+    let service = running("rate_limit: {requests: 1}").await;
+    for id in ["127.0.0.1", "ip:127.0.0.1"] {
+        assert_eq!(status(&service, &[("x-client-id", id)]).await, 200, "{id}");
+        assert_eq!(status(&service, &[("x-client-id", id)]).await, 429, "{id}");
+    }
+    assert_eq!(status(&service, &[("x-client-id", "")]).await, 200, "by its address");
+    assert_eq!(status(&service, &[]).await, 429, "and that has had its share");
+}
+
+#[tokio::test]
+async fn ids_that_are_made_up_keep_out_nobody_who_is_known_by_the_address() {
+    // So little memory that newcomers soon share a few counts.
+    let service = running("rate_limit: {requests: 1, max_bytes: 64KiB}").await;
+    let mut refused = 0;
+    for number in 0..2000 {
+        let id = number.to_string();
+        refused += u32::from(status(&service, &[("x-client-id", &id)]).await == 429);
+    }
+    assert!(refused > 0, "the table of ids is full");
+    assert_eq!(status(&service, &[]).await, 200);
 }
 
 #[tokio::test]

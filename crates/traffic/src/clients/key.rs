@@ -3,35 +3,33 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use super::decide::Request;
-use crate::LimitKey;
-
 /// Who is counted. Two sorts of keys never share a count.
-#[derive(Clone, Copy, Hash)]
-pub(crate) enum ClientKey<'r> {
+#[derive(Clone, Copy, Debug, Hash)]
+pub enum Key<'r> {
     /// What `X-Client-ID` says.
     Named(&'r [u8]),
+    /// Where the call comes from.
     Address(IpAddr),
     /// The subject of a verified token.
     User(&'r str),
 }
 
-impl<'r> ClientKey<'r> {
-    /// Who sends the request, as far as its head says.
-    pub(super) fn of(request: &Request<'r>, key: LimitKey) -> Self {
-        match request.headers.client_id {
-            Some(id) if !id.is_empty() && key == LimitKey::ClientId => Self::Named(id),
-            _ => Self::Address(request.client),
+impl<'r> Key<'r> {
+    /// A client by what it says it is; one that says nothing, or something empty, by its address.
+    pub fn of(id: Option<&'r [u8]>, address: IpAddr) -> Self {
+        match id {
+            Some(id) if !id.is_empty() => Self::Named(id),
+            _ => Self::Address(address),
         }
     }
 
     /// Whether it is a name, of which a client may have many.
-    pub(crate) fn is_name(&self) -> bool {
+    pub fn is_name(&self) -> bool {
         !matches!(self, Self::Address(_))
     }
 
-    /// The client as other gateways know it too.
-    pub(crate) fn name(&self) -> String {
+    /// The client as other processes know it too.
+    pub fn name(&self) -> String {
         match self {
             Self::Named(id) => format!("id:{}", String::from_utf8_lossy(id)),
             Self::Address(address) => format!("{ADDRESS}{address}"),
@@ -39,19 +37,13 @@ impl<'r> ClientKey<'r> {
         }
     }
 
-    /// Whether this is what [`ClientKey::name`] says of a name.
-    pub(crate) fn names(name: &str) -> bool {
+    /// Whether this is what [`Key::name`] says of a name.
+    pub(super) fn names(name: &str) -> bool {
         !name.starts_with(ADDRESS)
     }
 }
 
 const ADDRESS: &str = "ip:";
-
-#[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "any instant does")]
-pub(crate) fn now() -> std::time::Instant {
-    std::time::Instant::now()
-}
 
 #[cfg(test)]
 mod tests {
@@ -62,20 +54,25 @@ mod tests {
     #[test]
     fn a_name_an_address_and_a_user_are_never_one_client() {
         let address: IpAddr = "127.0.0.1".parse().unwrap();
-        let all = [
-            ClientKey::Named(b"127.0.0.1"),
-            ClientKey::Address(address),
-            ClientKey::User("127.0.0.1"),
-        ];
+        let all = [Key::Named(b"127.0.0.1"), Key::Address(address), Key::User("127.0.0.1")];
         let hash = |key| BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         for (at, one) in all.iter().enumerate() {
-            assert_eq!(one.is_name(), ClientKey::names(&one.name()));
+            assert_eq!(one.is_name(), Key::names(&one.name()));
             for other in &all[at + 1..] {
                 assert_ne!(hash(*one), hash(*other));
                 assert_ne!(one.name(), other.name());
             }
         }
         // A name that looks like an address's key is one of a name.
-        assert!(ClientKey::names(&ClientKey::Named(b"ip:127.0.0.1").name()));
+        assert!(Key::names(&Key::Named(b"ip:127.0.0.1").name()));
+    }
+
+    #[test]
+    fn an_empty_name_is_none() {
+        let address: IpAddr = "127.0.0.1".parse().unwrap();
+        for id in [None, Some(&b""[..])] {
+            assert!(matches!(Key::of(id, address), Key::Address(it) if it == address), "{id:?}");
+        }
+        assert!(matches!(Key::of(Some(b"a"), address), Key::Named(b"a")));
     }
 }
