@@ -6,34 +6,33 @@ use std::task::{self, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Exchange;
+use super::service::Served;
 
 pin_project! {
     /// A response's body that ends its [`Exchange`] with its last frame.
     ///
     /// Dropped before that, the request counts as cancelled.
     #[derive(Debug)]
-    pub struct Observed<B> {
+    pub struct Observed<B, F> {
         #[pin]
         body: B,
-        exchange: Option<Box<Exchange>>,
+        // What is left of the future `F` that answered; none once the exchange is over.
+        served: Option<Pin<Box<Served<F>>>>,
     }
 }
 
-impl<B: Body> Observed<B> {
-    pub(super) fn new(body: B, exchange: Box<Exchange>, is_head: bool) -> Self {
+impl<B: Body, F> Observed<B, F> {
+    pub(super) fn new(body: B, mut served: Pin<Box<Served<F>>>) -> Self {
         // Nobody polls a body that has nothing to give, or one that answers HEAD.
-        let mut exchange = Some(exchange);
-        if (is_head || body.is_end_stream())
-            && let Some(exchange) = exchange.take()
-        {
-            exchange.end();
+        let is_over = served.is_head || body.is_end_stream();
+        if is_over {
+            served.as_mut().project().exchange.finish();
         }
-        Self { body, exchange }
+        Self { body, served: (!is_over).then_some(served) }
     }
 }
 
-impl<B: Body> Body for Observed<B> {
+impl<B: Body, F> Body for Observed<B, F> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -43,7 +42,8 @@ impl<B: Body> Body for Observed<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
         let polled = this.body.as_mut().poll_frame(cx);
-        let Some(exchange) = this.exchange else { return polled };
+        let Some(served) = this.served.as_mut() else { return polled };
+        let exchange = served.as_mut().project().exchange;
         let is_over = match &polled {
             Poll::Pending => false,
             Poll::Ready(None) => true,
@@ -60,8 +60,9 @@ impl<B: Body> Body for Observed<B> {
                 None => this.body.is_end_stream(),
             },
         };
-        if is_over && let Some(exchange) = this.exchange.take() {
-            exchange.end();
+        if is_over {
+            exchange.finish();
+            *this.served = None;
         }
         polled
     }

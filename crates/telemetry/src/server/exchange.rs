@@ -25,9 +25,10 @@ use crate::{Telemetry, clock, ids};
 #[derive(Debug)]
 #[must_use = "dropping it at once counts the request as cancelled"]
 pub struct Exchange {
-    telemetry: Telemetry,
-    context: Arc<Context>,
-    recording: Option<Arc<Recording>>,
+    /// Away only while [`Exchange::enter`] runs.
+    context: Option<Arc<Context>>,
+    /// Away then too, and once it is over.
+    current: Option<Current>,
     started: Instant,
     method: MethodName,
     is_grpc: bool,
@@ -37,6 +38,9 @@ pub struct Exchange {
     outcome: Outcome,
     is_over: bool,
 }
+
+/// Why there is a context.
+const HERE: &str = "what is entered is borrowed, and left also by a panic";
 
 /// What spans and metrics call the request.
 #[derive(Debug)]
@@ -92,9 +96,8 @@ impl Exchange {
             Name::of(head.extensions)
         };
         Self {
-            telemetry: telemetry.clone(),
-            context: Arc::new(context),
-            recording,
+            context: Some(Arc::new(context)),
+            current: Some(Current { telemetry: telemetry.clone(), recording }),
             started,
             method,
             is_grpc,
@@ -107,7 +110,13 @@ impl Exchange {
 
     /// What handlers and outgoing calls read; scope the serving future with it.
     pub fn context(&self) -> &Arc<Context> {
-        &self.context
+        self.context.as_ref().expect(HERE)
+    }
+
+    /// Runs something at once as a part of the request.
+    pub(super) fn enter<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let current = &mut self.current;
+        Context::enter(&mut self.context, || span::enter(current, work))
     }
 
     /// Names the route once it is known.
@@ -125,7 +134,8 @@ impl Exchange {
 
     /// Adds an attribute to the span, if one is recorded.
     pub fn annotate(&self, key: &'static str, value: impl Into<opentelemetry::Value>) {
-        if let Some(recording) = &self.recording {
+        let current = self.current.as_ref();
+        if let Some(recording) = current.and_then(|current| current.recording.as_ref()) {
             recording.annotate(KeyValue::new(key, value));
         }
     }
@@ -161,16 +171,13 @@ impl Exchange {
         self.finish();
     }
 
-    pub(crate) fn current(&self) -> Current {
-        Current { telemetry: self.telemetry.clone(), recording: self.recording.clone() }
-    }
-
     pub(crate) fn finish(&mut self) {
         if std::mem::replace(&mut self.is_over, true) {
             return;
         }
         let elapsed = clock::now().saturating_duration_since(self.started);
-        let instruments = self.telemetry.instruments();
+        let Some(current) = self.current.take() else { return };
+        let instruments = current.telemetry.instruments();
         instruments.add_active(self.method, -1);
         let (outcome, method) = (self.outcome, self.method.name());
         let error = |outcome: Outcome| {
@@ -205,13 +212,13 @@ impl Exchange {
                 series.record(elapsed, route.unwrap_or(""), self.method, outcome, record);
             }
         }
-        if let Some(recording) = self.recording.take() {
-            self.end_span(&recording, elapsed);
+        if let Some(recording) = &current.recording {
+            self.end_span(&current.telemetry, recording, elapsed);
         }
         self.log(elapsed);
     }
 
-    fn end_span(&self, recording: &Recording, elapsed: Duration) {
+    fn end_span(&self, telemetry: &Telemetry, recording: &Recording, elapsed: Duration) {
         let outcome = self.outcome;
         let name = match (self.name.rpc(outcome), self.name.route()) {
             (Some(rpc), _) => {
@@ -244,13 +251,13 @@ impl Exchange {
             }
             None => Status::Unset,
         };
-        recording.end(&self.telemetry, name, elapsed, status);
+        recording.end(telemetry, name, elapsed, status);
     }
 
     /// A line for what is the server's fault; one at debug level for the rest.
     fn log(&self, elapsed: Duration) {
         let is_error = self.outcome.server_error(self.is_grpc);
-        let context = &self.context;
+        let context = self.context();
         let route = self.name.rpc(self.outcome).or(self.name.route()).unwrap_or_default();
         macro_rules! line {
             ($level:ident, $error:expr, $message:literal) => {

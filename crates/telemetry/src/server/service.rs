@@ -1,18 +1,15 @@
 //! The tower shell around an [`Exchange`].
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use http_body::Body;
 use pin_project_lite::pin_project;
-use regatta_core::Context;
 use tower_service::Service;
 
 use super::{Exchange, Head, Observed, matched};
 use crate::Telemetry;
-use crate::span::{self, Current};
 
 /// A service whose requests have a context, a span and a measurement.
 ///
@@ -38,7 +35,7 @@ where
     S: Service<http::Request<RequestBody>, Response = http::Response<ResponseBody>>,
     ResponseBody: Body,
 {
-    type Response = http::Response<Observed<ResponseBody>>;
+    type Response = http::Response<Observed<ResponseBody, S::Future>>;
     type Error = S::Error;
     type Future = ServeFuture<S::Future>;
 
@@ -48,44 +45,36 @@ where
 
     fn call(&mut self, request: http::Request<RequestBody>) -> Self::Future {
         let exchange = Exchange::begin_within(&self.telemetry, Head::from(&request), self.timeout);
-        // Futures and bodies are moved a dozen times on their way; this is the larger part of them.
-        let exchange = Box::new(exchange);
         let is_head = request.method() == http::Method::HEAD;
-        let mut scope =
-            Scope { context: Some(exchange.context().clone()), current: Some(exchange.current()) };
+        let mut served = Box::new(Served { exchange, is_head, future: None });
+        let Served { exchange, future, .. } = &mut *served;
         // Layers further in may answer, log or call out as soon as they are called.
         let inner = &mut self.inner;
-        let future = scope.enter(|| inner.call(request));
-        ServeFuture { exchange: Some(exchange), is_head, scope, future }
-    }
-}
-
-/// What is current while a request is served.
-#[derive(Debug)]
-struct Scope {
-    context: Option<Arc<Context>>,
-    current: Option<Current>,
-}
-
-impl Scope {
-    fn enter<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let current = &mut self.current;
-        Context::enter(&mut self.context, || span::enter(current, work))
+        exchange.enter(|| *future = Some(inner.call(request)));
+        ServeFuture { served: Some(Box::into_pin(served)) }
     }
 }
 
 pin_project! {
-    /// The response of [`Serve`]. Dropping it counts the request as cancelled.
+    /// All that belongs to one request, first while it is served and then while its answer goes out.
+    ///
+    /// In one allocation: futures and bodies are moved a dozen times on their way.
     #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub struct ServeFuture<F> {
+    pub(super) struct Served<F> {
         // Dropped before the inner future would be; a panic in there is seen by its drop.
-        exchange: Option<Box<Exchange>>,
-        is_head: bool,
-        scope: Scope,
+        pub(super) exchange: Exchange,
+        pub(super) is_head: bool,
+        // None once it has answered.
         #[pin]
-        future: F,
+        future: Option<F>,
     }
+}
+
+/// The response of [`Serve`]. Dropping it counts the request as cancelled.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct ServeFuture<F> {
+    served: Option<Pin<Box<Served<F>>>>,
 }
 
 impl<F, B, E> Future for ServeFuture<F>
@@ -93,27 +82,28 @@ where
     F: Future<Output = Result<http::Response<B>, E>>,
     B: Body,
 {
-    type Output = Result<http::Response<Observed<B>>, E>;
+    type Output = Result<http::Response<Observed<B, F>>, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let future = this.future;
-        let polled = this.scope.enter(|| future.poll(cx));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        const ENDED: &str = "futures are not polled after they end";
+        let mut this = self.served.as_mut().expect(ENDED).as_mut().project();
+        let future = this.future.as_mut().as_pin_mut().expect(ENDED);
+        let polled = this.exchange.enter(|| future.poll(cx));
         // Also while it waits: the next request on this thread must not find it.
-        if let (Some(path), Some(exchange)) = (matched::take(), this.exchange.as_mut()) {
-            exchange.set_matched(path);
+        if let Some(path) = matched::take() {
+            this.exchange.set_matched(path);
         }
         let result = ready!(polled);
-        let mut exchange = this.exchange.take().expect("futures are not polled after they end");
+        this.future.set(None);
         Poll::Ready(match result {
             Ok(mut response) => {
-                exchange.respond(&mut response);
-                let is_head = *this.is_head;
-                Ok(response.map(|body| Observed::new(body, exchange, is_head)))
+                this.exchange.respond(&mut response);
+                let served = self.served.take().expect(ENDED);
+                Ok(response.map(|body| Observed::new(body, served)))
             }
             Err(error) => {
-                exchange.fail("service_error");
-                exchange.end();
+                this.exchange.fail("service_error");
+                this.exchange.finish();
                 Err(error)
             }
         })
