@@ -50,6 +50,8 @@ impl Context {
 
     /// Runs something at once with the context in `slot` as the current one, which is in `slot`
     /// again afterwards; a future that is polled so needs no handle of its own.
+    // Inlined, so that what the work owns is not moved once more on its way in.
+    #[inline]
     pub fn enter<T>(slot: &mut Option<Arc<Self>>, work: impl FnOnce() -> T) -> T {
         /// Puts the outer context back, also when the work panics.
         struct Restore<'a>(&'a mut Option<Arc<Context>>);

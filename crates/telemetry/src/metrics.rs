@@ -1,7 +1,7 @@
 //! The instruments of the platform, with their attribute sets resolved once.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -75,22 +75,16 @@ impl Active {
 
 /// One duration histogram: by subject (route, peer, table), then by a small key and the outcome.
 ///
-/// Both levels are read-mostly: after warm-up a measurement is two shared reads, a hash of the
-/// subject and the histogram's own short lock.
+/// Read-mostly: after warm-up a measurement is a shared read, a hash of the subject and the
+/// histogram's own short lock.
 #[derive(Debug)]
 pub(crate) struct Series<K> {
     histogram: Histogram<f64>,
-    subjects: RwLock<Subjects<K>>,
+    subjects: RwLock<HashMap<Arc<str>, Cells<K>, BuildHasherDefault<Fnv>>>,
 }
 
-type Subjects<K> = HashMap<Arc<str>, Arc<Subject<K>>, BuildHasherDefault<Fnv>>;
-
+/// Few of one subject: a method and the statuses it is answered with.
 type Cells<K> = Vec<((K, Outcome), BoundHistogram<f64>)>;
-
-#[derive(Debug)]
-struct Subject<K> {
-    cells: RwLock<Cells<K>>,
-}
 
 impl Instruments {
     pub(crate) fn new(meter: &Meter) -> Self {
@@ -156,39 +150,33 @@ impl<K: Copy + Eq + Hash> Series<K> {
         outcome: Outcome,
         attributes: impl FnOnce(&str) -> Vec<KeyValue>,
     ) {
-        let seconds = elapsed.as_secs_f64();
+        let (seconds, cell) = (elapsed.as_secs_f64(), (key, outcome));
+        let find = |cells: &Cells<K>| cells.iter().position(|(of, _)| *of == cell);
         {
             let subjects = self.subjects.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(subject) = subjects.get(subject) {
-                let held = subject.cells.read().unwrap_or_else(PoisonError::into_inner);
-                if let Some((_, bound)) = held.iter().find(|(cell, _)| *cell == (key, outcome)) {
-                    return bound.record(seconds);
-                }
+            let name = name_among(&subjects, subject);
+            if let Some(cells) = subjects.get(name)
+                && let Some(at) = find(cells)
+            {
+                return cells[at].1.record(seconds);
             }
         }
         // The first of its kind.
-        let (name, cells) = self.subject(subject);
-        let mut held = cells.cells.write().unwrap_or_else(PoisonError::into_inner);
-        let bound = self.histogram.bind(&attributes(name));
-        bound.record(seconds);
-        if held.iter().all(|(cell, _)| *cell != (key, outcome)) {
-            held.push(((key, outcome), bound));
-        }
-    }
-
-    fn subject<'a>(&self, name: &'a str) -> (&'a str, Arc<Subject<K>>) {
-        let subjects = self.subjects.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(subject) = subjects.get(name) {
-            return (name, Arc::clone(subject));
-        }
-        drop(subjects);
         let mut subjects = self.subjects.write().unwrap_or_else(PoisonError::into_inner);
-        let name = if subjects.len() < MOST_SUBJECTS { name } else { OTHER };
-        let subject = subjects
-            .entry(name.into())
-            .or_insert_with(|| Arc::new(Subject { cells: RwLock::default() }));
-        (name, Arc::clone(subject))
+        let name = name_among(&subjects, subject);
+        let cells = subjects.entry(name.into()).or_default();
+        let at = find(cells).unwrap_or_else(|| {
+            cells.push((cell, self.histogram.bind(&attributes(name))));
+            cells.len() - 1
+        });
+        cells[at].1.record(seconds);
     }
+}
+
+/// The name that a subject is counted under.
+fn name_among<'a, V, S: BuildHasher>(known: &HashMap<Arc<str>, V, S>, subject: &'a str) -> &'a str {
+    let is_one_too_many = known.len() >= MOST_SUBJECTS && !known.contains_key(subject);
+    if is_one_too_many { OTHER } else { subject }
 }
 
 /// Fowler, Noll and Vo's hash, FNV-1a: routes, peers and tables are short, few, and named by whoever

@@ -172,6 +172,8 @@ impl<F: Future> Future for Scoped<F> {
 }
 
 /// Runs something at once with what is in `slot` as the current span and telemetry.
+// Inlined, so that what the work owns is not moved once more on its way in.
+#[inline]
 pub(crate) fn enter<T>(slot: &mut Option<Current>, work: impl FnOnce() -> T) -> T {
     /// Puts the outer span back, also when the work panics.
     struct Restore<'a>(&'a mut Option<Current>);

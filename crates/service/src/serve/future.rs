@@ -42,7 +42,7 @@ pin_project! {
         deadline: Option<Deadline>,
         inside: Option<Inside>,
         // Boxed: rare.
-        extras: Option<Box<Extras>>,
+        pub(super) extras: Option<Box<Extras>>,
         // Boxed: most handlers answer without it, and this future is moved a few times.
         sleep: Option<Pin<Box<Sleep>>>,
         asked: Asked,
@@ -51,7 +51,7 @@ pin_project! {
 
 /// What only some answers need.
 #[derive(Clone, Copy, Default)]
-struct Extras {
+pub(super) struct Extras {
     /// How the client stands, and the window that it is counted in.
     rate: Standing,
     /// When the whole call ends, its stream included.
@@ -112,9 +112,10 @@ impl Serving {
         protocol: Protocol,
         deadline: Deadline,
         asked: Asked,
+        extras: Option<Box<Extras>>,
     ) -> Self {
         let (stage, deadline) = (Stage::Routed { answer }, Some(deadline));
-        Self { stage, protocol, deadline, inside, extras: None, sleep: None, asked }
+        Self { stage, protocol, deadline, inside, extras, sleep: None, asked }
     }
 
     pub(super) fn waiting(
@@ -122,9 +123,10 @@ impl Serving {
         protocol: Protocol,
         deadline: Deadline,
         asked: Asked,
+        extras: Option<Box<Extras>>,
     ) -> Self {
         let (stage, deadline) = (Stage::Waiting { room }, Some(deadline));
-        Self { stage, protocol, deadline, inside: None, extras: None, sleep: None, asked }
+        Self { stage, protocol, deadline, inside: None, extras, sleep: None, asked }
     }
 
     pub(super) fn answered(problem: Problem, protocol: Protocol) -> Self {
@@ -132,19 +134,16 @@ impl Serving {
         let (inside, extras, asked) = (None, None, Asked::default());
         Self { stage, protocol, deadline: None, inside, extras, sleep: None, asked }
     }
-
-    /// Tells the client how it stands.
-    pub(super) fn count(&mut self, decision: Decision, window: Duration) {
-        self.extras.get_or_insert_default().rate = Some((decision, window));
-    }
-
-    /// Ends the call at this instant, also in the middle of its answer.
-    pub(super) fn end_at(&mut self, ends_at: Deadline) {
-        self.extras.get_or_insert_default().ends_at = Some(ends_at);
-    }
 }
 
 impl Extras {
+    /// How the client stands, and when the call ends, also in the middle of its answer; none for
+    /// most answers.
+    pub(super) fn of(rate: Standing, ends_at: Option<Deadline>) -> Option<Box<Self>> {
+        let is_any = rate.is_some() || ends_at.is_some();
+        is_any.then(|| Box::new(Self { rate, ends_at }))
+    }
+
     fn apply(&self, mut response: Response) -> Response {
         if let Some((decision, window)) = &self.rate {
             tell_rate(&mut response, decision, *window);

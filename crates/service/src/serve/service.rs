@@ -19,7 +19,7 @@ use super::admission::{Admission, Count, Entry, over_its_limit};
 use super::body::{Bounded, discard};
 use super::convert;
 use super::deadline::Deadline;
-use super::future::{Admitted, Asked, Protocol, Serving, TurnedAway};
+use super::future::{Admitted, Asked, Extras, Protocol, Serving, TurnedAway};
 use crate::rest::{Problem, body_too_large};
 
 /// What holds for each request.
@@ -103,7 +103,7 @@ impl Service<Request<Body>> for Serve {
         {
             let problem = over_its_limit(&decision);
             let mut answer = Serving::answered(problem, protocol);
-            answer.count(decision, admission.window());
+            answer.extras = Extras::of(Some((decision, admission.window())), None);
             return answer;
         }
         let size = request.body().size_hint();
@@ -132,32 +132,24 @@ impl Service<Request<Body>> for Serve {
             Protocol::Grpc => Deadline::of_call(request.headers(), now),
             Protocol::Rest | Protocol::UnknownGrpc => None,
         };
+        let rate = rate.map(|(decision, admission)| (decision, admission.window()));
+        let extras = Extras::of(rate, ends_at);
         if let Count::Ask(client) = counted {
             let asking = Box::pin(self.clone().ask(client, request, deadline));
-            let mut serving = Serving::waiting(asking, protocol, deadline, asked);
-            if let Some(end) = ends_at {
-                serving.end_at(end);
-            }
-            return serving;
+            return Serving::waiting(asking, protocol, deadline, asked, extras);
         }
         let entry = admission.map(|admission| admission.enter(&request, deadline, now));
-        let mut serving = match entry.unwrap_or(Entry::Admitted(None)) {
+        // Made where it is returned: it is too large to be handed on for nothing.
+        match entry.unwrap_or(Entry::Admitted(None)) {
             Entry::Admitted(inside) => {
-                Serving::routed(self.router.call(request), inside, protocol, deadline, asked)
+                let answer = self.router.call(request);
+                Serving::routed(answer, inside, protocol, deadline, asked, extras)
             }
             Entry::Waits(room) => {
                 let waiting = self.clone().wait(room, request, deadline);
-                Serving::waiting(Box::pin(waiting), protocol, deadline, asked)
+                Serving::waiting(Box::pin(waiting), protocol, deadline, asked, extras)
             }
-        };
-        // In place: it is too large to be handed on for nothing.
-        if let Some(end) = ends_at {
-            serving.end_at(end);
         }
-        if let Some((decision, admission)) = rate {
-            serving.count(decision, admission.window());
-        }
-        serving
     }
 }
 

@@ -83,7 +83,8 @@ impl Gauge {
 
     /// A request's header is complete; it is in flight until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
-        self.requests.fetch_add(1, Relaxed);
+        // Only the connection's own task begins requests; they end anywhere.
+        self.requests.store(self.requests.load(Relaxed) + 1, Relaxed);
         self.in_flight.fetch_add(1, Relaxed);
         self.is_reading.store(false, Relaxed);
         InFlight(self.clone())
@@ -229,10 +230,32 @@ impl<T: AsyncWrite> AsyncWrite for Gauged<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        let result = this.stream.poll_write_vectored(cx, slices);
+        let mut joined = [0; JOINED];
+        let result = match join(slices, &mut joined) {
+            Some(bytes) => this.stream.poll_write(cx, bytes),
+            None => this.stream.poll_write_vectored(cx, slices),
+        };
         this.gauge.wrote(&result);
         result
     }
+}
+
+/// Most bytes that are copied together to be written at once: a head and a short body.
+const JOINED: usize = 512;
+
+/// Several short slices as one, if they have room: the kernel takes one for some 150 ns less, and a
+/// copy of so few bytes is a tenth of that.
+fn join<'a>(slices: &[io::IoSlice<'_>], room: &'a mut [u8; JOINED]) -> Option<&'a [u8]> {
+    if slices.len() < 2 {
+        return None;
+    }
+    let mut length = 0;
+    for slice in slices {
+        let end = length + slice.len();
+        room.get_mut(length..end)?.copy_from_slice(slice);
+        length = end;
+    }
+    Some(&room[..length])
 }
 
 #[cfg(test)]
@@ -262,6 +285,19 @@ mod tests {
         gauge.wrote(&Poll::Ready(Ok(3)));
         let free = gauge.activity();
         assert_eq!((free.is_blocked, free.written), (false, 10));
+    }
+
+    #[test]
+    fn what_is_short_is_written_as_one_and_the_rest_as_it_is() {
+        let join = |parts: &[&[u8]]| {
+            let slices: Vec<_> = parts.iter().map(|part| io::IoSlice::new(part)).collect();
+            super::join(&slices, &mut [0; JOINED]).map(<[u8]>::to_vec)
+        };
+        assert_eq!(join(&[b"head", b"", b"body"]).unwrap(), b"headbody");
+        let most = [b'x'; JOINED];
+        assert_eq!(join(&[&most[1..], b"y"]).unwrap().len(), JOINED);
+        assert_eq!(join(&[&most, b"y"]), None);
+        assert_eq!(join(&[b"alone"]), None);
     }
 
     #[test]

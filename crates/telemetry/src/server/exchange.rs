@@ -114,6 +114,7 @@ impl Exchange {
     }
 
     /// Runs something at once as a part of the request.
+    #[inline]
     pub(super) fn enter<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let current = &mut self.current;
         Context::enter(&mut self.context, || span::enter(current, work))
