@@ -36,14 +36,14 @@ pub(crate) async fn send(client: &mut Client, request: Request<Full<Bytes>>) -> 
     tokio::time::timeout(LIMIT, client.send_request(request)).await.unwrap().unwrap()
 }
 
-fn grpc(path: &str) -> http::request::Builder {
+pub(crate) fn grpc(path: &str) -> http::request::Builder {
     Request::post(format!("http://shop{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
 }
 
 /// A gRPC service over HTTP/2 that answers with what it was asked and `grpc-status` in trailers.
-async fn grpc_service(wait: Duration) -> SocketAddr {
+pub(crate) async fn grpc_service(wait: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tasks = TaskTracker::new();
@@ -178,60 +178,6 @@ async fn what_the_gateway_refuses_of_grpc_is_a_grpc_status() {
     let mut client = self::client(empty.addr).await;
     let response = send(&mut client, grpc("/a/x.S/X").body(Full::default()).unwrap()).await;
     assert_eq!(response.headers()["grpc-status"], "14");
-}
-
-#[tokio::test]
-async fn a_grpc_client_over_its_limit_is_told_when_to_come_back() {
-    let mut settings = settings();
-    let mut limit = regatta_gateway::RateLimit::default();
-    (limit.requests, limit.window) = (std::num::NonZeroU32::MIN, Duration::from_secs(20));
-    settings.rate_limit = Some(limit);
-    let gateway = start(settings, &[grpc_service(Duration::ZERO).await]).await;
-    let mut client = client(gateway.addr).await;
-    let request = || grpc("/a/x.Service/X").body(Full::default()).unwrap();
-    assert!(!send(&mut client, request()).await.headers().contains_key("grpc-status"));
-    let refused = send(&mut client, request()).await;
-    let status = tonic::Status::from_header_map(refused.headers()).unwrap();
-    assert_eq!(status.code(), tonic::Code::ResourceExhausted);
-    let field = |name| refused.headers()[name].to_str().unwrap().parse::<u64>().unwrap();
-    let (seconds, millis) = (field("retry-after"), field("grpc-retry-pushback-ms"));
-    assert!((1..=20).contains(&seconds) && millis.div_ceil(1000) == seconds, "{seconds} {millis}");
-    let details = refused.headers()["grpc-status-details-bin"].as_bytes();
-    let delay = regatta_traffic::retry_info::read(details).unwrap();
-    assert_eq!(u64::try_from(delay.as_nanos().div_ceil(1_000_000)), Ok(millis));
-}
-
-#[tokio::test]
-async fn a_grpc_call_that_may_have_been_begun_is_not_to_be_repeated() {
-    let service = breaking().await;
-    let gateway = start(settings(), &[service]).await;
-    let mut client = client(gateway.addr).await;
-    let answer = send(&mut client, grpc("/a/x.Service/X").body(Full::default()).unwrap()).await;
-    let fields = answer.headers();
-    assert_eq!(
-        (&fields["grpc-status"], &fields["grpc-retry-pushback-ms"]),
-        (&HeaderValue::from_static("14"), &HeaderValue::from_static("-1"),)
-    );
-}
-
-/// A service that takes a call and breaks the connection.
-async fn breaking() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    TaskTracker::new().spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut buffer = [0; 1024];
-            let settings = b"\0\0\0\x04\0\0\0\0\0";
-            _ = tokio::io::AsyncWriteExt::write_all(&mut stream, settings).await;
-            // The preface and the call.
-            while let Ok(read) = tokio::io::AsyncReadExt::read(&mut stream, &mut buffer).await {
-                if read == 0 || buffer[..read].windows(5).any(|frame| frame[3] == 1) {
-                    break;
-                }
-            }
-        }
-    });
-    address
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod live;
 mod operators;
 mod overload;
 mod policies;
+mod refusals;
 mod replay;
 mod retries;
 mod spans;
