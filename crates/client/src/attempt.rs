@@ -8,6 +8,7 @@ use regatta_core::{Deadline, Endpoint};
 use regatta_resilience::retry::Failure;
 use regatta_telemetry::client::{ClientSpan, Outgoing, span};
 use regatta_traffic::cluster::{Effect, Outcome, Picked};
+use regatta_traffic::fault::Fault;
 use regatta_traffic::verdict::{Silence, Verdict, silence};
 
 use crate::Error;
@@ -15,6 +16,7 @@ use crate::body::RequestBody;
 use crate::call::{Call, now};
 use crate::classify;
 use crate::transport::{Pool, PooledBody, Protocol, SendError, Unanswered};
+use crate::upload::Progress;
 
 /// What a try needs to know of the call's course.
 #[derive(Clone, Copy)]
@@ -26,6 +28,8 @@ pub(crate) struct Trial {
     pub(crate) deadline: Deadline,
     /// Whether that is sooner than what the policy gives, by the caller's own wish.
     pub(crate) is_callers: bool,
+    /// The deadline of the request that is served here, if one is.
+    pub(crate) callers: Option<Deadline>,
 }
 
 /// How one try ended.
@@ -82,15 +86,15 @@ impl Answering {
         annotate(span, self.picked.begin(now(), self.latency));
     }
 
-    /// Reports how the call went after all, also if it had begun well.
-    pub(crate) fn finish(self, outcome: Outcome, span: Option<&ClientSpan>) {
-        finish(self.picked, outcome, self.latency, span);
+    /// Whether an answer that began so is a good one by the policies in force.
+    pub(crate) fn is_good(&self, fault: Option<Fault>) -> bool {
+        self.picked.judge(fault) == Outcome::Success
     }
-}
 
-/// Reports how the call went.
-fn finish(picked: Picked<Pool>, outcome: Outcome, latency: Duration, span: Option<&ClientSpan>) {
-    annotate(span, picked.finish(now(), outcome, latency));
+    /// Reports how the call went after all, also if it had begun well.
+    pub(crate) fn finish(self, fault: Option<Fault>, span: Option<&ClientSpan>) {
+        annotate(span, self.picked.conclude(now(), fault, self.latency));
+    }
 }
 
 /// Notes on the span what the call did to the instance.
@@ -112,10 +116,15 @@ pub(crate) async fn make(
     trial: Trial,
 ) -> Ended {
     let (service, endpoint) = (call.target.name(), picked.instance().endpoint.clone());
+    let upload = body.progress();
     let outgoing = Outgoing::new(&call.method, call.path.path(), endpoint.host(), endpoint.port())
         .service(service.as_str())
-        .attempt(trial.sent)
-        .deadline(trial.deadline);
+        .attempt(trial.sent);
+    // A time that begins with the end of the body is nothing that can be told before.
+    let outgoing = match call.idle.is_some() && upload.is_some() && !trial.is_callers {
+        true => outgoing,
+        false => outgoing.deadline(trial.deadline),
+    };
     let is_grpc = call.protocol == Protocol::Grpc;
     let mut span = span(if is_grpc { outgoing.grpc() } else { outgoing });
     span.annotate("regatta.instance.id", picked.instance().id.to_string());
@@ -132,13 +141,17 @@ pub(crate) async fn make(
     span.inject(request.headers_mut());
 
     let began = now();
+    upload.iter().for_each(|upload| upload.moves());
     let sent = picked.data().send(call.protocol, call.options.limits(), request);
-    let by = tokio::time::Instant::from_std(trial.deadline.instant());
-    let answer = tokio::time::timeout_at(by, sent).await;
+    let answer = tokio::select! {
+        biased;
+        answer = sent => Ok(answer),
+        is_impatient = too_late(call, upload.as_deref(), trial) => Err(is_impatient),
+    };
     let latency = now().saturating_duration_since(began);
     let (silence_is, error, unsent) = match answer {
         Ok(Ok(response)) => {
-            let Verdict { outcome, failure, is_turned_away } = match call.protocol {
+            let Verdict { fault, failure, is_turned_away } = match call.protocol {
                 Protocol::Http => classify::http(response.status(), response.headers()),
                 Protocol::Grpc => classify::grpc(response.status(), response.headers()),
             };
@@ -146,11 +159,11 @@ pub(crate) async fn make(
             let mut answering = Answering { picked, latency, has_begun: false };
             let answering = if is_grpc && classify::is_open(&response) {
                 Some(answering)
-            } else if outcome == Outcome::Success {
+            } else if answering.is_good(fault) {
                 answering.begin(Some(&span));
                 Some(answering)
             } else {
-                answering.finish(outcome, Some(&span));
+                answering.finish(fault, Some(&span));
                 None
             };
             let (span, is_impatient, answer, unsent) = (Some(span), false, Ok(response), None);
@@ -171,27 +184,45 @@ pub(crate) async fn make(
                 SendError::Connect(source) => {
                     Error::Connect { service, endpoint: at, source: source.into() }
                 }
+                SendError::Broken { source, .. } if silence_is == Silence::Withdrawn => {
+                    Error::RequestBody { service, source: source.into() }
+                }
                 SendError::Broken { source, .. } => {
                     Error::Broken { service, endpoint: at, source: source.into() }
                 }
             };
             (silence_is, error, unsent)
         }
-        Err(_elapsed) => {
+        Err(is_impatient) => {
             let waited = now().saturating_duration_since(trial.started);
             let error = Error::Timeout { service: service.clone(), waited };
-            (if trial.is_callers { Silence::Impatient } else { Silence::Late }, error, None)
+            (if is_impatient { Silence::Impatient } else { Silence::Late }, error, None)
         }
     };
-    let Verdict { outcome, failure, is_turned_away } = silence(silence_is);
+    let Verdict { fault, failure, is_turned_away } = silence(silence_is);
     let is_impatient = silence_is == Silence::Impatient;
-    if is_impatient {
-        picked.give_up(now(), latency);
-    } else {
-        finish(picked, outcome, latency, Some(&span));
-    }
+    annotate(Some(&span), picked.conclude(now(), fault, latency));
     let (span, answer, answering) = (Some(span), Err(error), None);
     Ended { failure, is_turned_away, is_impatient, answer, endpoint, span, answering, unsent }
+}
+
+/// Waits until the head of the answer is too late; whether that is the caller's own wish.
+async fn too_late(call: &Call, upload: Option<&Progress>, trial: Trial) -> bool {
+    let by = |deadline: Deadline| tokio::time::Instant::from_std(deadline.instant());
+    let (Some(idle), Some(upload)) = (call.idle, upload) else {
+        tokio::time::sleep_until(by(trial.deadline)).await;
+        return trial.is_callers;
+    };
+    // The service has its whole time once it has the whole body.
+    let late = upload.late(idle, call.timeout);
+    match trial.callers {
+        None => late.await,
+        Some(callers) => tokio::select! {
+            () = late => (),
+            () = tokio::time::sleep_until(by(callers)) => return true,
+        },
+    }
+    false
 }
 
 /// Says where the request goes: in HTTP/1.1 by a path and `Host`, in HTTP/2 by a whole URI.

@@ -1,8 +1,9 @@
 //! Bodies on their way out and in.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -10,7 +11,8 @@ use http_body_util::Full;
 use regatta_core::{Deadline, Endpoint, ServiceName};
 use regatta_resilience::concurrency::{Ending, Permit};
 use regatta_telemetry::client::ClientSpan;
-use regatta_traffic::cluster::Outcome;
+use regatta_traffic::fault::Fault;
+use regatta_traffic::verdict::Silence;
 use tokio::time::Sleep;
 
 use crate::Error;
@@ -18,6 +20,7 @@ use crate::attempt::Answering;
 use crate::classify;
 use crate::error::Cause;
 use crate::transport::PooledBody;
+use crate::upload::{Progress, Upload};
 
 /// The body of a request.
 #[derive(Debug)]
@@ -26,6 +29,18 @@ pub(crate) enum RequestBody {
     Full(Full<Bytes>),
     /// What was read to see whether it is small, then the rest.
     Stream { first: std::collections::VecDeque<Bytes>, rest: tonic::body::Body },
+    /// As it comes.
+    Upload(Upload),
+}
+
+impl RequestBody {
+    /// How far it has come, if it comes as a stream of HTTP.
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            Self::Upload(upload) => Some(upload.progress()),
+            Self::Full(_) | Self::Stream { .. } => None,
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -42,6 +57,7 @@ impl Body for RequestBody {
                 Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
                 None => Pin::new(rest).poll_frame(cx).map_err(Into::into),
             },
+            Self::Upload(upload) => Pin::new(upload).poll_frame(cx),
         }
     }
 
@@ -49,6 +65,7 @@ impl Body for RequestBody {
         match self {
             Self::Full(full) => full.is_end_stream(),
             Self::Stream { first, rest } => first.is_empty() && rest.is_end_stream(),
+            Self::Upload(upload) => upload.is_end_stream(),
         }
     }
 
@@ -56,6 +73,7 @@ impl Body for RequestBody {
         match self {
             Self::Full(full) => full.size_hint(),
             Self::Stream { .. } => SizeHint::default(),
+            Self::Upload(upload) => upload.size_hint(),
         }
     }
 }
@@ -71,6 +89,8 @@ pub(crate) struct ResponseBody {
     answering: Option<Answering>,
     /// One of the calls that may be in flight at a time, and how it ended as far as its head says.
     permit: Option<(Permit, Ending)>,
+    /// Of the request's own body, which may outlast the answer's head.
+    upload: Option<Arc<Progress>>,
 }
 
 /// By when the body must be here, and what to say if it is not.
@@ -82,6 +102,8 @@ pub(crate) struct Limit {
     pub(crate) deadline: Deadline,
     /// Whether that is the caller's own wish, sooner than what the policy gives.
     pub(crate) is_callers: bool,
+    /// How long the body may be silent; none: until the deadline.
+    pub(crate) idle: Option<Duration>,
     /// Made when the body first is not there at once.
     pub(crate) sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -93,8 +115,9 @@ impl ResponseBody {
         limit: Limit,
         answering: Option<Answering>,
         permit: Option<(Permit, Ending)>,
+        upload: Option<Arc<Progress>>,
     ) -> Self {
-        Self { incoming, span, limit, answering, permit }
+        Self { incoming, span, limit, answering, permit, upload }
     }
 
     pub(crate) fn limit(&self) -> &Limit {
@@ -107,22 +130,24 @@ impl ResponseBody {
     }
 
     /// Takes what the first frame says, where the head said nothing.
-    fn judge(&mut self, outcome: Outcome) {
+    fn judge(&mut self, fault: Option<Fault>) {
         match &mut self.answering {
-            Some(answering) if outcome == Outcome::Success => answering.begin(self.span.as_ref()),
-            _ => self.fail(outcome),
+            Some(answering) if answering.is_good(fault) => answering.begin(self.span.as_ref()),
+            _ => self.fail(fault),
         }
     }
 
     /// The call went so after all; a success needs no word.
-    fn fail(&mut self, outcome: Outcome) {
+    fn fail(&mut self, fault: impl Into<Option<Fault>>) {
         if let Some(answering) = self.answering.take() {
-            answering.finish(outcome, self.span.as_ref());
+            answering.finish(fault.into(), self.span.as_ref());
         }
     }
 
     fn end(&mut self, failure: Option<&'static str>) {
         self.answering = None;
+        // The call is over, whatever of the request has not been sent.
+        self.upload.iter().for_each(|upload| upload.stop());
         if let Some((permit, ending)) = self.permit.take() {
             let broken = if self.limit.is_callers { Ending::Ignored } else { Ending::Overloaded };
             permit.finish(crate::call::now(), failure.map_or(ending, |_| broken));
@@ -145,6 +170,7 @@ impl Body for ResponseBody {
         let this = &mut *self;
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                this.limit.moves();
                 if this.is_unjudged() {
                     this.judge(classify::first_frame(frame.trailers_ref()));
                 }
@@ -154,14 +180,17 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                this.fail(Outcome::Failure);
-                this.end(Some("broken"));
-                Poll::Ready(Some(Err(this.limit.broken(error))))
+                // What ended the connection may be the request's own body.
+                let is_ours = this.upload.as_ref().is_some_and(|upload| upload.has_failed());
+                this.fail(if is_ours { Fault::Silent(Silence::Withdrawn) } else { Fault::CutOff });
+                let error = this.limit.broken(error, is_ours);
+                this.end(Some(error.name()));
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 // A gRPC answer that ends without a status is none.
                 if this.is_unjudged() {
-                    this.fail(Outcome::Failure);
+                    this.fail(Fault::Silent(Silence::Broken));
                 }
                 this.end(None);
                 Poll::Ready(None)
@@ -171,7 +200,7 @@ impl Body for ResponseBody {
                 // A caller with no patience must not open the breaker for all others; and what has
                 // begun may be a stream that is not meant to end.
                 if this.is_unjudged() && !this.limit.is_callers {
-                    this.fail(Outcome::Failure);
+                    this.fail(Fault::Silent(Silence::Late));
                 }
                 this.end(Some("timeout"));
                 Poll::Ready(Some(Err(this.limit.timeout())))
@@ -188,15 +217,39 @@ impl Body for ResponseBody {
     }
 }
 
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        self.upload.iter().for_each(|upload| upload.stop());
+    }
+}
+
 impl Limit {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = tokio::time::Instant::from_std(self.deadline.instant());
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let end = self.end();
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
         sleep.as_mut().poll(cx)
     }
 
-    fn broken(&self, source: hyper::Error) -> Error {
+    /// When the body is waited for no longer, if nothing more comes.
+    fn end(&self) -> tokio::time::Instant {
+        let deadline = self.deadline.instant();
+        let silent = self.idle.map(|idle| Deadline::after(crate::call::now(), idle).instant());
+        tokio::time::Instant::from_std(silent.map_or(deadline, |silent| silent.min(deadline)))
+    }
+
+    /// Something came.
+    fn moves(&mut self) {
+        if self.idle.is_some() {
+            let end = self.end();
+            self.sleep.iter_mut().for_each(|sleep| sleep.as_mut().reset(end));
+        }
+    }
+
+    fn broken(&self, source: hyper::Error, is_ours: bool) -> Error {
         let (service, endpoint) = (self.service.clone(), self.endpoint.clone());
+        if is_ours {
+            return Error::RequestBody { service, source: source.into() };
+        }
         Error::Broken { service, endpoint, source: source.into() }
     }
 

@@ -18,6 +18,7 @@ use crate::hedged;
 use crate::replay::Replay;
 use crate::target::Target;
 use crate::transport::Protocol;
+use crate::upload::Progress;
 use crate::{Error, Options};
 
 /// One call, before its first try.
@@ -42,6 +43,8 @@ pub(crate) struct Call {
     pub(crate) timeout: Duration,
     /// For one try that may be repeated.
     pub(crate) try_timeout: Duration,
+    /// For bodies that may last: the longest silence in place of the time for the whole.
+    pub(crate) idle: Option<Duration>,
 }
 
 /// The shell's clock, which tests pause.
@@ -65,7 +68,7 @@ impl Call {
     }
 
     async fn tries(self, mut body: Replay) -> Result<Response<ResponseBody>, Error> {
-        let started = now();
+        let (started, upload) = (now(), body.progress());
         let mut course = Course::new(&self, body.is_kept(), started);
         let target = Arc::clone(&self.target);
         if course.deadline.is_over(started) {
@@ -82,7 +85,7 @@ impl Call {
                 Err(error) => {
                     return match last {
                         // What happened says more than that it may not be repeated.
-                        Some(ended) => self.hand_on(ended, &course, permit),
+                        Some(ended) => self.hand_on(ended, &course, permit, upload),
                         None => Err(self.reject(error)),
                     };
                 }
@@ -92,7 +95,7 @@ impl Call {
             let mut ended = hedged::attempt(&self, picked, &mut body, &mut course).await;
             let Some(failure) = ended.failure else {
                 target.budget().deposit(now());
-                return self.hand_on(ended, &course, permit);
+                return self.hand_on(ended, &course, permit, upload);
             };
             if let Some(unsent) = ended.unsent.take() {
                 body.give_back(*unsent);
@@ -108,7 +111,7 @@ impl Call {
                 }
                 Err(stop) => {
                     ended.annotate("regatta.client.retry_stopped", stop.name());
-                    return self.hand_on(ended, &course, permit);
+                    return self.hand_on(ended, &course, permit, upload);
                 }
             }
         }
@@ -172,6 +175,7 @@ impl Call {
         ended: Ended,
         course: &Course,
         permit: Option<Permit>,
+        upload: Option<Arc<Progress>>,
     ) -> Result<Response<ResponseBody>, Error> {
         let ending = match ended.failure {
             Some(Failure::Lost) if ended.is_impatient => Ending::Ignored,
@@ -180,13 +184,15 @@ impl Call {
             Some(Failure::Final) | None => Ending::Done,
         };
         let Ended { span, answer, answering, endpoint, .. } = ended;
-        let Course { started, deadline, is_callers, .. } = *course;
+        let started = course.started;
         match answer {
             Ok(response) => {
-                let service = self.target.name().clone();
-                let limit = Limit { service, endpoint, started, deadline, is_callers, sleep: None };
+                let (service, idle, sleep) = (self.target.name().clone(), self.idle, None);
+                let (deadline, is_callers) = course.body_deadline(self);
+                let limit = Limit { service, endpoint, started, deadline, is_callers, idle, sleep };
                 let permit = permit.map(|held| (held, ending));
-                Ok(response.map(|body| ResponseBody::new(body, span, limit, answering, permit)))
+                Ok(response
+                    .map(|body| ResponseBody::new(body, span, limit, answering, permit, upload)))
             }
             Err(error) => {
                 permit.into_iter().for_each(|permit| permit.finish(now(), ending));

@@ -129,6 +129,7 @@ impl Service<Request<Body>> for Channel {
                 headers,
                 timeout: asked.map_or(timeout, |asked| asked.min(timeout)),
                 try_timeout,
+                idle: None,
                 key,
                 version,
                 options,

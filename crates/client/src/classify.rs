@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use http::{HeaderMap, Method, StatusCode};
-use regatta_traffic::cluster::Outcome;
+use regatta_traffic::fault::Fault;
 use regatta_traffic::retry_info::{DETAILS, PUSHBACK};
-use regatta_traffic::verdict::{self, Head, Verdict};
+use regatta_traffic::verdict::{self, Head, Silence, Verdict};
 
 /// Judges the head of an HTTP response.
 pub(crate) fn http(status: StatusCode, headers: &HeaderMap) -> Verdict {
@@ -36,11 +36,13 @@ pub(crate) fn is_open<B: http_body::Body>(response: &http::Response<B>) -> bool 
 }
 
 /// What the first frame of such an answer says: a message, or trailers in place of one.
-pub(crate) fn first_frame(trailers: Option<&HeaderMap>) -> Outcome {
-    trailers.map_or(Outcome::Success, |trailers| match trailers.contains_key(GRPC_STATUS) {
-        true => grpc(StatusCode::OK, trailers).outcome,
-        false => Outcome::Failure,
-    })
+pub(crate) fn first_frame(trailers: Option<&HeaderMap>) -> Option<Fault> {
+    let trailers = trailers?;
+    match trailers.contains_key(GRPC_STATUS) {
+        true => grpc(StatusCode::OK, trailers).fault,
+        // Without a status it is no answer.
+        false => Some(Fault::Silent(Silence::Broken)),
+    }
 }
 
 const GRPC_STATUS: &str = "grpc-status";
@@ -99,13 +101,13 @@ mod tests {
 
     #[test]
     fn an_open_grpc_answer_is_judged_by_its_first_frame() {
-        assert_eq!(first_frame(None), Outcome::Success);
-        for (code, outcome) in
-            [("0", Outcome::Success), ("5", Outcome::Success), ("14", Outcome::Failure)]
-        {
-            assert_eq!(first_frame(Some(&headers(&[("grpc-status", code)]))), outcome, "{code}");
+        assert_eq!(first_frame(None), None);
+        let unavailable = Some(Fault::Grpc(regatta_core::Code::Unavailable));
+        for (code, fault) in [("0", None), ("14", unavailable)] {
+            assert_eq!(first_frame(Some(&headers(&[("grpc-status", code)]))), fault, "{code}");
         }
-        assert_eq!(first_frame(Some(&HeaderMap::new())), Outcome::Failure);
+        let none = Some(Fault::Silent(Silence::Broken));
+        assert_eq!(first_frame(Some(&HeaderMap::new())), none);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Course {
     pub(crate) deadline: Deadline,
     /// Whether the deadline is the caller's own, sooner than what the policy gives.
     pub(crate) is_callers: bool,
+    /// The deadline of the request that is served here, if one is.
+    pub(crate) callers: Option<Deadline>,
     pub(crate) tried: Tried,
     /// The retry that was taken out of the budget and did not go out yet.
     pub(crate) withdrawal: Option<Withdrawal>,
@@ -43,6 +45,7 @@ impl Course {
             is_kept,
             started,
             deadline,
+            callers,
             is_callers: deadline < own || call.timeout < call.options.timeout,
             tried: Tried::default(),
             withdrawal: None,
@@ -60,9 +63,9 @@ impl Course {
 
     /// What the next try needs to know.
     pub(crate) fn trial(&self, call: &Call) -> Trial {
-        let Self { sent, started, .. } = *self;
+        let Self { sent, started, callers, .. } = *self;
         let (deadline, is_callers) = self.try_deadline(call);
-        Trial { sent, started, deadline, is_callers }
+        Trial { sent, started, deadline, is_callers, callers }
     }
 
     /// Until when one try is waited for, and whether that is the caller's own wish.
@@ -75,6 +78,15 @@ impl Course {
             }
         }
         (self.deadline, self.is_callers)
+    }
+
+    /// Until when the answer's body is waited for, and whether that is the caller's own wish.
+    pub(crate) fn body_deadline(&self, call: &Call) -> (Deadline, bool) {
+        match (call.idle, self.callers) {
+            (None, _) => (self.deadline, self.is_callers),
+            (Some(_), Some(callers)) => (callers, true),
+            (Some(_), None) => (Deadline::after(self.started, Duration::MAX), false),
+        }
     }
 
     /// Whether a try without an answer would be repeated.

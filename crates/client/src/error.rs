@@ -97,6 +97,16 @@ pub enum Error {
         #[source]
         source: Cause,
     },
+    /// The stream of the request's body failed, so that the service never got all of it. A fault of
+    /// this process, or of whoever feeds the stream.
+    #[error("the request to `{service}` was not sent whole; look at what its body is read from")]
+    RequestBody {
+        /// The service that was called.
+        service: ServiceName,
+        /// What the stream reported.
+        #[source]
+        source: Cause,
+    },
     /// Time ran out: the call may have happened.
     #[error("`{service}` did not answer in {waited:?}; look at its latency, or raise the timeout")]
     Timeout {
@@ -167,6 +177,7 @@ impl Error {
             | Self::Overloaded { service, .. }
             | Self::Connect { service, .. }
             | Self::Broken { service, .. }
+            | Self::RequestBody { service, .. }
             | Self::Timeout { service, .. }
             | Self::DeadlineOver { service }
             | Self::Status { service, .. }
@@ -178,9 +189,10 @@ impl Error {
     /// Whose fault it is. A 4xx is ours: this process made the request.
     pub fn origin(&self) -> Origin {
         match self {
-            Self::InvalidRequest { .. } | Self::BodyTooLarge { .. } | Self::Overloaded { .. } => {
-                Origin::Us
-            }
+            Self::InvalidRequest { .. }
+            | Self::RequestBody { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::Overloaded { .. } => Origin::Us,
             Self::Status { status, .. } if status.is_client_error() => Origin::Us,
             Self::DeadlineOver { .. } => Origin::Caller,
             _ => Origin::Upstream,
@@ -241,9 +253,10 @@ impl Error {
                 504 => Code::DeadlineExceeded,
                 _ => Code::Internal,
             },
-            Self::InvalidRequest { .. } | Self::BodyTooLarge { .. } | Self::Decode { .. } => {
-                Code::Internal
-            }
+            Self::InvalidRequest { .. }
+            | Self::RequestBody { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::Decode { .. } => Code::Internal,
         }
     }
 
@@ -262,6 +275,7 @@ impl Error {
             Self::Overloaded { .. } => "overloaded",
             Self::Connect { .. } => "connect",
             Self::Broken { .. } => "broken",
+            Self::RequestBody { .. } => "request_body",
             Self::Timeout { .. } => "timeout",
             Self::DeadlineOver { .. } => "deadline_over",
             Self::Status { .. } => "status",

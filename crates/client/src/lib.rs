@@ -46,6 +46,9 @@ pub use request::RequestBuilder;
 mod response;
 pub use response::Response;
 
+mod stream;
+pub use stream::{Body, BytesStream};
+
 mod channel;
 pub use channel::{Channel, ResponseFuture};
 
@@ -64,3 +67,4 @@ mod hedged;
 mod metrics;
 mod replay;
 mod target;
+mod upload;

@@ -38,6 +38,9 @@ pub struct Options {
     pub concurrency: Option<concurrency::Settings>,
     /// How instances are chosen, by which versions, and when one is left alone.
     pub cluster: cluster::Policies,
+    /// The longest silence within a body of a call that is
+    /// [`streamed`](crate::RequestBuilder::streamed). Default 30 s, as in the gateway; more than 0.
+    pub body_idle: Duration,
     /// How long an idle connection is kept. Default 30 s: under the 60 s after which servers close
     /// theirs, so that no request meets a closing connection.
     pub idle_timeout: Duration,
@@ -66,6 +69,7 @@ impl Default for Options {
             hedge: None,
             concurrency: Some(concurrency::Settings::default()),
             cluster: cluster::Policies::default(),
+            body_idle: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             max_idle: 32,
             max_http2: 4,
@@ -121,6 +125,7 @@ impl Options {
             ("timeout", self.timeout),
             ("try_timeout", self.try_timeout),
             ("connect_timeout", self.connect_timeout),
+            ("body_idle", self.body_idle),
         ];
         if let Some((name, _)) = times.into_iter().find(|(_, time)| time.is_zero()) {
             return Err(InvalidOptions::Zero { name });
@@ -158,6 +163,7 @@ mod tests {
         assert!(message(|o| o.timeout = Duration::ZERO).starts_with("timeout is `0`"));
         assert!(message(|o| o.try_timeout = Duration::ZERO).starts_with("try_timeout is `0`"));
         assert!(message(|o| o.connect_timeout = Duration::ZERO).contains("connect_timeout"));
+        assert!(message(|o| o.body_idle = Duration::ZERO).starts_with("body_idle is `0`"));
         assert!(message(|o| o.retry.tries = 0).contains("retry.tries"));
         assert!(message(|o| o.retry_percent = 101).contains("`101` percent"));
         let no_probe = |o: &mut Options| {

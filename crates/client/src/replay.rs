@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,7 @@ use http_body::Body;
 use http_body_util::Full;
 
 use crate::body::RequestBody;
+use crate::upload::Progress;
 
 /// The body of a call, for one try or for several.
 #[derive(Debug)]
@@ -55,6 +57,14 @@ impl Replay {
                 first.iter().for_each(|data| whole.extend_from_slice(data));
                 Self::Kept(whole.freeze())
             }
+        }
+    }
+
+    /// How far the body has come, if it is a stream of HTTP.
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            Self::Once(Some(body)) => body.progress(),
+            Self::Once(None) | Self::Kept(_) => None,
         }
     }
 

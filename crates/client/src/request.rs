@@ -4,16 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use serde::Serialize;
 
+use crate::body::RequestBody;
 use crate::call::Call;
 use crate::classify::{self, IDEMPOTENCY_KEY};
+use crate::error::Cause;
 use crate::replay::Replay;
 use crate::target::Target;
 use crate::transport::Protocol;
+use crate::upload::Upload;
 use crate::{Error, Response};
 
 /// An HTTP request to one service. What is wrong with it is said by [`RequestBuilder::send`].
@@ -24,9 +30,10 @@ pub struct RequestBuilder {
     method: Method,
     path: String,
     headers: HeaderMap,
-    body: Bytes,
+    body: Replay,
     timeout: Option<Duration>,
     try_timeout: Option<Duration>,
+    is_streamed: bool,
     key: Option<u64>,
     version: Option<Arc<str>>,
     /// The first mistake.
@@ -40,9 +47,10 @@ impl RequestBuilder {
             method,
             path: path.to_owned(),
             headers: HeaderMap::new(),
-            body: Bytes::new(),
+            body: Replay::Kept(Bytes::new()),
             timeout: None,
             try_timeout: None,
+            is_streamed: false,
             key: None,
             version: None,
             problem: None,
@@ -88,7 +96,7 @@ impl RequestBuilder {
     pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         match serde_json::to_vec(value) {
             Ok(bytes) => {
-                self.body = bytes.into();
+                self.body = Replay::Kept(bytes.into());
                 let json = HeaderValue::from_static("application/json");
                 self.headers.entry(CONTENT_TYPE).or_insert(json);
             }
@@ -99,7 +107,41 @@ impl RequestBuilder {
 
     /// Sends these bytes; say with a header what they are.
     pub fn body(mut self, bytes: impl Into<Bytes>) -> Self {
-        self.body = bytes.into();
+        self.body = Replay::Kept(bytes.into());
+        self
+    }
+
+    /// Sends these bytes as they come, in chunks; say with a header what they are. Nothing is read
+    /// ahead of what the connection takes, so it takes the memory of a few items.
+    ///
+    /// It is sent once: the call goes elsewhere as long as nothing of it was sent, and is never
+    /// repeated then. An item that is an error ends the call with [`Error::RequestBody`], which is
+    /// not held against the instance. What is not sent when the answer has been read, or is dropped,
+    /// is not sent any more.
+    pub fn stream<S, E>(self, stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<Cause> + 'static,
+    {
+        self.http_body(StreamBody::new(stream.map_ok(Frame::data)))
+    }
+
+    /// As [`RequestBuilder::stream`], from a body of HTTP, such as that of a request that is served
+    /// here. If its length is known it is told (`content-length`); its trailers are sent.
+    pub fn http_body<B>(mut self, body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Cause>> + Send + 'static,
+    {
+        self.body = Replay::Once(Some(Box::new(RequestBody::Upload(Upload::new(body)))));
+        self
+    }
+
+    /// Lets the bodies of request and answer take as long as they move. The time for the call then
+    /// holds from the end of the request to the head of the answer, and neither body may be silent
+    /// for longer than [`crate::Options::body_idle`]. The deadline of a request that is served here
+    /// ends the call in any case.
+    pub fn streamed(mut self) -> Self {
+        self.is_streamed = true;
         self
     }
 
@@ -170,6 +212,7 @@ impl RequestBuilder {
             None => options.try_timeout,
         };
         let max_body_bytes = options.max_body_bytes;
+        let idle = self.is_streamed.then_some(options.body_idle);
         let call = Call {
             target: self.target,
             key: self.key,
@@ -181,10 +224,11 @@ impl RequestBuilder {
             path,
             headers: self.headers,
             timeout,
+            idle,
             try_timeout: self.try_timeout.unwrap_or(in_proportion),
             options,
         };
-        Ok(Response::new(call.run(Replay::Kept(self.body)).await?, max_body_bytes))
+        Ok(Response::new(call.run(self.body).await?, max_body_bytes))
     }
 
     fn refuse(&mut self, problem: String) {

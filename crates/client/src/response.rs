@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::body::ResponseBody;
 use crate::error::Rejected;
-use crate::{Error, classify};
+use crate::{Body, BytesStream, Error, classify};
 
 /// The answer to an HTTP call. Its body is read under the call's deadline.
 pub struct Response {
@@ -42,6 +42,36 @@ impl Response {
     /// The service that answered.
     pub fn service(&self) -> &ServiceName {
         &self.body.limit().service
+    }
+
+    /// The body as it comes, as [`http_body::Body`]; [`crate::Options::max_body_bytes`] does not
+    /// bound it.
+    pub fn into_body(self) -> Body {
+        Body::new(self.body)
+    }
+
+    /// The body as it comes, as a stream of bytes; see [`Body`].
+    pub fn bytes_stream(self) -> BytesStream {
+        BytesStream::new(self.body)
+    }
+
+    /// The next bytes of the body; none at its end. Trailers are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Broken`] when the connection breaks, [`Error::Timeout`] when the call's deadline is
+    /// over, [`Error::RequestBody`] when the request's own body failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost when the future is dropped.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        while let Some(frame) = self.body.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
     }
 
     /// The same response if its status is under 400.

@@ -85,6 +85,14 @@ pub enum InvalidSettings {
         /// What is wrong with it.
         reason: String,
     },
+    /// The limiter of a route cannot count so.
+    #[error("the limit of route `{path}` cannot be: {reason}")]
+    BadRouteLimit {
+        /// The route's path.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// How requests are to be sent to a service cannot be.
     #[error("traffic rules of `{of}` cannot be: {reason}")]
     BadTraffic {

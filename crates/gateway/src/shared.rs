@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access_log::AccessLogger;
 use crate::health::Findings;
 use crate::metrics::Metrics;
-use crate::policy::{Rules, Settled, Wait};
+use crate::policy::{Limiter, Rate, Rules, Settled, Wait};
 
 /// What all workers share. Nothing here is locked while a request is served.
 #[derive(Debug)]
@@ -74,13 +74,12 @@ impl Wait {
         match self {
             Self::Limit(client) => {
                 if let Some(limiter) = &rules.limiter {
-                    let now = Instant::now().into_std();
-                    let (decision, outage) = limiter.ask(&client, now).await;
-                    settled.rate = Some(decision);
-                    if let Some(outage) = outage {
-                        tracing::debug!(error = %regatta_core::Chain(&outage), "shared limits");
-                        shared.metrics.limited_alone();
-                    }
+                    settled.rates.whole = Some(ask(limiter, &client, shared).await);
+                }
+            }
+            Self::RouteLimit(number, client) => {
+                if let Some(limiter) = rules.route_limit(number) {
+                    settled.rates.route = Some(ask(limiter, &client, shared).await);
                 }
             }
             Self::Keys => {
@@ -95,6 +94,16 @@ impl Wait {
             }
         }
     }
+}
+
+/// What the limiter says with the counts of all gateways.
+async fn ask(limiter: &Limiter, client: &str, shared: &Shared) -> Rate {
+    let (decision, outage) = limiter.ask(client, Instant::now().into_std()).await;
+    if let Some(outage) = outage {
+        tracing::debug!(error = %regatta_core::Chain(&outage), "shared limits");
+        shared.metrics.limited_alone();
+    }
+    Rate { decision, window: limiter.window() }
 }
 
 /// One counted client connection.

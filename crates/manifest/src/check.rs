@@ -195,6 +195,20 @@ fn routes(
             let message = format!("{name}.path: there is no service `{first}`; {remedy}");
             problems.push(Problem::new(placed.path, message));
         }
+        if let (Some(version), Some(mark)) = (&route.version, placed.version) {
+            let service = services.iter().find(|it| it.service.name.as_str() == first);
+            let known = service.map_or(&[][..], |placed| &placed.service.versions);
+            // Without versions of its own the instances' may come from elsewhere.
+            if !known.is_empty() && known.iter().all(|known| known.label != *version) {
+                let meant = nearest(version, known.iter().map(|known| known.label.as_str()));
+                let remedy = meant.map_or_else(
+                    || format!("add it to services.{first}.versions, with 0 for no other traffic"),
+                    |meant| format!("did you mean `{meant}`?"),
+                );
+                let message = format!("{name}.version: `{first}` has no `{version}`; {remedy}");
+                problems.push(Problem::new(mark, message));
+            }
+        }
         match (placed.auth, placed.roles) {
             (Some((Requirement::Required | Requirement::Optional, mark)), _) if !has_auth => {
                 let message = format!(

@@ -92,6 +92,8 @@ pub struct Limits {
     pub per_client: Option<PerClient>,
     /// Who a client is. Default [`LimitKey::ClientId`].
     pub key: Option<LimitKey>,
+    /// The most memory for all clients together, in bytes.
+    pub max_bytes: Option<u64>,
     /// Requests of one client that may come at once; the rest is paced evenly (GCRA). Default none:
     /// all of them may, in a sliding window.
     pub burst: Option<u32>,
@@ -117,7 +119,7 @@ pub struct Limits {
 }
 
 /// Who a client is, for its limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LimitKey {
     /// What `X-Client-ID` says, else the address.
     ClientId,
@@ -125,6 +127,8 @@ pub enum LimitKey {
     Address,
     /// The subject of a verified token, else the address.
     User,
+    /// What the header of this name says, else the address.
+    Header(String),
 }
 
 /// What happens to requests while the shared counts are out of reach.
@@ -190,6 +194,27 @@ pub struct Route {
     pub roles: Vec<String>,
     /// Time for a whole exchange. Default none: the service's.
     pub timeout: Option<Duration>,
+    /// Requests that one client may send to its paths, beside `limits.per_client`. Default none.
+    pub rate_limit: Option<RouteLimit>,
+    /// Only instances of this version are asked. Default none: as the service's weights say.
+    pub version: Option<String>,
+}
+
+/// Requests that one client may send to the paths of a route. What is none is as the gateway's
+/// `limits` say, the rate and the burst apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RouteLimit {
+    /// How many in which time.
+    pub per_client: Rate,
+    /// Who a client is.
+    pub key: Option<LimitKey>,
+    /// Requests that may come at once; the rest is paced evenly. Default none: all of them may.
+    pub burst: Option<u32>,
+    /// What happens while the shared counts are out of reach.
+    pub on_outage: Option<OnOutage>,
+    /// The most memory for all clients together, in bytes.
+    pub max_bytes: Option<u64>,
 }
 
 impl Default for Gateway {

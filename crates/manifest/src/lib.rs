@@ -41,11 +41,11 @@ pub use service::{Health, PlannedInstance, Run, Service, Version};
 mod gateway;
 pub use gateway::{
     AccessLog, Auth, Gateway, Keys, LimitKey, Limits, OnOutage, PerClient, Requirement, Route,
-    Timeouts,
+    RouteLimit, Timeouts,
 };
 
 mod traffic;
-pub use traffic::{Breaker, Concurrency, Hedge, Outlier, Switch, Traffic};
+pub use traffic::{Breaker, Concurrency, Hedge, Outlier, SuccessRate, Switch, Traffic};
 
 mod rate;
 pub use rate::{InvalidRate, Rate};

@@ -16,6 +16,12 @@ pub struct Rate {
     pub per: Duration,
 }
 
+impl Rate {
+    /// One a second.
+    pub(crate) const PER_SECOND: Self =
+        Self { count: NonZeroU32::MIN, per: Duration::from_secs(1) };
+}
+
 /// The text is not a rate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a rate; write a count and a time, such as 60/min, 10/s or 100/10s")]

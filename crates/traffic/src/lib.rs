@@ -21,6 +21,7 @@
 pub mod balance;
 pub mod clients;
 pub mod cluster;
+pub mod fault;
 pub mod retry_info;
 pub mod route;
 pub mod subset;

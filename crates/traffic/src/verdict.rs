@@ -13,14 +13,15 @@ use std::time::{Duration, SystemTime};
 use regatta_core::Code;
 pub use regatta_resilience::retry::Failure;
 
-use crate::cluster::Outcome;
+use crate::fault::Fault;
 use crate::retry_info;
 
 /// What the end of a try says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// For the instance's breaker.
-    pub outcome: Outcome,
+    /// For the instance: what went wrong, of which its policies say whether it counts; none for a
+    /// good answer.
+    pub fault: Option<Fault>,
     /// For the retry policy; none for an answer to be handed on with no further thought.
     pub failure: Option<Failure>,
     /// Whether the other side says that it turned the call away: any call may be repeated then,
@@ -60,29 +61,32 @@ pub enum Silence {
     Late,
     /// The caller's own time was over, which is shorter than the policy's.
     Impatient,
+    /// The request's own body broke off, so that the request never was whole.
+    Withdrawn,
 }
 
-const ANSWERED: Verdict = of(Outcome::Success, None);
+const ANSWERED: Verdict = Verdict { fault: None, failure: None, is_turned_away: false };
 
-const fn of(outcome: Outcome, failure: Option<Failure>) -> Verdict {
-    Verdict { outcome, failure, is_turned_away: false }
+const fn of(fault: Fault, failure: Option<Failure>) -> Verdict {
+    Verdict { fault: Some(fault), failure, is_turned_away: false }
 }
 
 /// Judges the head of an HTTP answer. `wall` is asked only for a `Retry-After` that is a date.
 ///
-/// A 5xx counts against the instance, but 501, which says what it never does. 502, 503 and 504 say
-/// that it could not serve *now*; 500 says that this request fails, and will again.
+/// 502, 503 and 504 say that the instance could not serve *now*; 500 says that this request fails,
+/// and will again.
 #[must_use]
 pub fn http(head: &Head<'_>, wall: impl FnOnce() -> SystemTime) -> Verdict {
-    match head.status {
+    let failure = match head.status {
+        ..400 => return ANSWERED,
         502..=504 => {
             let retry_after = head.retry_after.and_then(|value| retry_after(value, wall));
-            of(Outcome::Failure, Some(Failure::Refused { retry_after }))
+            Some(Failure::Refused { retry_after })
         }
-        501 => ANSWERED,
-        500.. => of(Outcome::Failure, Some(Failure::Final)),
-        _ => ANSWERED,
-    }
+        400..=499 | 501 => None,
+        _ => Some(Failure::Final),
+    };
+    of(Fault::Status(head.status), failure)
 }
 
 /// Judges the head of a gRPC answer. A status in it came before any message.
@@ -92,40 +96,41 @@ pub fn grpc(head: &Head<'_>, wall: impl FnOnce() -> SystemTime) -> Verdict {
         return match head.status {
             200 => ANSWERED,
             // A proxy that passed the call on and got no answer it could use.
-            502 | 504 => of(Outcome::Failure, Some(Failure::Lost)),
+            502 | 504 => of(Fault::Status(head.status), Some(Failure::Lost)),
             _ => http(head, wall),
         };
     };
-    match i32::try_from(code).ok().and_then(Code::from_grpc) {
-        Some(Code::Unavailable) => match head.grpc_pushback.map(number) {
+    let Some(code) = i32::try_from(code).ok().and_then(Code::from_grpc) else { return ANSWERED };
+    let fault = Fault::Grpc(code);
+    match code {
+        Code::Unavailable => match head.grpc_pushback.map(number) {
             // Negative or unreadable means: do not retry.
-            Some(None) => of(Outcome::Failure, Some(Failure::Final)),
+            Some(None) => of(fault, Some(Failure::Final)),
             asked => {
                 let pushback = asked.flatten().map(Duration::from_millis);
                 let retry_after = pushback.or_else(|| retry_info::read(head.grpc_details?));
                 let failure = Some(Failure::Refused { retry_after });
-                Verdict { outcome: Outcome::Failure, failure, is_turned_away: true }
+                Verdict { is_turned_away: true, ..of(fault, failure) }
             }
         },
-        Some(code) if code.http_status() >= 500 && code != Code::Unimplemented => {
-            of(Outcome::Failure, Some(Failure::Final))
+        code if code.http_status() >= 500 && code != Code::Unimplemented => {
+            of(fault, Some(Failure::Final))
         }
-        _ => ANSWERED,
+        _ => of(fault, None),
     }
 }
 
 /// Judges a try without an answer.
 #[must_use]
 pub const fn silence(silence: Silence) -> Verdict {
-    match silence {
-        // A refusal costs nothing and ends with the restart that it announces; a breaker would keep
-        // the instance away long after.
-        Silence::Refused | Silence::Stale => of(Outcome::Abandoned, Some(Failure::Unsent)),
-        Silence::Unreached | Silence::Untaken => of(Outcome::Failure, Some(Failure::Unsent)),
-        Silence::Broken | Silence::Late => of(Outcome::Failure, Some(Failure::Lost)),
-        // A caller with no patience must not open the breaker for all others.
-        Silence::Impatient => of(Outcome::Abandoned, Some(Failure::Lost)),
-    }
+    let failure = match silence {
+        Silence::Refused | Silence::Stale | Silence::Unreached | Silence::Untaken => {
+            Failure::Unsent
+        }
+        Silence::Broken | Silence::Late | Silence::Impatient => Failure::Lost,
+        Silence::Withdrawn => Failure::Final,
+    };
+    of(Fault::Silent(silence), Some(failure))
 }
 
 /// Whether doing it twice is as good as once (RFC 9110, section 9.2.2).
@@ -160,6 +165,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cluster::Outcome;
+    use crate::fault::FailureOn;
+
+    /// What it says by default, to the breaker and to the retry.
+    fn says(verdict: Verdict) -> (Outcome, Option<Failure>) {
+        (FailureOn::default().outcome(verdict.fault), verdict.failure)
+    }
+
+    const GOOD: (Outcome, Option<Failure>) = (Outcome::Success, None);
 
     /// Sun, 06 Nov 1994 08:49:37 GMT.
     const WALL: Duration = Duration::from_secs(784_111_777);
@@ -182,18 +196,20 @@ mod tests {
 
     #[test]
     fn what_the_caller_got_wrong_is_never_repeated_and_not_held_against_the_instance() {
-        assert!((100..500).all(|status| judged(status) == ANSWERED));
+        assert!((100..500).all(|status| says(judged(status)) == GOOD));
+        assert!((100..400).all(|status| judged(status) == ANSWERED));
+        assert_eq!(judged(429).fault, Some(Fault::Status(429)), "who asks may count it");
     }
 
     #[test]
     fn only_what_says_not_now_is_repeated() {
         for status in 502..=504 {
-            assert_eq!(judged(status), of(Outcome::Failure, NOT_NOW));
+            assert_eq!(says(judged(status)), (Outcome::Failure, NOT_NOW));
         }
         for status in [500, 505, 599] {
-            assert_eq!(judged(status), of(Outcome::Failure, Some(Failure::Final)));
+            assert_eq!(says(judged(status)), (Outcome::Failure, Some(Failure::Final)));
         }
-        assert_eq!(judged(501), ANSWERED);
+        assert_eq!(says(judged(501)), GOOD);
     }
 
     #[test]
@@ -214,14 +230,15 @@ mod tests {
     fn grpc_unavailable_before_a_message_was_turned_away_unless_the_server_pushes_back() {
         let unavailable = called(200, Some("14"), None);
         assert_eq!(unavailable.failure, NOT_NOW);
-        assert!(unavailable.is_turned_away && unavailable.outcome == Outcome::Failure);
+        assert!(unavailable.is_turned_away && says(unavailable).0 == Outcome::Failure);
         let retry_after = Some(Duration::from_millis(250));
         let later = called(200, Some("14"), Some("250"));
         assert_eq!(later.failure, Some(Failure::Refused { retry_after }));
         assert!(later.is_turned_away);
         for never in ["-1", "soon", ""] {
             let verdict = called(200, Some("14"), Some(never));
-            assert_eq!(verdict, of(Outcome::Failure, Some(Failure::Final)), "{never}");
+            assert_eq!(says(verdict), (Outcome::Failure, Some(Failure::Final)), "{never}");
+            assert!(!verdict.is_turned_away, "{never}");
         }
         assert!(!judged(503).is_turned_away, "a service may answer so after half the work");
     }
@@ -250,11 +267,11 @@ mod tests {
     #[test]
     fn grpc_codes_of_the_caller_are_not_held_against_the_instance() {
         for code in ["0", "3", "5", "8", "12", "16", "99"] {
-            assert_eq!(called(200, Some(code), None), ANSWERED, "{code}");
+            assert_eq!(says(called(200, Some(code), None)), GOOD, "{code}");
         }
         for code in ["2", "4", "13", "15"] {
             let verdict = called(200, Some(code), None);
-            assert_eq!(verdict, of(Outcome::Failure, Some(Failure::Final)), "{code}");
+            assert_eq!(says(verdict), (Outcome::Failure, Some(Failure::Final)), "{code}");
         }
         assert_eq!(called(200, None, None), ANSWERED);
     }
@@ -262,9 +279,10 @@ mod tests {
     #[test]
     fn a_proxy_that_passed_a_grpc_call_on_lost_it_and_one_that_did_not_refused_it() {
         for status in [502, 504] {
-            assert_eq!(called(status, None, None), of(Outcome::Failure, Some(Failure::Lost)));
+            let verdict = called(status, None, None);
+            assert_eq!(says(verdict), (Outcome::Failure, Some(Failure::Lost)));
         }
-        assert_eq!(called(503, None, None), of(Outcome::Failure, NOT_NOW));
+        assert_eq!(says(called(503, None, None)), (Outcome::Failure, NOT_NOW));
         assert_eq!(called(500, None, None).failure, Some(Failure::Final));
     }
 
@@ -273,22 +291,24 @@ mod tests {
         for status in [200, 502, 503, 504] {
             assert_eq!(called(status, Some("13"), None).failure, Some(Failure::Final), "{status}");
         }
-        assert_eq!(called(503, Some("5"), None), ANSWERED);
+        assert_eq!(says(called(503, Some("5"), None)), GOOD);
     }
 
     #[test]
     fn only_what_speaks_of_the_instance_counts_against_it() {
-        use Silence::{Broken, Impatient, Late, Refused, Stale, Unreached, Untaken};
-        let all = [Refused, Unreached, Stale, Untaken, Broken, Late, Impatient];
+        use Silence::{Broken, Impatient, Late, Refused, Stale, Unreached, Untaken, Withdrawn};
+        let all = [Refused, Unreached, Stale, Untaken, Broken, Late, Impatient, Withdrawn];
+        let outcome = |it: &Silence| says(silence(*it)).0;
         let against: Vec<_> =
-            all.into_iter().filter(|it| silence(*it).outcome == Outcome::Failure).collect();
+            all.into_iter().filter(|it| outcome(it) == Outcome::Failure).collect();
         assert_eq!(against, [Unreached, Untaken, Broken, Late]);
-        assert!(all.iter().all(|it| silence(*it).outcome != Outcome::Success));
+        assert!(all.iter().all(|it| outcome(it) != Outcome::Success));
     }
 
     #[test]
     fn only_what_never_arrived_may_always_be_repeated() {
-        use Silence::{Broken, Impatient, Late, Refused, Stale, Unreached, Untaken};
+        use Silence::{Broken, Impatient, Late, Refused, Stale, Unreached, Untaken, Withdrawn};
+        assert_eq!(silence(Withdrawn).failure, Some(Failure::Final), "half a body is none");
         for unsent in [Refused, Unreached, Stale, Untaken] {
             assert_eq!(silence(unsent).failure, Some(Failure::Unsent), "{unsent:?}");
         }

@@ -56,7 +56,7 @@ impl Gateway {
             settings.listen = self.listen.unwrap_or(settings.listen);
             settings.admin = self.admin.or(settings.admin);
             let url = manifest.gateway.limits.url.as_deref();
-            settings.shared_limit = shared.limiter(url, settings.rate_limit, &manifest.name)?;
+            shared.share(url, &manifest.name, &mut settings)?;
             // Without an endpoint the gateway pays nothing for spans.
             settings.telemetry = exports.clone();
             Ok::<_, Failure>(settings)

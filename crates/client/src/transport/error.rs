@@ -9,6 +9,7 @@ use hyper::client::conn::TrySendError;
 use regatta_traffic::verdict::Silence;
 
 use crate::body::RequestBody;
+use crate::upload::UploadError;
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +81,7 @@ impl SendError {
                 Silence::Refused
             }
             Self::Connect(_) => Silence::Unreached,
+            Self::Broken { source, .. } if has_cause::<UploadError>(source) => Silence::Withdrawn,
             Self::Broken { untouched, is_reused, source } => {
                 match (*untouched || was_untaken(source), *is_reused) {
                     (false, _) => Silence::Broken,
@@ -89,6 +91,18 @@ impl SendError {
             }
         }
     }
+}
+
+/// Whether an error of this kind is among the causes.
+fn has_cause<E: std::error::Error + 'static>(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(found) = cause {
+        if found.is::<E>() {
+            return true;
+        }
+        cause = found.source();
+    }
+    false
 }
 
 /// Whether the connection closed before the request was taken up, or the server said that it has

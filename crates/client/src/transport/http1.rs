@@ -12,6 +12,7 @@ use super::body::{Held, PooledBody};
 use super::error::{ConnectError, Unanswered};
 use super::pool::{Limits, Shared};
 use crate::body::RequestBody;
+use crate::upload::Progress;
 
 pub(super) type Sender = http1::SendRequest<RequestBody>;
 
@@ -38,6 +39,7 @@ pub(super) async fn send(
     limits: Limits,
     mut request: Request<RequestBody>,
 ) -> Result<Response<PooledBody>, Unanswered> {
+    let upload = request.body().progress();
     loop {
         let (mut sender, is_new) = match shared.take_idle(&limits) {
             Some(sender) => (sender, false),
@@ -52,7 +54,7 @@ pub(super) async fn send(
         }
         match sender.try_send_request(request).await {
             Ok(response) => {
-                let lease = Lease { sender, pool: Arc::downgrade(shared), limits };
+                let lease = Lease { sender, pool: Arc::downgrade(shared), limits, upload };
                 let held = Held::Http1(lease);
                 return Ok(response.map(|incoming| PooledBody::new(incoming, held)));
             }
@@ -84,13 +86,17 @@ pub(super) struct Lease {
     sender: Sender,
     pool: Weak<Shared>,
     limits: Limits,
+    upload: Option<Arc<Progress>>,
 }
 
 impl Lease {
-    /// The answer was read to its end: keeps the connection for the next request.
+    /// The answer was read to its end: keeps the connection for the next request, unless half a
+    /// request is on it.
     pub(super) fn give_back(self) {
+        let is_sending = self.upload.as_ref().is_some_and(|upload| upload.is_sending());
         if let Some(pool) = self.pool.upgrade()
             && !self.sender.is_closed()
+            && !is_sending
         {
             pool.keep(self.sender, &self.limits);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use regatta_resilience::concurrency::Priority;
 use regatta_resilience::rate_limit;
+use regatta_traffic::cluster::Hints;
 use tokio::time::Instant;
 
 use super::write::{self, Common, Outgoing, Patch};
@@ -13,10 +14,12 @@ use super::{Body, Facts, Fields, parse_request};
 use crate::health;
 use crate::http1::name::{Name, classify};
 use crate::policy::ids::{RequestId, Trace};
-use crate::policy::{Denial, Plan, Request, Rules, Settled, Verdict, Wait, decide, priority};
+use crate::policy::{
+    Denial, Lookup, Plan, Rates, Request, Rules, Settled, Verdict, Wait, decide, priority,
+};
 use crate::record::{Ids, Record};
 use crate::shared::{Shared, wall_clock};
-use crate::upstream::{Slot, Target};
+use crate::upstream::{Slot, Target, hints};
 use crate::worker::random;
 use regatta_traffic::clients::client_address;
 use regatta_traffic::verdict::{is_idempotent, is_read};
@@ -45,6 +48,8 @@ pub(crate) struct Forward {
     pub(crate) target: Arc<Target>,
     /// What sends requests to the same instance.
     pub(crate) key: Option<u64>,
+    /// Only instances of this version will do; none for any.
+    pub(crate) version: Option<Arc<str>>,
     pub(crate) priority: Priority,
     /// Its place among the requests in flight, once it has one.
     pub(crate) slot: Slot,
@@ -73,6 +78,11 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
+    /// What it says about the instance it wants.
+    pub(crate) fn hints(&self) -> Hints<'_> {
+        hints(self.key, self.version.as_deref())
+    }
+
     pub(crate) fn common(&self) -> Common<'_> {
         Common {
             request_id: &self.request_id,
@@ -125,10 +135,15 @@ pub(crate) fn admit(
     } else {
         peer
     };
+    let value = |name: &str| {
+        let named = |field: &&httparse::Header<'_>| field.name.eq_ignore_ascii_case(name);
+        head.fields.iter().find(named).map(|field| field.value)
+    };
     let request = Request {
         method: head.method,
         path: facts.target.path,
         headers: facts.headers,
+        field: Lookup(&value),
         client,
         now: now.into_std(),
         wall: wall_clock(),
@@ -139,14 +154,16 @@ pub(crate) fn admit(
         decide(rules, &request, settled, random::next)
     };
     if let Verdict::Wait(wait) = plan.verdict {
-        settled.rate = plan.rate;
+        settled.rates = plan.rates;
         return (0, Admitted::Wait(wait));
     }
-    let window = rules.limiter.as_ref().map_or(Duration::ZERO, |limiter| limiter.window());
+    let shown = plan.rates.shown();
+    let rate = shown.map(|rate| rate.decision);
+    let window = shown.map_or(Duration::ZERO, |rate| rate.window);
     let record = Record::begin(shared, &mut plan, &request, version(head.minor_version), now);
     let common = Common {
         request_id: &plan.request_id,
-        rate: plan.rate.as_ref(),
+        rate: rate.as_ref(),
         window,
         // A body that is not read would be taken for the next request.
         keep_alive: facts.keep_alive
@@ -174,7 +191,7 @@ pub(crate) fn admit(
         }
         // Waiting was settled above.
         Verdict::Wait(wait) => Admitted::Wait(wait),
-        Verdict::Forward { target, path, from, allowance, caller, .. } => {
+        Verdict::Forward { target, path, from, allowance, caller, version, .. } => {
             let upgrade = facts.upgrade.is_some_and(|name| name.eq_ignore_ascii_case("websocket"))
                 && matches!(facts.body, Body::None);
             let attempt = facts.headers.attempt.filter(|_| trusts_peer).and_then(attempt_number);
@@ -190,12 +207,9 @@ pub(crate) fn admit(
                 upgrade,
             };
             let patch = write::request_head(bytes, &head, &facts, &outgoing, out);
-            let value = |name: &str| {
-                let named = |field: &&httparse::Header<'_>| field.name.eq_ignore_ascii_case(name);
-                head.fields.iter().find(named).map(|field| field.value)
-            };
             let forward = Forward {
                 key: target.key(&facts.headers, client, value),
+                version,
                 priority: priority(facts.headers.priority),
                 slot: Slot::default(),
                 body: facts.body,
@@ -211,7 +225,7 @@ pub(crate) fn admit(
                 attempt: attempt.unwrap_or(1),
                 request_id: plan.request_id,
                 trace: plan.trace,
-                rate: plan.rate,
+                rate,
                 window,
                 is_grpc: plan.is_grpc,
                 patch,
@@ -285,7 +299,7 @@ fn server_wide(request_id: Option<&[u8]>) -> Plan<'static> {
         request_id: RequestId::echo_or_make(request_id, wide),
         trace: Trace::pass_or_make(None, || (wide(), wide() as u64)),
         is_grpc: false,
-        rate: None,
+        rates: Rates::default(),
         route: None,
         service: None,
         verdict: Verdict::Deny(Box::new(denial)),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use regatta_core::TraceContext;
 use regatta_resilience::retry::Decision;
 use regatta_traffic::cluster::{Effect, Member, Outcome, PickError, Picked};
-use regatta_traffic::verdict::{Failure, Silence, silence};
+use regatta_traffic::fault::Fault;
+use regatta_traffic::verdict::{Failure, Silence};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
@@ -35,10 +36,10 @@ impl Reached {
     pub(super) fn begin(
         mut picked: Picked<SocketAddr>,
         began: Instant,
-        outcome: Outcome,
+        fault: Option<Fault>,
     ) -> (Option<Picked<SocketAddr>>, Effect) {
-        if outcome != Outcome::Success {
-            return (None, Self::finish(picked, began, outcome));
+        if picked.judge(fault) != Outcome::Success {
+            return (None, Self::finish(picked, began, fault));
         }
         let now = Instant::now();
         let effect = picked.begin(now.into_std(), now.duration_since(began));
@@ -46,9 +47,13 @@ impl Reached {
     }
 
     /// The attempt has ended so; says what that did to the instance.
-    pub(super) fn finish(picked: Picked<SocketAddr>, began: Instant, outcome: Outcome) -> Effect {
+    pub(super) fn finish(
+        picked: Picked<SocketAddr>,
+        began: Instant,
+        fault: impl Into<Option<Fault>>,
+    ) -> Effect {
         let now = Instant::now();
-        picked.finish(now.into_std(), outcome, now.duration_since(began))
+        picked.conclude(now.into_std(), fault.into(), now.duration_since(began))
     }
 }
 
@@ -80,7 +85,8 @@ impl Attempts {
     ) -> Result<Reached, Denial> {
         loop {
             let began = Instant::now();
-            let picked = match self.tries.pick(&forward.target, forward.key, began.into_std()) {
+            let picked = match self.tries.pick(&forward.target, &forward.hints(), began.into_std())
+            {
                 Ok(picked) => picked,
                 Err(error) => {
                     shared.metrics.unpicked(&error);
@@ -112,7 +118,7 @@ impl Attempts {
                     forward.record.call_failed(why);
                     let how = if in_time { Silence::Refused } else { Silence::Unreached };
                     let member = Arc::clone(picked.member());
-                    let effect = Reached::finish(picked, began, silence(how).outcome);
+                    let effect = Reached::finish(picked, began, Fault::Silent(how));
                     forward.record.effect(effect);
                     if forward.end() <= Instant::now() {
                         return Err(Denial::timed_out(forward.target.name(), forward.timeout));
@@ -143,8 +149,8 @@ impl Attempts {
             serves_retry: forward.attempt > 1,
             left: forward.end().saturating_duration_since(now),
         };
-        let (target, key) = (&forward.target, forward.key);
-        match self.tries.decide(target, key, member, failed, now.into_std()) {
+        let (target, hints) = (&forward.target, forward.hints());
+        match self.tries.decide(target, &hints, member, failed, now.into_std()) {
             Decision::Retry { after } => {
                 shared.metrics.retried();
                 if !after.is_zero() {
@@ -167,7 +173,7 @@ impl Attempts {
         first: &Arc<Member<SocketAddr>>,
     ) -> Option<Picked<SocketAddr>> {
         let now = Instant::now().into_std();
-        let picked = self.tries.second(&forward.target, forward.key, first, now)?;
+        let picked = self.tries.second(&forward.target, &forward.hints(), first, now)?;
         self.made = self.made.saturating_add(1);
         forward.record.attempts = self.made;
         Some(picked)

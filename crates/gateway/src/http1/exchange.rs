@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_resilience::concurrency::Ending;
-use regatta_traffic::cluster::{Outcome, Picked};
-use regatta_traffic::verdict::{Failure, Silence, Verdict, silence};
+use regatta_traffic::cluster::Picked;
+use regatta_traffic::fault::Fault;
+use regatta_traffic::verdict::{Failure, Silence, Verdict};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -162,14 +163,14 @@ pub(super) async fn run(
         let is_replayable = body.may_come_again();
         let member = Arc::clone(picked.member());
         match head {
-            Ok(Look { status, verdict: Verdict { outcome, failure, .. } }) => {
+            Ok(Look { status, verdict: Verdict { fault, failure, .. } }) => {
                 forward.record.answered(status, None);
                 let refused = failure.filter(|it| matches!(it, Failure::Refused { .. }));
                 let is_overloaded = refused.is_some();
                 forward.slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
-                let (picked, effect) = Reached::begin(picked, began, outcome);
+                let (picked, effect) = Reached::begin(picked, began, fault);
                 forward.record.effect(effect);
-                if outcome == Outcome::Success {
+                if failure.is_none() {
                     forward.target.budget.deposit(Instant::now().into_std());
                 }
                 if let Some(failure) = refused
@@ -197,7 +198,7 @@ pub(super) async fn run(
                 // them, so the rules of sending again hold.
                 let is_stale = is_reused && failure == Failure::Unsent;
                 let how = if is_stale { Silence::Stale } else { Silence::Broken };
-                forward.record.effect(Reached::finish(picked, began, silence(how).outcome));
+                forward.record.effect(Reached::finish(picked, began, Fault::Silent(how)));
                 if is_stale && is_replayable && attempts.starts_afresh() {
                     continue;
                 }
@@ -215,7 +216,7 @@ pub(super) async fn run(
                 forward.record.effect(Reached::finish(
                     picked,
                     began,
-                    silence(Silence::Broken).outcome,
+                    Fault::Silent(Silence::Broken),
                 ));
                 break Denial::bad_upstream(forward.target.name(), what);
             }
@@ -223,16 +224,9 @@ pub(super) async fn run(
                 forward.record.call_failed("timeout");
                 forward.slot.learn(Ending::Overloaded);
                 let is_over = forward.end() <= Instant::now();
-                if forward.is_callers_timeout && is_over {
-                    let now = Instant::now();
-                    picked.give_up(now.into_std(), now.duration_since(began));
-                } else {
-                    forward.record.effect(Reached::finish(
-                        picked,
-                        began,
-                        silence(Silence::Late).outcome,
-                    ));
-                }
+                let is_impatient = forward.is_callers_timeout && is_over;
+                let how = if is_impatient { Silence::Impatient } else { Silence::Late };
+                forward.record.effect(Reached::finish(picked, began, Fault::Silent(how)));
                 if !is_over
                     && attempts
                         .go_on(&mut forward, &member, Failure::Lost, is_replayable, shared)
@@ -390,7 +384,7 @@ async fn answer(
 fn broke_off(picked: Option<Picked<SocketAddr>>) {
     if let Some(picked) = picked {
         let now = Instant::now().into_std();
-        _ = picked.finish(now, silence(Silence::Broken).outcome, Duration::ZERO);
+        _ = picked.conclude(now, Some(Fault::CutOff), Duration::ZERO);
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use regatta_resilience::hedge::Hedge;
 use regatta_traffic::cluster::Picked;
-use regatta_traffic::verdict::{Silence, silence};
+use regatta_traffic::fault::Fault;
+use regatta_traffic::verdict::Silence;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -105,12 +106,12 @@ async fn race(
         // It is given up.
         Err(NoHead::TooLate) => first.picked.give_up(now.into_std(), waited),
         Err(NoHead::Broken | NoHead::Garbage(_)) => {
-            let effect =
-                Reached::finish(first.picked, first.began, silence(Silence::Broken).outcome);
+            let broken = Fault::Silent(Silence::Broken);
+            let effect = Reached::finish(first.picked, first.began, broken);
             asking.forward.record.effect(effect);
         }
         Ok(look) => {
-            let effect = Reached::finish(first.picked, first.began, look.verdict.outcome);
+            let effect = Reached::finish(first.picked, first.began, look.verdict.fault);
             asking.forward.record.effect(effect);
         }
     }
@@ -152,7 +153,7 @@ async fn ask(
     let mut upstream = match upstream {
         Ok(upstream) => upstream,
         Err(why) => {
-            _ = Reached::finish(picked, began, silence(why).outcome);
+            _ = Reached::finish(picked, began, Fault::Silent(why));
             return None;
         }
     };
@@ -166,12 +167,12 @@ async fn ask(
             Some((Try { upstream, picked, began, is_reused, response }, look))
         }
         Ok(look) => {
-            _ = Reached::finish(picked, began, look.verdict.outcome);
+            _ = Reached::finish(picked, began, look.verdict.fault);
             None
         }
         Err(_) => {
             let how = if is_reused { Silence::Stale } else { Silence::Broken };
-            _ = Reached::finish(picked, began, silence(how).outcome);
+            _ = Reached::finish(picked, began, Fault::Silent(how));
             None
         }
     }

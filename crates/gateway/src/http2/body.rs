@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use regatta_traffic::cluster::Picked;
-use regatta_traffic::verdict::{Silence, silence};
+use regatta_traffic::fault::Fault;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -245,8 +245,8 @@ impl Body for Download {
                 Poll::Pending => idle.poll(cx).map(|()| Some(Err(DownloadError::Idle))),
                 Poll::Ready(Some(Err(error))) => {
                     if let Some(picked) = this.answering.take() {
-                        let (now, outcome) = (Instant::now(), silence(Silence::Broken).outcome);
-                        _ = picked.finish(now.into_std(), outcome, Duration::ZERO);
+                        let (now, fault) = (Instant::now().into_std(), Fault::CutOff);
+                        _ = picked.conclude(now, Some(fault), Duration::ZERO);
                     }
                     Poll::Ready(Some(Err(DownloadError::Upstream(error))))
                 }

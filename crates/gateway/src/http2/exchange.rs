@@ -8,9 +8,10 @@ use http::header::HeaderValue;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use regatta_resilience::retry::Decision;
-use regatta_traffic::cluster::{Outcome, PickError, Picked};
+use regatta_traffic::cluster::{Hints, Outcome, PickError, Picked};
+use regatta_traffic::fault::Fault;
 use regatta_traffic::retry_info;
-use regatta_traffic::verdict::{self, Failure, Head, Silence, Verdict, silence};
+use regatta_traffic::verdict::{self, Failure, Head, Silence, Verdict};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -23,7 +24,7 @@ use super::request;
 use crate::policy::{Denial, Rules};
 use crate::record::Record;
 use crate::shared::{Shared, wall_clock};
-use crate::upstream::{Failed, Target, Tries, is_overloaded};
+use crate::upstream::{Failed, Target, Tries, hints, is_overloaded};
 use crate::worker::activity::Activity;
 
 /// Kept connections that may prove stale one after the other, without counting as attempts.
@@ -43,6 +44,8 @@ pub(super) struct Outgoing {
     pub(super) host: String,
     /// What sends requests to the same instance.
     pub(super) key: Option<u64>,
+    /// Only instances of this version will do; none for any.
+    pub(super) version: Option<Arc<str>>,
     pub(super) ended: Arc<Notify>,
     pub(super) started: Instant,
     pub(super) timeout: Duration,
@@ -59,6 +62,11 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// What it says about the instance it wants.
+    pub(super) fn hints(&self) -> Hints<'_> {
+        hints(self.key, self.version.as_deref())
+    }
+
     fn end(&self) -> Instant {
         self.started + self.timeout
     }
@@ -101,7 +109,7 @@ pub(super) async fn exchange(
     let mut kept = None;
     loop {
         let mut began = Instant::now();
-        let mut picked = match tries.pick(target, outgoing.key, began.into_std()) {
+        let mut picked = match tries.pick(target, &outgoing.hints(), began.into_std()) {
             Ok(picked) => picked,
             Err(error) => {
                 shared.metrics.unpicked(&error);
@@ -123,10 +131,10 @@ pub(super) async fn exchange(
         };
         let may_follow = tries.may_follow(target) && outgoing.is_idempotent && outgoing.is_empty;
         let try_end = target.try_timeout.filter(|_| may_follow).map(|time| began + time);
-        let (ended, outcome) = match connected {
-            Err(how) => (Err(Lost::Unsent(Box::new(upload))), silence(how).outcome),
+        let (ended, fault) = match connected {
+            Err(how) => (Err(Lost::Unsent(Box::new(upload))), Some(Fault::Silent(how))),
             Ok(sender) if is_reused && !outgoing.is_idempotent && is_closed(&sender).await => {
-                (Err(Lost::Unsent(Box::new(upload))), silence(Silence::Stale).outcome)
+                (Err(Lost::Unsent(Box::new(upload))), Some(Fault::Silent(Silence::Stale)))
             }
             Ok(sender) => {
                 mark(upload.headers_mut(), outgoing, sent);
@@ -153,8 +161,8 @@ pub(super) async fn exchange(
                             let (now, waited) = (now.into_std(), now.duration_since(began));
                             let first = std::mem::replace(&mut picked, second.picked);
                             match second.first {
-                                Some(outcome) => {
-                                    record.effect(first.finish(now, outcome, waited));
+                                Some(fault) => {
+                                    record.effect(first.conclude(now, fault, waited));
                                 }
                                 None => first.give_up(now, waited),
                             }
@@ -164,8 +172,8 @@ pub(super) async fn exchange(
                     }
                     _ => first.await,
                 };
-                let outcome = outcome(&ended, outgoing, is_reused);
-                (ended, outcome)
+                let fault = fault(&ended, outgoing, is_reused);
+                (ended, fault)
             }
         };
         note(&ended, record);
@@ -177,26 +185,19 @@ pub(super) async fn exchange(
         let member = Arc::clone(picked.member());
         let now = Instant::now();
         let (at, took) = (now.into_std(), now.duration_since(began));
-        let answering = match outcome {
-            Outcome::Success => {
-                record.effect(picked.begin(at, took));
-                Some(picked)
-            }
-            Outcome::Abandoned if matches!(ended, Err(Lost::TooLate)) => {
-                picked.give_up(at, took);
-                None
-            }
-            _ => {
-                record.effect(picked.finish(at, outcome, took));
-                None
-            }
+        let answering = if picked.judge(fault) == Outcome::Success {
+            record.effect(picked.begin(at, took));
+            Some(picked)
+        } else {
+            record.effect(picked.conclude(at, fault, took));
+            None
         };
         let (failure, next, answer) = match ended {
             Ok(response) => {
-                if outcome == Outcome::Success {
+                let Verdict { failure, is_turned_away, .. } = judge(&response, outgoing.is_grpc);
+                if failure.is_none() {
                     target.budget.deposit(now.into_std());
                 }
-                let Verdict { failure, is_turned_away, .. } = judge(&response, outgoing.is_grpc);
                 // gRPC's word for "ask somebody else", said before any message.
                 repeatable |= is_turned_away;
                 match failure {
@@ -251,7 +252,8 @@ pub(super) async fn exchange(
             serves_retry: outgoing.attempt_before > 1,
             left: outgoing.end().saturating_duration_since(now),
         };
-        match (tries.decide(target, outgoing.key, &member, failed, now.into_std()), next) {
+        let hints = outgoing.hints();
+        match (tries.decide(target, &hints, &member, failed, now.into_std()), next) {
             (Decision::Retry { after }, Some(next)) => {
                 shared.metrics.retried();
                 kept = answer.ok();
@@ -301,24 +303,24 @@ fn trace(headers: &mut http::HeaderMap, picked: &Picked<SocketAddr>, record: &mu
     }
 }
 
-pub(super) fn outcome(
+/// What went wrong, if anything did.
+pub(super) fn fault(
     ended: &Result<Response<Incoming>, Lost>,
     outgoing: &Outgoing,
     is_reused: bool,
-) -> Outcome {
+) -> Option<Fault> {
     let how = match ended {
-        Ok(response) => return judge(response, outgoing.is_grpc).outcome,
+        Ok(response) => return judge(response, outgoing.is_grpc).fault,
         Err(Lost::Unsent(_) | Lost::Untaken) if is_reused => Silence::Stale,
         Err(Lost::Unsent(_) | Lost::Untaken) => Silence::Untaken,
-        // The client's doing.
-        Err(Lost::Refused(_)) => return Outcome::Abandoned,
+        Err(Lost::Refused(_)) => Silence::Withdrawn,
         Err(Lost::TooLate) if outgoing.is_callers_timeout && outgoing.end() <= Instant::now() => {
             Silence::Impatient
         }
         Err(Lost::TooLate) => Silence::Late,
         Err(Lost::Broken) => Silence::Broken,
     };
-    silence(how).outcome
+    Some(Fault::Silent(how))
 }
 
 /// What the head of an answer says.

@@ -76,10 +76,12 @@ async fn answer(
         .max(1);
     let has_idempotency_key = facts.has_idempotency_key;
     let priority = policy::priority(facts.priority);
+    let value = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
     let asked = policy::Request {
         method: method.as_str(),
         path: &path,
         headers: facts,
+        field: policy::Lookup(&value),
         client,
         now: started.into_std(),
         wall: wall_clock(),
@@ -88,7 +90,7 @@ async fn answer(
     let mut plan = loop {
         let plan = decide(&rules, &asked, &settled, random::next);
         let Verdict::Wait(wait) = plan.verdict else { break plan };
-        settled.rate = plan.rate;
+        settled.rates = plan.rates;
         wait.settle(shared, &rules, &mut settled).await;
     };
     let has_length = !matches!(plan.verdict, Verdict::Forward { is_grpc_route: true, .. });
@@ -99,15 +101,15 @@ async fn answer(
         plan.verdict = Verdict::Deny(Box::new(refusal.into()));
     }
     let record = Record::begin(shared, &mut plan, &asked, Version::HTTP_2, started);
-    let window = rules.limiter.as_ref().map_or(Duration::ZERO, |limiter| limiter.window());
+    let shown = plan.rates.shown();
     let stamp = Stamp {
         request_id: plan.request_id,
         trace: plan.trace,
-        rate: plan.rate,
-        window,
+        rate: shown.map(|rate| rate.decision),
+        window: shown.map_or(Duration::ZERO, |rate| rate.window),
         is_grpc: plan.is_grpc,
     };
-    let (target, path, allowance, caller) = match plan.verdict {
+    let (target, path, allowance, caller, version) = match plan.verdict {
         Verdict::Health(health) => {
             let (status, body) = health::answer(health, shared);
             return own(status, "application/json", &[], body, &stamp, record, shared);
@@ -115,11 +117,10 @@ async fn answer(
         Verdict::Deny(denial) => return deny(&denial, &stamp, record, shared),
         // Waiting was settled above.
         Verdict::Wait(_) => return deny(&Denial::no_keys(), &stamp, record, shared),
-        Verdict::Forward { target, path, from, allowance, caller, .. } => {
-            (target, path[from..].to_owned(), allowance, caller)
+        Verdict::Forward { target, path, from, allowance, caller, version, .. } => {
+            (target, path[from..].to_owned(), allowance, caller, version)
         }
     };
-    let value = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
     let key = target.key(&request::facts(&parts.headers), client, value);
     request::rewrite(
         &mut parts.headers,
@@ -154,6 +155,7 @@ async fn answer(
         query: parts.uri.query().map(str::to_owned),
         host,
         key,
+        version,
         ended: Arc::clone(&ended),
         started,
         timeout: allowance.timeout,

@@ -7,12 +7,12 @@ use futures::future::{Either, select};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use regatta_resilience::hedge::Hedge;
-use regatta_traffic::cluster::{Outcome, Picked};
-use regatta_traffic::verdict::silence;
+use regatta_traffic::cluster::Picked;
+use regatta_traffic::fault::Fault;
 use tokio::time::{Instant, timeout};
 
 use super::attempt::{Lost, attempt, connect};
-use super::exchange::{Outgoing, again, judge, mark, outcome, trace_second};
+use super::exchange::{Outgoing, again, fault, judge, mark, trace_second};
 use super::pool;
 use crate::policy::Rules;
 use crate::record::Record;
@@ -39,7 +39,7 @@ pub(super) struct Second {
     pub(super) picked: Picked<SocketAddr>,
     pub(super) began: Instant,
     /// How the first one ended; none when it was given up.
-    pub(super) first: Option<Outcome>,
+    pub(super) first: Option<Option<Fault>>,
 }
 
 /// How the first try ended; or the answer of a second one, sent because the first had taken longer
@@ -75,7 +75,7 @@ impl Asking<'_> {
     ) -> (Result<Response<Incoming>, Lost>, Option<Second>) {
         let Self { outgoing, target, rules, shared, try_end, spare, tries, record, sent } = self;
         let now = Instant::now().into_std();
-        let Some(second) = tries.second(target, outgoing.key, picked.member(), now) else {
+        let Some(second) = tries.second(target, &outgoing.hints(), picked.member(), now) else {
             shared.metrics.hedged("denied");
             return (first.await, None);
         };
@@ -88,7 +88,7 @@ impl Asking<'_> {
         let (ended, won) = match select(first, other).await {
             Either::Left((ended, _)) if stands(&ended) => (ended, None),
             Either::Left((ended, other)) => {
-                let first = outcome(&ended, outgoing, false);
+                let first = fault(&ended, outgoing, false);
                 match other.await {
                     Some((response, won)) => (Ok(response), Some(won.after(first))),
                     None => (ended, None),
@@ -104,7 +104,7 @@ impl Asking<'_> {
 }
 
 impl Second {
-    fn after(mut self, first: Outcome) -> Self {
+    fn after(mut self, first: Option<Fault>) -> Self {
         self.first = Some(first);
         self
     }
@@ -135,7 +135,7 @@ async fn ask(
         }
         (Ok(_), None) => return None,
         (Err(how), _) => {
-            _ = picked.finish(began.into_std(), silence(how).outcome, began.elapsed());
+            _ = picked.conclude(began.into_std(), Some(Fault::Silent(how)), began.elapsed());
             return None;
         }
     };
@@ -143,7 +143,7 @@ async fn ask(
         let response = ended.ok()?;
         return Some((response, Second { picked, began, first: None }));
     }
-    let (outcome, now) = (outcome(&ended, outgoing, is_reused), Instant::now());
-    _ = picked.finish(now.into_std(), outcome, now.duration_since(began));
+    let (fault, now) = (fault(&ended, outgoing, is_reused), Instant::now());
+    _ = picked.conclude(now.into_std(), fault, now.duration_since(began));
     None
 }

@@ -1,6 +1,7 @@
 //! One decision per request, the same for HTTP/1.1 and HTTP/2.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,8 +12,9 @@ use regatta_traffic::clients::Key;
 
 use super::deadline::{Allowance, allowance};
 use super::ids::{RequestId, Trace};
+use super::rates::{Rate, Rates};
 use super::rules::{Destination, Rule};
-use super::{Caller, Denial, Rules, Unverified};
+use super::{Caller, Denial, Limiter, Rules, Unverified};
 use crate::http1::{Headers, target};
 use crate::upstream::Target;
 use crate::{Access, LimitKey};
@@ -24,11 +26,23 @@ pub(crate) struct Request<'r> {
     /// The path as it came, without the query.
     pub(crate) path: &'r str,
     pub(crate) headers: Headers<'r>,
+    /// Any other field.
+    pub(crate) field: Lookup<'r>,
     /// Whose request it is, for limits: the peer, or whom a trusted hop names.
     pub(crate) client: IpAddr,
     /// The clocks.
     pub(crate) now: Instant,
     pub(crate) wall: SystemTime,
+}
+
+/// Reads a field of a request by its name.
+#[derive(Clone, Copy)]
+pub(crate) struct Lookup<'r>(pub(crate) &'r (dyn Fn(&str) -> Option<&'r [u8]> + Sync));
+
+impl fmt::Debug for Lookup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lookup").finish_non_exhaustive()
+    }
 }
 
 /// What is decided, whatever the verdict.
@@ -37,7 +51,7 @@ pub(crate) struct Plan<'r> {
     pub(crate) request_id: RequestId,
     pub(crate) trace: Trace,
     pub(crate) is_grpc: bool,
-    pub(crate) rate: Option<rate_limit::Decision>,
+    pub(crate) rates: Rates,
     /// The rule, as metrics and logs name it; none for what no rule was asked about.
     pub(crate) route: Option<Arc<str>>,
     /// The service that the path names, if it is offered.
@@ -56,6 +70,8 @@ pub(crate) enum Verdict<'r> {
         from: usize,
         allowance: Allowance,
         caller: Option<Caller>,
+        /// Only instances of this version will do; none for any.
+        version: Option<Arc<str>>,
         /// Whether it is a call of a listed gRPC service, whose stream has no length.
         is_grpc_route: bool,
     },
@@ -72,6 +88,8 @@ pub(crate) enum Verdict<'r> {
 pub(crate) enum Wait {
     /// The count of this client's requests at all gateways.
     Limit(Box<str>),
+    /// The count of its requests to the paths of a route, by the number of the route's limit.
+    RouteLimit(usize, Box<str>),
     /// The issuer's keys: the token is of one that is not known.
     Keys,
     /// The findings of the gateway's own health.
@@ -81,7 +99,7 @@ pub(crate) enum Wait {
 /// What a request has waited for already; with it, deciding again counts nothing twice.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settled {
-    pub(crate) rate: Option<rate_limit::Decision>,
+    pub(crate) rates: Rates,
     pub(crate) keys: bool,
     pub(crate) health: bool,
 }
@@ -136,7 +154,7 @@ pub(crate) fn decide<'r>(
         request_id: RequestId::echo_or_make(headers.request_id, &mut wide),
         trace: Trace::pass_or_make(headers.traceparent, || (wide(), wide() as u64)),
         is_grpc: headers.content_type.is_some_and(is_grpc),
-        rate: settled.rate,
+        rates: settled.rates,
         route: None,
         service: None,
         verdict: Verdict::Health(Health::Live),
@@ -165,12 +183,15 @@ fn verdict<'r>(
         }
         return Ok(Verdict::Health(health));
     }
-    let key = rules.limit_key();
-    let by_user = key == LimitKey::User;
-    let id = request.headers.client_id.filter(|_| key == LimitKey::ClientId);
-    let client = Key::of(id, request.client);
+    let limiter = rules.limiter.as_ref();
+    let by_user = limiter.is_some_and(|limiter| limiter.key == LimitKey::User);
+    let client = limiter.map_or(Key::Address(request.client), |limiter| limiter.client(request));
+    let count_whole = |client: Key<'_>, plan: &mut Plan<'_>| match limiter {
+        None => Ok(()),
+        Some(limiter) => count(limiter, &client, &mut plan.rates.whole, request.now, Wait::Limit),
+    };
     if !by_user {
-        count(rules, client, settled, plan, request.now)?;
+        count_whole(client, plan)?;
     }
     let found = find(rules, request, settled, plan, &path);
     if by_user {
@@ -180,7 +201,7 @@ fn verdict<'r>(
             Ok((.., Some(caller))) => Key::User(caller.user_id()),
             Ok((.., None)) | Err(Halt::Deny(_)) => client,
         };
-        count(rules, client, settled, plan, request.now)?;
+        count_whole(client, plan)?;
     }
     let (Destination { target, from, is_grpc: is_grpc_route }, rule, caller) = found?;
     let time = rule.timeout.or(target.timeout).unwrap_or(rules.timeouts.request);
@@ -190,8 +211,8 @@ fn verdict<'r>(
     if allowance.timeout.is_zero() {
         return Err(Denial::timed_out(target.name(), Duration::ZERO).into());
     }
-    let target = Arc::clone(target);
-    Ok(Verdict::Forward { target, path, from, allowance, caller, is_grpc_route })
+    let (target, version) = (Arc::clone(target), rule.version.clone());
+    Ok(Verdict::Forward { target, path, from, allowance, caller, version, is_grpc_route })
 }
 
 /// The service, the rule of the path, and the caller.
@@ -208,29 +229,45 @@ fn find<'a>(
     plan.service = Some(destination.target.upstream.name.clone());
     let rule = rules.rule(request.method, path);
     plan.route = Some(Arc::clone(&rule.name));
-    let caller = authorise(rules, rule, request, settled)?;
-    Ok((destination, rule, caller))
+    let limit = rule.limit.and_then(|number| Some((number, rules.route_limit(number)?)));
+    let Some((number, limiter)) = limit else {
+        return Ok((destination, rule, authorise(rules, rule, request, settled)?));
+    };
+    let client = limiter.client(request);
+    let rate = &mut plan.rates.route;
+    let wait = |client| Wait::RouteLimit(number, client);
+    if limiter.key != LimitKey::User {
+        // Before a token is looked at, so that guesses at tokens and passwords count.
+        count(limiter, &client, rate, request.now, wait)?;
+        return Ok((destination, rule, authorise(rules, rule, request, settled)?));
+    }
+    let caller = authorise(rules, rule, request, settled);
+    // Who is unknown, and who is refused, counts by the address.
+    let client = match &caller {
+        Err(Halt::Wait(wait)) => return Err(Halt::Wait(wait.clone())),
+        Ok(Some(caller)) => Key::User(caller.user_id()),
+        Ok(None) | Err(Halt::Deny(_)) => client,
+    };
+    count(limiter, &client, rate, request.now, wait)?;
+    Ok((destination, rule, caller?))
 }
 
-/// Counts the request of its client.
+/// Counts the request of its client, unless it was counted before.
 fn count(
-    rules: &Rules,
-    client: Key<'_>,
-    settled: &Settled,
-    plan: &mut Plan<'_>,
+    limiter: &Limiter,
+    client: &Key<'_>,
+    rate: &mut Option<Rate>,
     now: Instant,
+    wait: impl FnOnce(Box<str>) -> Wait,
 ) -> Result<(), Halt> {
-    let Some(limiter) = &rules.limiter else { return Ok(()) };
-    if settled.rate.is_none() {
-        match limiter.check(&client, now) {
-            Some(decision) => plan.rate = Some(decision),
-            None => return Err(Halt::Wait(Wait::Limit(client.name().into()))),
-        }
-    }
-    match &plan.rate {
-        Some(decision) if !decision.allowed => Err(rate_limited(decision, limiter.window()).into()),
-        _ => Ok(()),
-    }
+    let Rate { decision, window } = match *rate {
+        Some(rate) => rate,
+        None => match limiter.check(client, now) {
+            Some(decision) => *rate.insert(Rate { decision, window: limiter.window() }),
+            None => return Err(Halt::Wait(wait(client.name().into()))),
+        },
+    };
+    if decision.allowed { Ok(()) } else { Err(rate_limited(&decision, window).into()) }
 }
 
 fn authorise(

@@ -9,8 +9,14 @@ mod caller;
 pub(crate) use caller::{Authenticator, Caller, Unverified};
 mod priority;
 pub(crate) use priority::priority;
+mod limiter;
+pub(crate) use limiter::Limiter;
+mod rates;
+pub(crate) use rates::{Rate, Rates};
 mod rules;
 pub(crate) use rules::Rules;
 mod decide;
-pub(crate) use decide::{Health, Plan, Request, Settled, Verdict, Wait, decide, whole_seconds};
+pub(crate) use decide::{
+    Health, Lookup, Plan, Request, Settled, Verdict, Wait, decide, whole_seconds,
+};
 pub(crate) mod number;

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_auth::{KeyRing, RequireRole};
-use regatta_resilience::rate_limit::{self, SharedLimiter};
-use regatta_traffic::clients::{Counter, Counting};
 use regatta_traffic::route::{Found, Table};
 
-use super::Authenticator;
+use super::{Authenticator, Limiter};
 use crate::upstream::{Target, Upstream};
-use crate::{Access, InvalidSettings, LimitKey, Limits, Network, RateLimit, Settings, Timeouts};
+use crate::{Access, InvalidSettings, Limits, Network, RateLimit, Route, Settings, Timeouts};
 
 /// What requests are decided by.
 #[derive(Debug)]
@@ -19,12 +17,14 @@ pub(crate) struct Rules {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) trusted: Vec<Network>,
-    pub(crate) limiter: Option<Counter>,
+    pub(crate) limiter: Option<Limiter>,
     pub(crate) authenticator: Option<Authenticator>,
     services: HashMap<Box<str>, Arc<Target>>,
     grpc: HashMap<Box<str>, Arc<Target>>,
     /// What the limiter was made of.
     rate_limit: Option<RateLimit>,
+    /// The limits of the routes that have one.
+    route_limits: Vec<RouteLimit>,
     routes: Table<Rule>,
     default: Rule,
 }
@@ -38,6 +38,35 @@ pub(crate) struct Rule {
     /// None when any caller will do.
     pub(crate) roles: Option<RequireRole>,
     pub(crate) timeout: Option<Duration>,
+    /// Only instances of this version will do; none for any.
+    pub(crate) version: Option<Arc<str>>,
+    /// Which of the routes' limits is its own.
+    pub(super) limit: Option<usize>,
+}
+
+/// The limit of a route.
+#[derive(Debug)]
+struct RouteLimit {
+    /// Which route: what it counted is kept when the rules change.
+    of: (String, Vec<String>),
+    /// What the counter was made of.
+    limit: RateLimit,
+    limiter: Limiter,
+}
+
+impl RouteLimit {
+    fn try_new(
+        route: &Route,
+        limit: &RateLimit,
+        before: Option<&Rules>,
+    ) -> Result<Self, InvalidSettings> {
+        let of = (route.path.clone(), route.methods.clone());
+        let is_same = |known: &&Self| known.of == of && known.limit == *limit;
+        let kept = before.and_then(|rules| rules.route_limits.iter().find(is_same));
+        let kept = kept.map(|known| &known.limiter);
+        let limiter = Limiter::try_new(limit, route.shared_limit.as_ref(), kept)?;
+        Ok(Self { of, limit: limit.clone(), limiter })
+    }
 }
 
 impl Rules {
@@ -53,14 +82,23 @@ impl Rules {
         before: Option<&Self>,
     ) -> Result<Self, InvalidSettings> {
         settings.validate()?;
-        let mut routes = Table::builder();
+        let (mut routes, mut route_limits) = (Table::builder(), Vec::new());
         for route in &settings.routes {
+            let limit = match &route.rate_limit {
+                None => None,
+                Some(limit) => {
+                    route_limits.push(RouteLimit::try_new(route, limit, before)?);
+                    Some(route_limits.len() - 1)
+                }
+            };
             let rule = Rule {
                 name: route.path.as_str().into(),
                 access: route.access,
                 roles: (!route.roles.is_empty())
                     .then(|| RequireRole::any(route.roles.iter().map(String::as_str))),
                 timeout: route.timeout,
+                version: route.version.as_deref().map(Arc::from),
+                limit,
             };
             routes = routes.try_rule(&route.methods, &route.path, rule).map_err(|error| {
                 let reason = regatta_core::Chain(&error).to_string();
@@ -80,16 +118,11 @@ impl Rules {
             services.insert(service.name.as_str().into(), target);
         }
         let same_limit = before.filter(|rules| rules.rate_limit == settings.rate_limit);
-        let limiter = match settings.rate_limit {
+        let limiter = match &settings.rate_limit {
             None => None,
             Some(limit) => {
                 let kept = same_limit.and_then(|rules| rules.limiter.as_ref());
-                let counting = counting(limit, settings.shared_limit.as_ref());
-                let counter = Counter::try_new(&counting, kept);
-                Some(counter.map_err(|error| {
-                    let reason = error.to_string();
-                    InvalidSettings::BadRateLimit { reason }
-                })?)
+                Some(Limiter::try_new(limit, settings.shared_limit.as_ref(), kept)?)
             }
         };
         let known_ring = before.and_then(|rules| rules.authenticator.as_ref());
@@ -111,6 +144,8 @@ impl Rules {
             access: settings.default_access,
             roles: None,
             timeout: None,
+            version: None,
+            limit: None,
         };
         Ok(Self {
             limits: settings.limits,
@@ -118,17 +153,13 @@ impl Rules {
             trusted: settings.trusted_hops.clone(),
             limiter,
             authenticator,
-            rate_limit: settings.rate_limit,
+            rate_limit: settings.rate_limit.clone(),
+            route_limits,
             services,
             grpc,
             routes: routes.build(),
             default,
         })
-    }
-
-    /// Who a client is; its address where nobody is counted.
-    pub(crate) fn limit_key(&self) -> LimitKey {
-        self.rate_limit.map_or(LimitKey::Address, |limit| limit.key)
     }
 
     /// The rule of a canonical path. A path that ends in `/` also falls under the rule without it:
@@ -139,6 +170,11 @@ impl Rules {
             None => self.routes.find(method, path),
         };
         if let Found::Rule(_, rule) = found { rule } else { &self.default }
+    }
+
+    /// The limit of a route, by its number.
+    pub(crate) fn route_limit(&self, number: usize) -> Option<&Limiter> {
+        self.route_limits.get(number).map(|limit| &limit.limiter)
     }
 
     /// The service of a canonical path.
@@ -157,16 +193,6 @@ impl Rules {
     /// The services, by name.
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.services.values()
-    }
-}
-
-fn counting(limit: RateLimit, shared: Option<&Arc<dyn SharedLimiter>>) -> Counting {
-    let settings = rate_limit::Settings::new(limit.requests.get(), limit.window);
-    Counting {
-        settings: settings.with_max_bytes(limit.max_bytes),
-        algorithm: limit.algorithm,
-        by_name: limit.key != LimitKey::Address,
-        shared: shared.map(|shared| (Arc::clone(shared), limit.on_outage)),
     }
 }
 

@@ -7,7 +7,7 @@ use regatta_resilience::rate_limit::Algorithm;
 use regatta_traffic::clients::OnOutage;
 
 /// Requests a client may send in a sliding window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimit {
     /// Requests in a window. Default 60.
@@ -22,13 +22,14 @@ pub struct RateLimit {
     pub key: LimitKey,
     /// Whether the whole limit may come at once, or is paced. Default the sliding window (R19).
     pub algorithm: Algorithm,
-    /// What happens while the shared counts ([`crate::Settings::shared_limit`]) are out of reach.
+    /// What happens while the shared counts ([`crate::Settings::shared_limit`],
+    /// [`crate::Route::shared_limit`]) are out of reach.
     /// Default [`OnOutage::Count`].
     pub on_outage: OnOutage,
 }
 
 /// Who a client is, for a limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LimitKey {
     /// What `X-Client-ID` says, else the address (R19). The client's own word: who changes it has
     /// a new limit. The default.
@@ -38,6 +39,9 @@ pub enum LimitKey {
     Address,
     /// The subject of a verified token, else the address. Needs `auth`.
     User,
+    /// What a header of this name says, else the address. The client's own word, unless a hop in
+    /// front of the gateway sets it.
+    Header(String),
 }
 
 impl Default for RateLimit {

@@ -1,10 +1,12 @@
 //! Services offered and rules on their paths.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_core::ServiceName;
+use regatta_resilience::rate_limit::SharedLimiter;
 
-use super::Traffic;
+use super::{RateLimit, Traffic};
 
 /// A service offered under `/{name}`.
 #[derive(Clone, Debug)]
@@ -47,13 +49,30 @@ pub struct Route {
     pub roles: Vec<String>,
     /// Time for a whole exchange. Default none: the service's holds.
     pub timeout: Option<Duration>,
+    /// Requests that a client may send to the paths of this rule, beside
+    /// [`crate::Settings::rate_limit`], which counts them too. Default none.
+    pub rate_limit: Option<RateLimit>,
+    /// Where the counts of that are kept for all gateways together. Default none: each counts for
+    /// itself.
+    pub shared_limit: Option<Arc<dyn SharedLimiter>>,
+    /// Only instances of this version are asked, whatever the weights of the service's versions.
+    /// Where there is none the answer is 503. Default none: as the weights say.
+    pub version: Option<String>,
 }
 
 impl Route {
     /// A rule that asks for a valid token, with any role and method.
     pub fn new(path: impl Into<String>) -> Self {
-        let (methods, roles) = (Vec::new(), Vec::new());
-        Self { path: path.into(), methods, access: Access::Required, roles, timeout: None }
+        Self {
+            path: path.into(),
+            methods: Vec::new(),
+            access: Access::Required,
+            roles: Vec::new(),
+            timeout: None,
+            rate_limit: None,
+            shared_limit: None,
+            version: None,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use regatta_core::Chain;
 use regatta_resilience::rate_limit::{self, Algorithm};
 use regatta_resilience::retry::{Backoff, Budget};
 
-use super::{Access, LimitKey, Route, Settings, Traffic};
+use super::{Access, LimitKey, RateLimit, Route, Settings, Traffic};
 use crate::InvalidSettings;
 
 impl Settings {
@@ -53,15 +53,24 @@ impl Settings {
                 return Err(InvalidSettings::ZeroTime { setting });
             }
         }
-        if self.rate_limit.is_some_and(|limit| limit.window.is_zero()) {
+        self.rate_limit.iter().try_for_each(|limit| self.validate_limit(limit))
+    }
+
+    fn validate_limit(&self, limit: &RateLimit) -> Result<(), InvalidSettings> {
+        if limit.window.is_zero() {
             return Err(InvalidSettings::ZeroTime { setting: "rate_limit.window" });
         }
-        if self.auth.is_none() && self.rate_limit.is_some_and(|it| it.key == LimitKey::User) {
+        if let LimitKey::Header(name) = &limit.key
+            && name.parse::<http::HeaderName>().is_err()
+        {
+            return Err(InvalidSettings::BadRateLimit {
+                reason: format!("`{name}` is not the name of a header; use one such as x-tenant"),
+            });
+        }
+        if self.auth.is_none() && limit.key == LimitKey::User {
             return Err(InvalidSettings::NoUsers);
         }
-        if let Some(limit) = &self.rate_limit
-            && let Algorithm::Gcra { burst } = limit.algorithm
-        {
+        if let Algorithm::Gcra { burst } = limit.algorithm {
             let settings = rate_limit::Settings::new(limit.requests.get(), limit.window);
             settings
                 .validate_pace(burst)
@@ -105,7 +114,9 @@ impl Settings {
                 return Err(InvalidSettings::BadMethod { path, method: method.clone() });
             }
         }
-        Ok(())
+        let Some(limit) = &route.rate_limit else { return Ok(()) };
+        self.validate_limit(limit)
+            .map_err(|error| InvalidSettings::BadRouteLimit { path, reason: error.to_string() })
     }
 }
 
@@ -185,6 +196,23 @@ mod tests {
         settings.traffic.retry.try_timeout = Some(Duration::ZERO);
         let error = settings.validate().unwrap_err().to_string();
         assert!(error.contains("try_timeout is 0"), "{error}");
+    }
+
+    #[test]
+    fn a_limit_that_cannot_count_is_named_with_its_route() {
+        let error = |change: fn(&mut RateLimit)| {
+            let (mut route, mut limit) = (Route::new("/a/**"), RateLimit::default());
+            change(&mut limit);
+            (route.access, route.rate_limit) = (Access::None, Some(limit));
+            let settings = Settings { routes: vec![route], ..Settings::default() };
+            settings.validate().unwrap_err().to_string()
+        };
+        let paced = |limit: &mut RateLimit| limit.algorithm = Algorithm::Gcra { burst: 60 };
+        assert!(error(paced).starts_with("the limit of route `/a/**` cannot be: "));
+        assert!(error(|limit| limit.key = LimitKey::User).contains("no token is verified"));
+        assert!(error(|limit| limit.window = Duration::ZERO).contains("window is 0"));
+        let header = |limit: &mut RateLimit| limit.key = LimitKey::Header("x y".into());
+        assert!(error(header).contains("`x y` is not the name of a header"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(crate) use target::{Target, policies};
 mod watch;
 pub(crate) use watch::{begin, follow};
 mod tries;
-pub(crate) use tries::{Failed, Tries};
+pub(crate) use tries::{Failed, Tries, hints};
 
 /// Whether a status says that the service cannot serve now.
 pub(crate) fn is_overloaded(status: u16) -> bool {

@@ -48,15 +48,15 @@ impl Tries {
     pub(crate) fn pick(
         &mut self,
         target: &Target,
-        key: Option<u64>,
+        hints: &Hints<'_>,
         now: Instant,
     ) -> Result<Picked<SocketAddr>, PickError> {
         let cluster = &target.upstream.cluster;
-        let picked = match cluster.pick(now, random::next(), &self.tried, &hints(key)) {
+        let picked = match cluster.pick(now, random::next(), &self.tried, hints) {
             // Only instances that were tried are left: better one of them than none.
             Err(PickError::AllTried) if !self.tried.is_empty() => {
                 self.tried = Tried::default();
-                cluster.pick(now, random::next(), &self.tried, &hints(key))
+                cluster.pick(now, random::next(), &self.tried, hints)
             }
             picked => picked,
         };
@@ -72,17 +72,17 @@ impl Tries {
     pub(crate) fn second(
         &mut self,
         target: &Target,
-        key: Option<u64>,
+        hints: &Hints<'_>,
         first: &Arc<Member<SocketAddr>>,
         now: Instant,
     ) -> Option<Picked<SocketAddr>> {
         self.tried.insert(first);
         let cluster = &target.upstream.cluster;
-        if !cluster.has_another(now, &self.tried, &hints(key)) {
+        if !cluster.has_another(now, &self.tried, hints) {
             return None;
         }
         let withdrawal = target.budget.take(now)?;
-        let picked = cluster.pick(now, random::next(), &self.tried, &hints(key)).ok()?;
+        let picked = cluster.pick(now, random::next(), &self.tried, hints).ok()?;
         withdrawal.spend();
         self.tried.insert(picked.member());
         Some(picked)
@@ -92,7 +92,7 @@ impl Tries {
     pub(crate) fn decide(
         &mut self,
         target: &Target,
-        key: Option<u64>,
+        hints: &Hints<'_>,
         member: &Arc<Member<SocketAddr>>,
         failed: Failed,
         now: Instant,
@@ -105,7 +105,7 @@ impl Tries {
             failure,
             repeatable,
             replayable,
-            elsewhere: target.upstream.cluster.has_another(now, &self.tried, &hints(key)),
+            elsewhere: target.upstream.cluster.has_another(now, &self.tried, hints),
             serves_retry,
             left,
         };
@@ -132,6 +132,9 @@ impl Tries {
     }
 }
 
-fn hints(key: Option<u64>) -> Hints<'static> {
-    key.map_or_else(Hints::default, |key| Hints::default().with_key(key))
+/// What a request with this key says about the instance it wants, and on which version it insists.
+pub(crate) fn hints(key: Option<u64>, version: Option<&str>) -> Hints<'_> {
+    let mut hints = Hints::default();
+    (hints.key, hints.subset) = (key, version);
+    hints
 }

@@ -12,13 +12,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::{Wire, auth, echo, get, get_with, instance, settings};
 
-struct Live {
-    addr: std::net::SocketAddr,
-    handle: Handle,
+pub(crate) struct Live {
+    pub(crate) addr: std::net::SocketAddr,
+    pub(crate) handle: Handle,
     _stop: tokio_util::sync::DropGuard,
 }
 
-async fn live(settings: Settings, instances: Vec<Instance>) -> Live {
+pub(crate) async fn live(settings: Settings, instances: Vec<Instance>) -> Live {
     let registry = Arc::new(StaticRegistry::new(instances));
     let gateway = Gateway::bind(settings, registry).await.unwrap();
     let (addr, handle) = (gateway.addr(), gateway.handle());
@@ -106,7 +106,7 @@ async fn what_was_counted_counts_on_when_the_limit_is_the_same() {
     let mut settings = settings();
     let mut limit = RateLimit::default();
     limit.requests = NonZeroU32::new(2).unwrap();
-    settings.rate_limit = Some(limit);
+    settings.rate_limit = Some(limit.clone());
     let gateway = live(settings.clone(), vec![instance(service.addr, None)]).await;
     let ask = || get_with(gateway.addr, "/a/x", "X-Client-ID: one\r\n");
     assert_eq!(ask().await.status, 200);

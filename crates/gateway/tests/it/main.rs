@@ -4,6 +4,7 @@
 mod support;
 
 mod bodies;
+mod failure_on;
 mod forwarding;
 mod framing;
 mod hedging;
@@ -18,5 +19,6 @@ mod policies;
 mod refusals;
 mod replay;
 mod retries;
+mod route_rules;
 mod spans;
 mod tunnels;

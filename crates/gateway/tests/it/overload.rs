@@ -49,9 +49,9 @@ async fn whoever_waited_gets_the_place_that_is_freed() {
 
 /// Counts to two for all clients; may be away.
 #[derive(Debug)]
-struct Two {
-    seen: AtomicU32,
-    is_away: bool,
+pub(crate) struct Two {
+    pub(crate) seen: AtomicU32,
+    pub(crate) is_away: bool,
 }
 
 #[async_trait::async_trait]

@@ -18,7 +18,7 @@ fn bearer(role: &str) -> String {
     bearer_of("7", role)
 }
 
-fn bearer_of(user: &str, role: &str) -> String {
+pub(crate) fn bearer_of(user: &str, role: &str) -> String {
     let issuer = Issuer::new(SigningKey::hs256(&Secret::new(SECRET)).unwrap());
     let token = issuer.issue(&Grant::new(user).role(role), regatta_auth::now()).unwrap();
     format!("Authorization: Bearer {token}\r\n")

@@ -5,12 +5,10 @@ use std::num::NonZeroU16;
 
 use regatta_yaml::{Fields, Mark, Node, Problem};
 
-use super::scalars;
+use super::service::version;
 use super::traffic::traffic;
-use crate::{
-    AccessLog, Auth, Gateway, Keys, LimitKey, Limits, OnOutage, PerClient, Requirement, Route,
-    Timeouts,
-};
+use super::{limit, scalars};
+use crate::{AccessLog, Auth, Gateway, Keys, Limits, PerClient, Requirement, Route, Timeouts};
 
 /// The gateway with the places of what is checked against the rest.
 #[derive(Default)]
@@ -27,6 +25,7 @@ pub(crate) struct PlacedRoute {
     /// What the rule itself says about tokens.
     pub(crate) auth: Option<(Requirement, Mark)>,
     pub(crate) roles: Option<Mark>,
+    pub(crate) version: Option<Mark>,
 }
 
 const REQUIREMENTS: [(&str, Requirement); 3] = [
@@ -79,7 +78,7 @@ pub(super) fn gateway(node: Option<&Node>, problems: &mut Vec<Problem>) -> Place
     if let Some(node) = fields.take("routes") {
         for (index, node) in scalars::list(node, "gateway.routes", problems).iter().enumerate() {
             let name = format!("gateway.routes[{index}]");
-            if let Some((route, place)) = route(node, &name, has_auth, problems) {
+            if let Some((route, place)) = route(node, &name, has_auth, &gateway.limits, problems) {
                 gateway.routes.push(route);
                 placed.routes.push(place);
             }
@@ -164,39 +163,23 @@ fn limits(node: &Node, has_auth: bool, problems: &mut Vec<Problem>) -> Limits {
         };
     }
     if let Some(node) = fields.take("key") {
-        let choices = [
-            ("client_id", LimitKey::ClientId),
-            ("address", LimitKey::Address),
-            ("user", LimitKey::User),
-        ];
-        limits.key = scalars::choice(node, "gateway.limits.key", &choices, problems);
-        if limits.key == Some(LimitKey::User) && !has_auth {
-            let message = "gateway.limits.key: without `auth` nobody is known as a user; add it, or \
-                           write `key: address`";
-            problems.push(Problem::new(node.mark, message));
-        }
+        limits.key = limit::key(node, "gateway.limits.key", has_auth, problems);
     }
     if let Some(node) = fields.take("burst") {
-        let name = "gateway.limits.burst";
-        limits.burst = scalars::number(node, name, (1, 1_000_000), problems);
-        if let (Some(burst), Some(PerClient::AtMost(rate))) = (limits.burst, limits.per_client)
-            && burst > most_burst(rate.count.get())
-        {
-            let message = format!(
-                "{name}: `{burst}` leaves nothing of per_client to a client that never rests; use \
-                 1 to {}, or remove it, so that all may come at once",
-                most_burst(rate.count.get())
-            );
-            problems.push(Problem::new(node.mark, message));
-        }
+        let rate = match limits.per_client {
+            Some(PerClient::AtMost(rate)) => Some(rate),
+            _ => None,
+        };
+        limits.burst = limit::burst(node, "gateway.limits.burst", rate, problems);
+    }
+    if let Some(node) = fields.take("max_bytes") {
+        limits.max_bytes = limit::max_bytes(node, "gateway.limits.max_bytes", problems);
     }
     if let Some(node) = fields.take("url") {
         limits.url = redis(node, "gateway.limits.url", problems);
     }
     if let Some(node) = fields.take("on_outage") {
-        let choices =
-            [("admit", OnOutage::Admit), ("refuse", OnOutage::Refuse), ("count", OnOutage::Count)];
-        limits.on_outage = scalars::choice(node, "gateway.limits.on_outage", &choices, problems);
+        limits.on_outage = limit::on_outage(node, "gateway.limits.on_outage", problems);
         if limits.url.is_none() {
             let message = "gateway.limits.on_outage: nothing is shared; write `url: redis://HOST` \
                            or remove it";
@@ -224,11 +207,6 @@ fn limits(node: &Node, has_auth: bool, problems: &mut Vec<Problem>) -> Limits {
     }
     fields.finish(problems);
     limits
-}
-
-/// All of a rate at once would leave one request a window to a client that never rests.
-fn most_burst(count: u32) -> u32 {
-    count.saturating_sub(1).max(1)
 }
 
 fn redis(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<String> {
@@ -286,6 +264,7 @@ fn route(
     node: &Node,
     name: &str,
     has_auth: bool,
+    limits: &Limits,
     problems: &mut Vec<Problem>,
 ) -> Option<(Route, PlacedRoute)> {
     let mut fields = Fields::of(node, name, problems);
@@ -316,6 +295,13 @@ fn route(
     let timeout_name = fields.name("timeout");
     let timeout =
         fields.take("timeout").and_then(|node| scalars::duration(node, &timeout_name, problems));
+    let limit_name = fields.name("rate_limit");
+    let rate_limit = fields
+        .take("rate_limit")
+        .and_then(|node| limit::of_route(node, &limit_name, has_auth, limits, problems));
+    let version_name = fields.name("version");
+    let version_node = fields.take("version");
+    let version = version_node.and_then(|node| version(node, &version_name, problems));
     fields.finish(problems);
     let default = if has_auth { Requirement::Required } else { Requirement::None };
     let route = Route {
@@ -325,9 +311,12 @@ fn route(
         auth: auth.map_or(default, |(auth, _)| auth),
         roles: roles.unwrap_or_default(),
         timeout,
+        rate_limit,
+        version,
     };
     let path = path_node.map_or(node.mark, |node| node.mark);
-    Some((route, PlacedRoute { path, auth, roles: roles_node.map(|node| node.mark) }))
+    let (roles, version) = (roles_node.map(|node| node.mark), version_node.map(|node| node.mark));
+    Some((route, PlacedRoute { path, auth, roles, version }))
 }
 
 fn path(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<String> {

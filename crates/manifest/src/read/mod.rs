@@ -1,7 +1,9 @@
 //! A YAML tree to the model, all problems collected.
 
 mod control_plane;
+mod failure_on;
 mod gateway;
+mod limit;
 mod scalars;
 mod service;
 mod traffic;

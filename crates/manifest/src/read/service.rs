@@ -260,13 +260,8 @@ fn versions(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Vec<Version
     let found = problems.len();
     let mut versions = Vec::new();
     for (key, node) in entries {
-        if !is_label(&key.text) {
-            let message = format!(
-                "{name}: `{}` is not a version; use up to 63 letters, digits, `-`, `_` and `.`, \
-                 beginning and ending with a letter or digit",
-                key.text
-            );
-            problems.push(Problem::new(key.mark, message));
+        if let Err(error) = label(&key.text) {
+            problems.push(Problem::new(key.mark, format!("{name}: {error}")));
         }
         let weight =
             scalars::number(node, &format!("{name}.{}", key.text), (0, 1_000_000), problems);
@@ -278,6 +273,23 @@ fn versions(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Vec<Version
         problems.push(Problem::new(node.mark, message));
     }
     versions
+}
+
+/// Reads one version.
+pub(super) fn version(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Option<String> {
+    scalars::scalar(node, name, problems, "a version such as v2", |scalar| {
+        label(&scalar.text).map(|()| scalar.text.clone())
+    })
+}
+
+fn label(text: &str) -> Result<(), String> {
+    if is_label(text) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{text}` is not a version; use up to 63 letters, digits, `-`, `_` and `.`, beginning and \
+         ending with a letter or digit"
+    ))
 }
 
 /// A Kubernetes label value, because that is what it becomes.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use regatta_yaml::{Fields, Node, Problem, parse_duration};
 
+use super::failure_on::failure_on;
 use super::scalars;
-use crate::{Breaker, Concurrency, Hedge, Outlier, Switch, Traffic};
+use crate::{Breaker, Concurrency, Hedge, Outlier, SuccessRate, Switch, Traffic};
 
 const STRATEGIES: [(&str, &str); 5] = [
     ("p2c", "p2c"),
@@ -29,17 +30,33 @@ pub(super) fn traffic(node: &Node, name: &str, problems: &mut Vec<Problem>) -> T
     if let Some(node) = fields.take("hash_on") {
         traffic.hash_on = hash_on(node, &fields.name("hash_on"), problems);
     }
+    if let Some(node) = fields.take("hash_load_percent") {
+        let name = fields.name("hash_load_percent");
+        traffic.hash_load_percent = match node.scalar().map(|scalar| scalar.text.as_str()) {
+            Some("none") => Some(0),
+            _ => scalars::number(node, &name, (101, 10_000), problems),
+        };
+    }
     if let Some(node) = fields.take("zone") {
         traffic.zone = scalars::text(node, &fields.name("zone"), problems);
     }
     if let Some(node) = fields.take("slow_start") {
         traffic.slow_start = span(node, &fields.name("slow_start"), problems);
     }
+    traffic.slow_start_percent = number(&mut fields, "slow_start_percent", PERCENT, problems);
     if let Some(node) = fields.take("retries") {
         traffic.retries = scalars::number(node, &fields.name("retries"), (0, 3), problems);
     }
     if let Some(node) = fields.take("try_timeout") {
         traffic.try_timeout = scalars::duration(node, &fields.name("try_timeout"), problems);
+    }
+    for (key, place) in [
+        ("first_backoff", &mut traffic.first_backoff),
+        ("most_backoff", &mut traffic.most_backoff),
+        ("most_retry_after", &mut traffic.most_retry_after),
+    ] {
+        let name = fields.name(key);
+        *place = fields.take(key).and_then(|node| span(node, &name, problems));
     }
     if let Some(node) = fields.take("retry_budget") {
         let mut fields = Fields::of(node, &fields.name("retry_budget"), problems);
@@ -50,8 +67,14 @@ pub(super) fn traffic(node: &Node, name: &str, problems: &mut Vec<Problem>) -> T
     if let Some(node) = fields.take("hedge") {
         traffic.hedge = Some(switch(node, &fields.name("hedge"), problems, hedge));
     }
-    if let Some(node) = fields.take("breaker") {
-        traffic.breaker = Some(switch(node, &fields.name("breaker"), problems, breaker));
+    if let Some(node) = fields.take("failure_on") {
+        traffic.failure_on = Some(failure_on(node, &fields.name("failure_on"), problems));
+    }
+    for (key, place) in
+        [("breaker", &mut traffic.breaker), ("service_breaker", &mut traffic.service_breaker)]
+    {
+        let name = fields.name(key);
+        *place = fields.take(key).map(|node| switch(node, &name, problems, breaker));
     }
     if let Some(node) = fields.take("outlier") {
         traffic.outlier = Some(switch(node, &fields.name("outlier"), problems, outlier));
@@ -72,11 +95,25 @@ fn concurrency(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Concurre
         adaptive: fields
             .take("adaptive")
             .and_then(|node| scalars::boolean(node, &adaptive_name, problems)),
+        least: number(&mut fields, "least", COUNT, problems),
+        most: number(&mut fields, "most", COUNT, problems),
+        tolerance_percent: number(&mut fields, "tolerance_percent", (100, 1000), problems),
         queue: number(&mut fields, "queue", (0, 1_000_000), problems),
         queue_timeout: duration(&mut fields, "queue_timeout", problems),
         reserved_percent: number(&mut fields, "reserved_percent", (0, 100), problems),
     };
     fields.finish(problems);
+    let of_adaptive = [
+        ("least", concurrency.least),
+        ("most", concurrency.most),
+        ("tolerance_percent", concurrency.tolerance_percent),
+    ];
+    if concurrency.adaptive != Some(true) {
+        for (key, _) in of_adaptive.into_iter().filter(|(_, value)| value.is_some()) {
+            let message = format!("{name}: {key} needs an adaptive limit; write `adaptive: true`");
+            problems.push(Problem::new(node.mark, message));
+        }
+    }
     concurrency
 }
 
@@ -114,8 +151,13 @@ fn breaker(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Breaker {
 
 fn outlier(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Outlier {
     let mut fields = Fields::of(node, name, problems);
+    let rate_name = fields.name("success_rate");
     let outlier = Outlier {
         failures: number(&mut fields, "failures", COUNT, problems),
+        interval: duration(&mut fields, "interval", problems),
+        success_rate: fields
+            .take("success_rate")
+            .map(|node| switch(node, &rate_name, problems, success_rate)),
         eject_for: duration(&mut fields, "eject_for", problems),
         most: duration(&mut fields, "most", problems),
         max_ejected_percent: number(&mut fields, "max_ejected_percent", (0, 100), problems),
@@ -123,6 +165,17 @@ fn outlier(node: &Node, name: &str, problems: &mut Vec<Problem>) -> Outlier {
     };
     fields.finish(problems);
     outlier
+}
+
+fn success_rate(node: &Node, name: &str, problems: &mut Vec<Problem>) -> SuccessRate {
+    let mut fields = Fields::of(node, name, problems);
+    let rate = SuccessRate {
+        instances: number(&mut fields, "instances", (2, 1_000_000), problems),
+        calls: number(&mut fields, "calls", COUNT, problems),
+        deviation_thousandths: number(&mut fields, "deviation_thousandths", COUNT, problems),
+    };
+    fields.finish(problems);
+    rate
 }
 
 /// `none`, or a block.

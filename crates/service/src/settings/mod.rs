@@ -16,7 +16,9 @@ mod cache;
 pub use cache::CacheSettings;
 
 mod client;
-pub use client::{ClientSettings, ServiceCallSettings, ServicesSettings, Strategy};
+pub use client::{
+    ClientSettings, FailureCondition, ServiceCallSettings, ServicesSettings, Strategy,
+};
 
 mod admission;
 pub use admission::{RateAlgorithm, RateLimitSettings, ShedSettings};

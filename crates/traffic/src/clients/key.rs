@@ -12,14 +12,16 @@ pub enum Key<'r> {
     Address(IpAddr),
     /// The subject of a verified token.
     User(&'r str),
+    /// What the header of the limit says.
+    Header(&'r [u8]),
 }
 
 impl<'r> Key<'r> {
     /// A client by what it says it is; one that says nothing, or something empty, by its address.
-    pub fn of(id: Option<&'r [u8]>, address: IpAddr) -> Self {
-        match id {
-            Some(id) if !id.is_empty() => Self::Named(id),
-            _ => Self::Address(address),
+    pub fn of(said: Option<Self>, address: IpAddr) -> Self {
+        match said {
+            None | Some(Self::Named(b"") | Self::Header(b"")) => Self::Address(address),
+            Some(said) => said,
         }
     }
 
@@ -34,6 +36,7 @@ impl<'r> Key<'r> {
             Self::Named(id) => format!("id:{}", String::from_utf8_lossy(id)),
             Self::Address(address) => format!("{ADDRESS}{address}"),
             Self::User(id) => format!("user:{id}"),
+            Self::Header(value) => format!("header:{}", String::from_utf8_lossy(value)),
         }
     }
 
@@ -54,7 +57,12 @@ mod tests {
     #[test]
     fn a_name_an_address_and_a_user_are_never_one_client() {
         let address: IpAddr = "127.0.0.1".parse().unwrap();
-        let all = [Key::Named(b"127.0.0.1"), Key::Address(address), Key::User("127.0.0.1")];
+        let all = [
+            Key::Named(b"127.0.0.1"),
+            Key::Address(address),
+            Key::User("127.0.0.1"),
+            Key::Header(b"127.0.0.1"),
+        ];
         let hash = |key| BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         for (at, one) in all.iter().enumerate() {
             assert_eq!(one.is_name(), Key::names(&one.name()));
@@ -70,9 +78,10 @@ mod tests {
     #[test]
     fn an_empty_name_is_none() {
         let address: IpAddr = "127.0.0.1".parse().unwrap();
-        for id in [None, Some(&b""[..])] {
-            assert!(matches!(Key::of(id, address), Key::Address(it) if it == address), "{id:?}");
+        for said in [None, Some(Key::Named(b"")), Some(Key::Header(b""))] {
+            let key = Key::of(said, address);
+            assert!(matches!(key, Key::Address(it) if it == address), "{said:?}");
         }
-        assert!(matches!(Key::of(Some(b"a"), address), Key::Named(b"a")));
+        assert!(matches!(Key::of(Some(Key::Named(b"a")), address), Key::Named(b"a")));
     }
 }

@@ -10,6 +10,7 @@ use regatta_resilience::breaker::{Outcome, Permit};
 
 use super::shared::Shared;
 use super::{Member, State};
+use crate::fault::Fault;
 
 /// An instance that may be called once. It stays valid when the instance leaves the set.
 ///
@@ -129,6 +130,30 @@ impl<T> Picked<T> {
         }
         self.began = now;
         Effect { breaker: after.filter(|after| Some(*after) != before), ejected }
+    }
+
+    /// What a call that ended so says about the instance, by the policies in force
+    /// ([`Policies::failure_on`](super::Policies::failure_on)); none for a good answer.
+    pub fn judge(&self, fault: Option<Fault>) -> Outcome {
+        if fault.is_none() {
+            return Outcome::Success;
+        }
+        let shared = self.member.life.cluster.upgrade();
+        let judge =
+            |shared: Arc<Shared<T>>| shared.snapshot.load().policies.failure_on.outcome(fault);
+        // Without a cluster there is nobody to tell.
+        shared.map_or(Outcome::Abandoned, judge)
+    }
+
+    /// Reports how the call ended, as [`Picked::judge`] and [`Picked::finish`]. That time ran out
+    /// says how long an answer takes at least, also where it does not count.
+    pub fn conclude(self, now: Instant, fault: Option<Fault>, latency: Duration) -> Effect {
+        let outcome = self.judge(fault);
+        if outcome == Outcome::Abandoned && fault.is_some_and(Fault::is_late) {
+            self.give_up(now, latency);
+            return Effect::default();
+        }
+        self.finish(now, outcome, latency)
     }
 
     /// The caller's own time ran out after it had waited so long: that says nothing about the

@@ -7,6 +7,7 @@ use regatta_resilience::{breaker, outlier};
 
 use super::SlowStart;
 use crate::balance::Strategy;
+use crate::fault::FailureOn;
 use crate::subset::Weights;
 
 /// How the instances of a service are chosen, and when one is left alone.
@@ -29,6 +30,9 @@ pub struct Policies {
     pub zone: Option<String>,
     /// How a new instance comes to its share.
     pub slow_start: SlowStart,
+    /// What counts as a failure of an instance, for the three rules below. Default: connections that
+    /// fail or break, timeouts, 5xx but 501, and gRPC's codes of the same meaning.
+    pub failure_on: FailureOn,
     /// When an instance is left alone; none: never. Default 5 failures in a row, or half of at
     /// least 20 calls within 10 s, for 60 s.
     pub breaker: Option<breaker::Settings>,
@@ -87,6 +91,7 @@ impl Default for Policies {
             subsets: Arc::default(),
             zone: None,
             slow_start: SlowStart::default(),
+            failure_on: FailureOn::default(),
             breaker: Some(breaker::Settings::default()),
             service_breaker: Some(service_breaker),
             outlier: Some(outlier::Settings::default()),

@@ -29,7 +29,8 @@ pub(super) fn settings(
     to.traffic = traffic(&shared)?;
     let services = manifest.services.iter().map(|it| service(it, &shared));
     to.services = services.collect::<Result<_, _>>()?;
-    to.routes = from.routes.iter().map(route).collect();
+    let routes = from.routes.iter().map(|it| route(it, &from.limits));
+    to.routes = routes.collect::<Result<_, _>>()?;
     if let Some(auth) = &from.auth {
         to.auth = Some(self::auth(auth, folder, secret)?);
         to.default_access = access(auth.default);
@@ -47,8 +48,7 @@ pub(super) fn settings(
         if let Some(burst) = from.limits.burst {
             limit.algorithm = Algorithm::Gcra { burst };
         }
-        set(from.limits.key.map(limit_key), &mut limit.key);
-        set(from.limits.on_outage.map(on_outage), &mut limit.on_outage);
+        shared_limit(&from.limits, limit)?;
     }
     to.trusted_hops = from.trusted_hops.iter().map(|hop| hop.parse()).collect::<Result<_, _>>()?;
     limits(&from.limits, &mut to.limits)?;
@@ -111,20 +111,50 @@ fn service(
     Ok(to)
 }
 
-fn route(from: &regatta_manifest::Route) -> Route {
+/// What the limits of the gateway and of its routes have in common.
+fn shared_limit(from: &regatta_manifest::Limits, to: &mut RateLimit) -> Result<(), Failure> {
+    set(from.key.as_ref().map(limit_key), &mut to.key);
+    set(from.on_outage.map(on_outage), &mut to.on_outage);
+    set(from.max_bytes.map(usize::try_from).transpose()?, &mut to.max_bytes);
+    Ok(())
+}
+
+fn route_limit(
+    from: &regatta_manifest::RouteLimit,
+    shared: &regatta_manifest::Limits,
+) -> Result<RateLimit, Failure> {
+    let mut to = RateLimit::default();
+    shared_limit(shared, &mut to)?;
+    (to.requests, to.window) = (from.per_client.count, from.per_client.per);
+    if let Some(burst) = from.burst {
+        to.algorithm = Algorithm::Gcra { burst };
+    }
+    set(from.key.as_ref().map(limit_key), &mut to.key);
+    set(from.on_outage.map(on_outage), &mut to.on_outage);
+    set(from.max_bytes.map(usize::try_from).transpose()?, &mut to.max_bytes);
+    Ok(to)
+}
+
+fn route(
+    from: &regatta_manifest::Route,
+    limits: &regatta_manifest::Limits,
+) -> Result<Route, Failure> {
     let mut to = Route::new(&from.path);
     to.methods = from.methods.clone();
     to.access = access(from.auth);
     to.roles = from.roles.clone();
     to.timeout = from.timeout;
-    to
+    to.rate_limit = from.rate_limit.as_ref().map(|own| route_limit(own, limits)).transpose()?;
+    to.version = from.version.clone();
+    Ok(to)
 }
 
-fn limit_key(from: regatta_manifest::LimitKey) -> LimitKey {
+fn limit_key(from: &regatta_manifest::LimitKey) -> LimitKey {
     match from {
         regatta_manifest::LimitKey::ClientId => LimitKey::ClientId,
         regatta_manifest::LimitKey::Address => LimitKey::Address,
         regatta_manifest::LimitKey::User => LimitKey::User,
+        regatta_manifest::LimitKey::Header(name) => LimitKey::Header(name.clone()),
     }
 }
 
@@ -216,7 +246,7 @@ gateway:
         let auth = to.auth.as_ref().unwrap();
         assert_eq!((auth.issuer.as_deref(), auth.audience.as_deref()), (Some("dev"), Some("shop")));
         assert_eq!(to.default_access, Access::Required);
-        let limit = to.rate_limit.unwrap();
+        let limit = to.rate_limit.clone().unwrap();
         assert_eq!((limit.requests.get(), limit.window), (7, Duration::from_secs(1)));
         assert_eq!(limit.key, LimitKey::User);
         assert_eq!((to.limits.headers, to.limits.body_bytes), (50, 1024));
@@ -237,6 +267,35 @@ gateway:
         assert_eq!(to.timeouts.request, default.timeouts.request);
         assert_eq!(to.rate_limit.unwrap().requests.get(), 60);
         assert!(to.auth.is_none());
+    }
+
+    #[test]
+    fn a_route_has_a_limit_and_a_version_of_its_own_and_what_it_leaves_open_is_as_for_all() {
+        let limits = "per_client: 7/s, key: header:X-Tenant, url: redis://h, on_outage: refuse, \
+                      max_bytes: 2MiB, headers: 50";
+        let text = SHOP
+            .replace("per_client: 7/s, key: user, headers: 50", limits)
+            .replace("roles: [admin]", "version: v2, rate_limit: 5/min, roles: [admin]")
+            .replace(
+                "methods: [POST]",
+                "rate_limit: { per_client: 9/s, burst: 3, key: address, on_outage: admit, \
+                 max_bytes: 1MiB }",
+            );
+        let to = converted(&text, Some("x".repeat(40)));
+        let whole = to.rate_limit.clone().unwrap();
+        let tenant = LimitKey::Header("x-tenant".into());
+        assert_eq!((&whole.key, whole.max_bytes), (&tenant, 2 << 20));
+        let own = to.routes[0].rate_limit.clone().unwrap();
+        assert_eq!((own.requests.get(), own.window), (9, Duration::from_secs(1)));
+        assert_eq!((own.key, own.algorithm), (LimitKey::Address, Algorithm::Gcra { burst: 3 }));
+        assert_eq!((own.on_outage, own.max_bytes), (OnOutage::Admit, 1 << 20));
+        let short = to.routes[1].rate_limit.clone().unwrap();
+        assert_eq!((short.requests.get(), short.window), (5, Duration::from_secs(60)));
+        assert_eq!((short.key, short.algorithm), (tenant, Algorithm::SlidingWindow));
+        assert_eq!((short.on_outage, short.max_bytes), (OnOutage::Refuse, 2 << 20));
+        assert_eq!(to.routes[0].version, None);
+        assert_eq!(to.routes[1].version.as_deref(), Some("v2"));
+        to.validate().unwrap();
     }
 
     #[test]

@@ -1,68 +1,131 @@
-//! The backend of a limit that gateways share.
+//! The backends of limits that gateways share.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use regatta_gateway::RateLimit;
+use regatta_gateway::{RateLimit, Route, Settings};
 use regatta_limits_redis::{Options, Redis};
 use regatta_resilience::rate_limit::{self, SharedLimiter};
 
 use crate::failure::Failure;
 
-/// The name under which the gateways of a system count.
+/// The name under which the gateways of a system count all requests.
 const NAME: &str = "gateway";
 
-/// Makes the limiter of a URL, and gives the same one again while nothing about it changes.
+/// Makes the limiters of a URL, and gives the same ones again while nothing about them changes.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     latest: Mutex<Option<Made>>,
 }
 
-/// A limiter and what it was made of.
+/// A server, and the limiters that count there by their names.
 #[derive(Debug)]
 struct Made {
     url: String,
-    limit: RateLimit,
-    limiter: Arc<dyn SharedLimiter>,
+    redis: Redis,
+    limiters: BTreeMap<String, (RateLimit, Arc<dyn SharedLimiter>)>,
 }
 
 impl Shared {
-    /// The limiter at the URL for this limit; none when nothing is limited or shared. The server
-    /// may be away.
-    pub(super) fn limiter(
+    /// Gives the limit of the gateway and those of its routes their limiters at the URL; none when
+    /// nothing is shared. The server may be away.
+    pub(super) fn share(
         &self,
         url: Option<&str>,
-        limit: Option<RateLimit>,
         system: &str,
-    ) -> Result<Option<Arc<dyn SharedLimiter>>, Failure> {
-        let (Some(url), Some(limit)) = (url, limit) else { return Ok(None) };
+        settings: &mut Settings,
+    ) -> Result<(), Failure> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = latest.as_ref().filter(|made| made.url == url && made.limit == limit) {
-            return Ok(Some(Arc::clone(&made.limiter)));
+        let Some(url) = url else {
+            *latest = None;
+            return Ok(());
+        };
+        let (redis, known) = match latest.take() {
+            Some(made) if made.url == url => (made.redis, made.limiters),
+            _ => {
+                let options = Options::new(url).with_prefix(format!("regatta:limits:{system}"));
+                (Redis::try_new(options)?, BTreeMap::new())
+            }
+        };
+        let mut limiters = BTreeMap::new();
+        let mut limiter = |name: String, limit: &RateLimit| -> Result<_, Failure> {
+            let same = known.get(&name).filter(|(made_of, _)| made_of == limit);
+            let limiter = match same {
+                Some((_, limiter)) => Arc::clone(limiter),
+                None => {
+                    let settings = rate_limit::Settings::new(limit.requests.get(), limit.window);
+                    redis.limiter(&name, &settings, limit.algorithm)?
+                }
+            };
+            limiters.insert(name, (limit.clone(), Arc::clone(&limiter)));
+            Ok(limiter)
+        };
+        if let Some(limit) = &settings.rate_limit {
+            settings.shared_limit = Some(limiter(NAME.to_owned(), limit)?);
         }
-        let options = Options::new(url).with_prefix(format!("regatta:limits:{system}"));
-        let settings = rate_limit::Settings::new(limit.requests.get(), limit.window);
-        let limiter = Redis::try_new(options)?.limiter(NAME, &settings, limit.algorithm)?;
-        let url = url.to_owned();
-        *latest = Some(Made { url, limit, limiter: Arc::clone(&limiter) });
-        Ok(Some(limiter))
+        for route in &mut settings.routes {
+            if let Some(limit) = &route.rate_limit {
+                route.shared_limit = Some(limiter(name(route), limit)?);
+            }
+        }
+        *latest = Some(Made { url: url.to_owned(), redis, limiters });
+        Ok(())
     }
+}
+
+/// The name under which the gateways of a system count the requests to a route: the route itself,
+/// so that an order of routes that changes changes no counts.
+fn name(route: &Route) -> String {
+    format!("{NAME}:{}:{}", route.methods.join(","), route.path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn limited(path: &str) -> Route {
+        let mut route = Route::new(path);
+        route.rate_limit = Some(RateLimit::default());
+        route
+    }
+
     #[test]
     fn a_limit_that_stays_the_same_keeps_its_connection() {
         let shared = Shared::default();
-        let limiter = |url: &str, limit| shared.limiter(Some(url), limit, "shop").unwrap();
-        let limit = Some(RateLimit::default());
-        let first = limiter("redis://127.0.0.1:1", limit).unwrap();
-        let second = limiter("redis://127.0.0.1:1", limit).unwrap();
+        let shared_at = |url: Option<&str>, mut settings: Settings| {
+            shared.share(url, "shop", &mut settings).unwrap();
+            settings
+        };
+        let here = Some("redis://127.0.0.1:1");
+        let limiter = |settings: &Settings| settings.shared_limit.clone().unwrap();
+        let first = limiter(&shared_at(here, Settings::default()));
+        let second = limiter(&shared_at(here, Settings::default()));
         assert!(Arc::ptr_eq(&first, &second));
-        let other = limiter("redis://127.0.0.1:2", limit).unwrap();
+        let other = limiter(&shared_at(Some("redis://127.0.0.1:2"), Settings::default()));
         assert!(!Arc::ptr_eq(&first, &other));
-        assert!(limiter("redis://127.0.0.1:1", None).is_none());
-        assert!(shared.limiter(None, limit, "shop").unwrap().is_none());
+        let mut unlimited = Settings::default();
+        unlimited.rate_limit = None;
+        assert!(shared_at(here, unlimited).shared_limit.is_none());
+        assert!(shared_at(None, Settings::default()).shared_limit.is_none());
+    }
+
+    #[test]
+    fn each_route_counts_by_itself_whatever_the_order() {
+        let shared = Shared::default();
+        let of = |routes: Vec<Route>| {
+            let mut settings = Settings::default();
+            settings.routes = routes;
+            shared.share(Some("redis://127.0.0.1:1"), "shop", &mut settings).unwrap();
+            settings.routes.iter().map(|route| route.shared_limit.clone()).collect::<Vec<_>>()
+        };
+        let mut posts = limited("/a/x");
+        posts.methods = vec!["POST".to_owned()];
+        let first = of(vec![limited("/a/x"), posts.clone(), Route::new("/a/y")]);
+        let second = of(vec![posts, limited("/a/x")]);
+        let limiter = |limit: &Option<Arc<dyn SharedLimiter>>| limit.clone().unwrap();
+        assert!(Arc::ptr_eq(&limiter(&first[0]), &limiter(&second[1])));
+        assert!(Arc::ptr_eq(&limiter(&first[1]), &limiter(&second[0])));
+        assert!(!Arc::ptr_eq(&limiter(&first[0]), &limiter(&first[1])));
+        assert!(first[2].is_none());
     }
 }

@@ -9,7 +9,7 @@ use regatta_resilience::retry::Backoff;
 use regatta_resilience::{concurrency, hedge, outlier};
 use regatta_traffic::balance;
 
-use super::{ClientSettings, ServiceCallSettings, Strategy};
+use super::{ClientSettings, ServiceCallSettings, Strategy, failure_on};
 
 impl ClientSettings {
     /// The policies of all services, and of those with settings of their own.
@@ -29,24 +29,33 @@ impl ClientSettings {
         options.connect_timeout = self.connect_timeout;
         options.discovery_timeout = self.discovery_timeout;
         options.retry.tries = self.tries;
-        let longest = Backoff::default().cap(u32::MAX);
-        // The range of the setting keeps the first below the longest.
-        if let Ok(backoff) = Backoff::try_new(self.first_backoff, longest) {
+        // The longest bounds the first, too.
+        let first = self.first_backoff.min(self.most_backoff);
+        if let Ok(backoff) = Backoff::try_new(first, self.most_backoff) {
             options.retry.backoff = backoff;
         }
+        options.retry.most_retry_after = self.most_retry_after;
         options.retry_percent = self.retry_percent;
         options.retries_per_second = self.retries_per_second;
-        options.hedge = (self.hedge_percentile > 0)
-            .then(|| hedge::Settings::default().with_percentile(self.hedge_percentile));
+        options.hedge = (self.hedge_percentile > 0).then(|| {
+            hedge::Settings::default()
+                .with_percentile(self.hedge_percentile)
+                .with_minimum_calls(self.hedge_minimum_calls)
+                .with_delay(self.hedge_least, self.hedge_most)
+        });
         options.concurrency = (self.max_in_flight > 0).then(|| {
             let settings = concurrency::Settings::new(self.max_in_flight);
             let adaptive = self.adaptive.then(|| {
                 let mut adaptive = Adaptive::default();
                 adaptive.most = self.max_in_flight;
                 adaptive.least = self.least_in_flight.min(self.max_in_flight);
+                adaptive.tolerance_percent = self.tolerance_percent;
                 adaptive
             });
-            settings.with_queue(self.queue, self.queue_timeout).with_adaptive(adaptive)
+            settings
+                .with_queue(self.queue, self.queue_timeout)
+                .with_reserved_percent(self.reserved_percent)
+                .with_adaptive(adaptive)
         });
         options.cluster.balance = match self.strategy {
             Strategy::P2c => balance::Strategy::P2c,
@@ -59,16 +68,20 @@ impl ClientSettings {
             (self.hash_load_percent > 0).then_some(self.hash_load_percent);
         options.cluster.zone = zone.filter(|_| self.prefer_zone).map(str::to_owned);
         options.cluster.slow_start.window = self.slow_start;
+        options.cluster.slow_start.least_percent = self.slow_start_percent;
+        options.cluster.failure_on = failure_on::rule(&self.failure_on);
         options.cluster.breaker = Some(self.breaker());
-        options.cluster.service_breaker = match self.service_failure_percent {
-            0 => None,
-            percent => options
-                .cluster
-                .service_breaker
-                .take()
-                .map(|breaker| breaker.with_failure_percent(Some(percent))),
-        };
+        let of_service = options.cluster.service_breaker.take();
+        options.cluster.service_breaker =
+            of_service.filter(|_| self.service_failure_percent > 0).map(|breaker| {
+                breaker
+                    .with_failure_percent(Some(self.service_failure_percent))
+                    .with_window(self.service_failure_window, self.service_minimum_calls)
+                    .with_open_for(self.service_open_for)
+                    .with_probes(self.service_probes)
+            });
         options.cluster.outlier = Some(self.outlier());
+        options.body_idle = self.body_idle;
         options.idle_timeout = self.idle_timeout;
         options.max_idle = self.max_idle;
         options.max_http2 = self.max_http2;
@@ -82,11 +95,16 @@ impl ClientSettings {
         outlier.consecutive_failures = self.outlier_failures;
         outlier.interval = self.outlier_interval;
         outlier.base_ejection = self.ejection_time;
+        outlier.max_ejection = self.most_ejection_time;
         outlier.max_ejected_percent = self.max_ejected_percent;
         outlier.panic_percent = self.panic_percent;
-        if !self.outlier_success_rate {
-            outlier.success_rate = None;
-        }
+        outlier.success_rate = self.outlier_success_rate.then(|| {
+            let mut rate = outlier::SuccessRate::default();
+            rate.minimum_instances = self.outlier_instances;
+            rate.minimum_calls = self.outlier_calls;
+            rate.deviation_thousandths = self.outlier_deviation_thousandths;
+            rate
+        });
         outlier
     }
 
@@ -118,6 +136,7 @@ mod tests {
 
     use regatta_config::{Config, Setting as _};
     use regatta_core::ServiceName;
+    use regatta_traffic::fault::{Condition, FailureOn};
 
     use super::*;
 
@@ -177,6 +196,56 @@ mod tests {
         ] {
             let error = policies(&format!("client: {{{yaml}}}"), &[]).unwrap_err();
             assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_policy_of_all_calls_is_what_is_set_for_it() {
+        let yaml = "client: {first_backoff: 9s, most_backoff: 2s, most_retry_after: 7s, \
+                    hedge_percentile: 90, hedge_minimum_calls: 20, hedge_least: 2ms, \
+                    hedge_most: 3ms, adaptive: true, tolerance_percent: 200, reserved_percent: 5, \
+                    slow_start_percent: 50, failure_on: [timeout], outlier_instances: 3, \
+                    outlier_calls: 4, outlier_deviation_thousandths: 1000, ejection_time: 5s, \
+                    most_ejection_time: 6s, service_failure_percent: 40, \
+                    service_failure_window: 3s, service_minimum_calls: 8, service_open_for: 2s, \
+                    service_probes: 3}";
+        let policies = policies(yaml, &[]).unwrap();
+        assert_eq!(policies.validate(), Ok(()));
+        let Options { retry, hedge, concurrency, cluster, .. } = policies.default;
+        let seconds = Duration::from_secs;
+        assert_eq!((retry.backoff.cap(1), retry.backoff.cap(9)), (seconds(2), seconds(2)));
+        assert_eq!(retry.most_retry_after, seconds(7));
+        let millis = Duration::from_millis;
+        let wanted = hedge::Settings::default().with_percentile(90).with_minimum_calls(20);
+        assert_eq!(hedge, Some(wanted.with_delay(millis(2), millis(3))));
+        let concurrency = concurrency.unwrap();
+        assert_eq!(concurrency.reserved_percent, 5);
+        assert_eq!(concurrency.adaptive.unwrap().tolerance_percent, 200);
+        assert_eq!(cluster.slow_start.least_percent, 50);
+        assert_eq!(cluster.failure_on.conditions(), [Condition::Timeout]);
+        let outlier = cluster.outlier.unwrap();
+        assert_eq!((outlier.base_ejection, outlier.max_ejection), (seconds(5), seconds(6)));
+        let rate = outlier.success_rate.unwrap();
+        assert_eq!((rate.minimum_instances, rate.minimum_calls), (3, 4));
+        assert_eq!(rate.deviation_thousandths, 1000);
+        let wanted = breaker::Settings::default()
+            .with_failure_threshold(u32::MAX)
+            .with_failure_percent(Some(40))
+            .with_window(seconds(3), 8)
+            .with_open_for(seconds(2))
+            .with_probes(3);
+        assert_eq!(cluster.service_breaker, Some(wanted));
+    }
+
+    #[test]
+    fn what_counts_as_a_failure_is_said_for_one_service_by_the_file_or_a_variable() {
+        let yaml = "client: {services: {user-service: {failure_on: [5xx, 429]}}}";
+        let variable = [("CLIENT__SERVICES__USER_SERVICE__FAILURE_ON", "5xx,429")];
+        for policies in [policies(yaml, &[]), policies("", &variable)] {
+            let policies = policies.unwrap();
+            let own = &policies.of(&users()).cluster.failure_on;
+            assert_eq!(own.conditions(), [Condition::ServerError, Condition::Status(429)]);
+            assert_eq!(policies.default.cluster.failure_on, FailureOn::default());
         }
     }
 

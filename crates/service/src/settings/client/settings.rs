@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use regatta_config::{ByteSize, Field, Fields, Problem, Setting, Value, choices, settings};
 
-use super::ServicesSettings;
+use super::{FailureCondition, ServicesSettings, failure_on};
 
 /// A wait of no time never succeeds.
 const POSITIVE: Duration = Duration::from_millis(1);
@@ -92,8 +92,12 @@ call_settings! {
     discovery_timeout: Duration = Duration::from_secs(5), range POSITIVE..;
     /// Tries of one call, the first included; 1 switches retries off.
     tries: u32 = 3, range 1..=10;
-    /// Longest wait before the first retry; doubles with each further one, up to 4 s.
-    first_backoff: Duration = Duration::from_secs(1), range ..=Duration::from_secs(4);
+    /// Longest wait before the first retry; doubles with each further one, up to `most_backoff`.
+    first_backoff: Duration = Duration::from_secs(1), range ..=Duration::from_secs(60);
+    /// Longest wait before any retry, the first included.
+    most_backoff: Duration = Duration::from_secs(4), range ..=Duration::from_secs(60);
+    /// Longest Retry-After of a service that is waited for; a longer one ends the call.
+    most_retry_after: Duration = Duration::from_secs(5), range ..=Duration::from_secs(3600);
     /// Retries of a service's calls, as a percentage of those that succeed.
     retry_percent: u32 = 20, range ..=100;
     /// Retries of a service's calls per second beyond that.
@@ -101,6 +105,12 @@ call_settings! {
     /// A read that takes longer than this share of calls, in percent, is sent to a second instance
     /// too; 0 sends none, else 50 to 99.
     hedge_percentile: u32 = 0, range ..=99;
+    /// Calls of the last minute that must be known before any read is sent twice.
+    hedge_minimum_calls: u64 = 100, range 20..;
+    /// The shortest time before a read is sent to a second instance.
+    hedge_least: Duration = Duration::from_millis(1), range ..=Duration::from_secs(3600);
+    /// The longest time before it is.
+    hedge_most: Duration = Duration::from_secs(1), range ..=Duration::from_secs(3600);
     /// Calls of a service in flight at a time; 0 sets no limit.
     max_in_flight: u32 = 1024, range ..=1_000_000;
     /// Whether that limit follows the latency of the service (Gradient2), between `least_in_flight`
@@ -108,6 +118,10 @@ call_settings! {
     adaptive: bool = false;
     /// The least limit when it does.
     least_in_flight: u32 = 8, range 1..=1_000_000;
+    /// How much slower than usual is not yet slow for it, in percent of the usual.
+    tolerance_percent: u32 = 150, range 100..=1000;
+    /// Share of the limit, in percent, that is kept free of calls less urgent than most.
+    reserved_percent: u32 = 20, range ..=100;
     /// Calls that may wait for one of these to end.
     queue: u32 = 256, range ..=1_000_000;
     /// Longest wait.
@@ -121,6 +135,12 @@ call_settings! {
     prefer_zone: bool = true;
     /// Time in which a new instance comes to its full share; 0 gives it at once.
     slow_start: Duration = Duration::from_secs(30), range ..=Duration::from_secs(3600);
+    /// The share with which it begins, in percent.
+    slow_start_percent: u32 = 10, range 1..=100;
+    /// What counts as a failure of an instance, for breakers and ejection: connect, refused,
+    /// refused_stream, timeout, reset, cut_off, 5xx, gateway_error, a status such as 429, a gRPC
+    /// code such as grpc:UNAVAILABLE. An empty list counts nothing.
+    failure_on: Vec<FailureCondition> = failure_on::default();
     /// Failures in a row after which an instance is left alone; 4294967295 switches the rule off.
     failure_threshold: u32 = 5, range 1..;
     /// How long it is left alone before it is tried again.
@@ -143,18 +163,37 @@ call_settings! {
     outlier_failures: u32 = 5, range 1..;
     /// Whether an instance is ejected too whose success rate is far below its peers'.
     outlier_success_rate: bool = true;
+    /// Instances with enough calls under which no success rates are compared.
+    outlier_instances: u32 = 5, range 2..;
+    /// Calls of an instance between two looks that are enough.
+    outlier_calls: u64 = 100, range 1..;
+    /// How many standard deviations below the mean a success rate is too low, in thousandths.
+    outlier_deviation_thousandths: u32 = 1900, range 1..;
     /// Time between two looks at the success rates.
     outlier_interval: Duration = Duration::from_secs(10),
         range Duration::from_millis(100)..=Duration::from_secs(3600);
-    /// Time of the first ejection; the n-th takes n times as long, up to 300 s.
-    ejection_time: Duration = Duration::from_secs(30), range POSITIVE..=Duration::from_secs(300);
+    /// Time of the first ejection; the n-th takes n times as long, up to `most_ejection_time`.
+    ejection_time: Duration = Duration::from_secs(30), range POSITIVE..;
+    /// The longest ejection; `ejection_time` or more.
+    most_ejection_time: Duration = Duration::from_secs(300), range POSITIVE..;
     /// The largest share of instances that are ejected at a time, in percent; one may always be.
     max_ejected_percent: u32 = 10, range ..=100;
     /// When fewer than this share of instances is usable, all are used again, in percent.
     panic_percent: u32 = 50, range ..=100;
     /// Share of failures of a service's calls, all instances together, after which it is left
-    /// alone for 5 s, in percent; 0 switches it off.
+    /// alone, in percent; 0 switches it off.
     service_failure_percent: u32 = 90, range ..=100;
+    /// How long a call counts in that share.
+    service_failure_window: Duration = Duration::from_secs(10),
+        range Duration::from_millis(100)..=Duration::from_secs(3600);
+    /// Calls within that time under which it does not count.
+    service_minimum_calls: u32 = 100, range 1..=1_000_000;
+    /// How long the service is left alone before it is tried again.
+    service_open_for: Duration = Duration::from_secs(5), range POSITIVE..;
+    /// Calls that try it at a time then.
+    service_probes: u32 = 5, range 1..=1000;
+    /// The longest silence within the body of a call that is streamed.
+    body_idle: Duration = Duration::from_secs(30), range POSITIVE..;
     /// How long an idle connection is kept; shorter than the called service keeps it.
     idle_timeout: Duration = Duration::from_secs(30), range POSITIVE..;
     /// Idle HTTP/1.1 connections kept per instance.

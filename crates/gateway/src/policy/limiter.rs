@@ -1,0 +1,70 @@
+//! A limit of the gateway: whom it counts, and their counts.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use regatta_resilience::rate_limit::{Decision, Settings, SharedLimiter, Unavailable};
+use regatta_traffic::clients::{Counter, Counting, Key};
+
+use super::Request;
+use crate::{InvalidSettings, LimitKey, RateLimit};
+
+/// A limit of the gateway: whom it counts, and their counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Limiter {
+    pub(crate) key: LimitKey,
+    counter: Counter,
+}
+
+impl Limiter {
+    /// A limiter under this limit; `kept` is that of the same limit before.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings::BadRateLimit`] when it cannot count so.
+    pub(crate) fn try_new(
+        limit: &RateLimit,
+        shared: Option<&Arc<dyn SharedLimiter>>,
+        kept: Option<&Self>,
+    ) -> Result<Self, InvalidSettings> {
+        let settings = Settings::new(limit.requests.get(), limit.window);
+        let counting = Counting {
+            settings: settings.with_max_bytes(limit.max_bytes),
+            algorithm: limit.algorithm,
+            by_name: limit.key != LimitKey::Address,
+            shared: shared.map(|shared| (Arc::clone(shared), limit.on_outage)),
+        };
+        let counter = Counter::try_new(&counting, kept.map(|kept| &kept.counter));
+        let counter = counter
+            .map_err(|error| InvalidSettings::BadRateLimit { reason: error.to_string() })?;
+        Ok(Self { key: limit.key.clone(), counter })
+    }
+
+    /// Who sends the request, as far as its head says.
+    pub(crate) fn client<'r>(&self, request: &Request<'r>) -> Key<'r> {
+        let said = match &self.key {
+            LimitKey::ClientId => request.headers.client_id.map(Key::Named),
+            LimitKey::Header(name) => (request.field.0)(name).map(Key::Header),
+            LimitKey::Address | LimitKey::User => None,
+        };
+        Key::of(said, request.client)
+    }
+
+    /// Decides at once; none when that takes asking others.
+    pub(crate) fn check(&self, client: &Key<'_>, now: Instant) -> Option<Decision> {
+        self.counter.check(client, now)
+    }
+
+    /// Decides with the counts of all gateways; says why they had no part in it, if they had none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped half-way, the request may or may not be counted.
+    pub(crate) async fn ask(&self, client: &str, now: Instant) -> (Decision, Option<Unavailable>) {
+        self.counter.ask(client, now).await
+    }
+
+    pub(crate) fn window(&self) -> Duration {
+        self.counter.window()
+    }
+}

@@ -1,0 +1,100 @@
+//! Which errors count against an instance, as the rules of traffic say.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use regatta_gateway::Settings;
+use regatta_traffic::fault::FailureOn;
+
+use crate::http2::{client, send};
+use crate::live::live;
+use crate::support::{Upstream, answering, answering_once, get, instance, settings, start};
+
+fn counting(words: &[&str]) -> Settings {
+    let mut settings = settings();
+    settings.traffic.retry.retries = 0;
+    settings.traffic.cluster.outlier = None;
+    let conditions = words.iter().map(|word| word.parse().unwrap());
+    settings.traffic.cluster.failure_on = FailureOn::new(conditions);
+    settings
+}
+
+/// How many of ten requests come through to the service.
+async fn let_through(settings: Settings, service: &mut Upstream) -> usize {
+    let gateway = start(settings, &[service.addr]).await;
+    for _ in 0..10 {
+        get(gateway.addr, "/a/x").await;
+    }
+    service.unseen()
+}
+
+#[tokio::test]
+async fn a_status_that_is_named_opens_the_breaker_and_one_that_is_not_does_not() {
+    let mut busy = answering("HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(let_through(counting(&["5xx"]), &mut busy).await, 10);
+    assert_eq!(let_through(counting(&["5xx", "429"]), &mut busy).await, 5);
+    let mut broken = answering("HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(let_through(counting(&["gateway_error"]), &mut broken).await, 10);
+    assert_eq!(let_through(counting(&["5xx"]), &mut broken).await, 5);
+}
+
+#[tokio::test]
+async fn connections_that_break_and_answers_that_are_cut_off_count_apart() {
+    let mut mute = answering_once("").await;
+    assert_eq!(let_through(counting(&["cut_off", "5xx"]), &mut mute).await, 10);
+    assert_eq!(let_through(counting(&["reset"]), &mut mute).await, 5);
+    let mut half = answering_once("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await;
+    let ask = async |words: &[&str], service: &mut Upstream| {
+        let gateway = start(counting(words), &[service.addr]).await;
+        for _ in 0..10 {
+            let mut wire = crate::support::Wire::connect(gateway.addr).await;
+            wire.send("GET /a/x HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").await;
+            wire.rest().await;
+        }
+        service.unseen()
+    };
+    assert_eq!(ask(&["reset", "timeout"], &mut half).await, 10);
+    assert_eq!(ask(&["cut_off"], &mut half).await, 5);
+}
+
+#[tokio::test]
+async fn time_that_ran_out_counts_if_it_is_named() {
+    let mut mute = answering("").await;
+    let short = |words: &[&str]| {
+        let mut settings = counting(words);
+        settings.timeouts.request = Duration::from_millis(20);
+        settings
+    };
+    assert_eq!(let_through(short(&["reset"]), &mut mute).await, 10);
+    assert_eq!(let_through(short(&["timeout"]), &mut mute).await, 5);
+}
+
+#[tokio::test]
+async fn over_http_2_the_same_counts() {
+    for (words, expected) in [(&["5xx"][..], 10), (&["429"], 5)] {
+        let mut busy = answering("HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n").await;
+        let gateway = start(counting(words), &[busy.addr]).await;
+        let mut client = client(gateway.addr).await;
+        for _ in 0..10 {
+            let request = Request::get("http://shop/a/x").body(Full::<Bytes>::default()).unwrap();
+            send(&mut client, request).await;
+        }
+        assert_eq!(busy.unseen(), expected, "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_list_holds_from_the_next_answer_on() {
+    let mut broken = answering("HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n").await;
+    let gateway = live(counting(&["timeout"]), vec![instance(broken.addr, None)]).await;
+    for _ in 0..10 {
+        assert_eq!(get(gateway.addr, "/a/x").await.status, 500);
+    }
+    gateway.handle.apply(counting(&["5xx"])).unwrap();
+    for _ in 0..10 {
+        get(gateway.addr, "/a/x").await;
+    }
+    assert_eq!(broken.unseen(), 15);
+}
