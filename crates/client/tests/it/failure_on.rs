@@ -116,3 +116,16 @@ async fn an_instance_that_takes_too_long_is_left_though_that_does_not_count() {
     }
     assert!(slow.hits() < 10 && quick.hits() > 30, "{} {}", slow.hits(), quick.hits());
 }
+
+#[tokio::test]
+async fn an_answer_that_does_not_count_is_no_success_to_the_budget_of_retries() {
+    let fleet = Fleet::new();
+    let server = fleet.serve(Does::Answer(503)).await;
+    let mut options = counting(&[]);
+    (options.retry.tries, options.retry_percent, options.retries_per_second) = (2, 100, 0);
+    let users = fleet.client(options);
+    for _ in 0..10 {
+        assert_eq!(users.get("/").send().await.unwrap().status(), 503);
+    }
+    assert_eq!(server.hits(), 10);
+}

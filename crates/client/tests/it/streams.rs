@@ -274,15 +274,53 @@ async fn the_time_for_an_answer_begins_with_the_end_of_a_streamed_request() {
 
 #[tokio::test(start_paused = true)]
 async fn the_deadline_of_the_request_that_is_served_ends_a_streamed_call() {
-    let server = Memory::new(Router::new().route("/", put(measure)));
+    let slow = || std::future::ready(Body::from_stream(trickle(5, SECOND * 20)));
+    let server = Memory::new(Router::new().route("/", put(measure).get(slow)));
     let (client, _registry) = server.client(1, options()).await;
     let users = client.service("user-service").unwrap();
+    let sent = async { users.put("/").stream(trickle(5, SECOND * 20)).streamed().send().await };
+    let read = async {
+        let answer = users.get("/").streamed().send().await?;
+        answer.text().await
+    };
     let begun = Instant::now();
-    let mut context = regatta_core::Context::default();
-    context.deadline =
-        Some(regatta_core::Deadline::after(begun.into_std(), Duration::from_secs(50)));
-    let call = users.put("/").stream(trickle(5, SECOND * 20)).streamed().send();
-    let error = Arc::new(context).scope(call).await.unwrap_err();
+    let error = within(SECOND * 50, sent).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
     assert_eq!(begun.elapsed().as_secs(), 50);
+    let error = within(SECOND * 50, read).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 100);
+}
+
+/// As a call that is made for a request whose caller waits so long.
+async fn within<T>(time: Duration, call: impl Future<Output = T>) -> T {
+    let mut context = regatta_core::Context::default();
+    context.deadline = Some(regatta_core::Deadline::after(Instant::now().into_std(), time));
+    Arc::new(context).scope(call).await
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_under_an_answer_is_the_callers_own_fault_too() {
+    let fleet = Fleet::new();
+    let echo = |request: Request| {
+        std::future::ready(Body::from_stream(request.into_body().into_data_stream()))
+    };
+    fleet.serve_router(Router::new().route("/", put(echo))).await;
+    let users = fleet.client(options());
+    for _ in 0..10 {
+        let (sender, receiver) = mpsc::channel::<Item>(1);
+        let pieces = stream::unfold(receiver, |mut receiver| async {
+            Some((receiver.recv().await?, receiver))
+        });
+        sender.send(Ok(Bytes::from_static(b"half"))).await.unwrap();
+        let mut answer = users.put("/").stream(pieces).send().await.unwrap();
+        assert_eq!(answer.chunk().await.unwrap().unwrap(), "half");
+        sender.send(Err(std::io::Error::other("disk is away"))).await.unwrap();
+        let error = answer.chunk().await.unwrap_err();
+        assert!(matches!(error, Error::RequestBody { .. }), "{error}");
+        assert_eq!(error.origin(), Origin::Us);
+    }
+    let empty = stream::empty::<Item>();
+    let answer = users.put("/").stream(empty).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "", "its breaker is closed");
 }

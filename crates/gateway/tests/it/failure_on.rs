@@ -98,3 +98,19 @@ async fn another_list_holds_from_the_next_answer_on() {
     }
     assert_eq!(broken.unseen(), 15);
 }
+
+#[tokio::test]
+async fn an_answer_that_does_not_count_is_no_success_to_the_budget_of_retries() {
+    let mut busy = answering("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
+    let mut settings = counting(&[]);
+    let retry = &mut settings.traffic.retry;
+    (retry.retries, retry.budget_percent, retry.budget_floor) = (1, 100, 0);
+    assert_eq!(let_through(settings.clone(), &mut busy).await, 10);
+    let gateway = start(settings, &[busy.addr]).await;
+    let mut client = client(gateway.addr).await;
+    for _ in 0..10 {
+        let request = Request::get("http://shop/a/x").body(Full::<Bytes>::default()).unwrap();
+        assert_eq!(send(&mut client, request).await.status(), 503);
+    }
+    assert_eq!(busy.unseen(), 10);
+}

@@ -3,9 +3,11 @@
 
 use regatta_manifest::Manifest;
 
+mod failure_on;
 mod files;
 mod gateway;
 mod properties;
+mod route_rules;
 mod services;
 
 /// A service that is good, as one line of a map.
