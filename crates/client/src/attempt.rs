@@ -16,7 +16,7 @@ use crate::body::RequestBody;
 use crate::call::{Call, now};
 use crate::classify;
 use crate::transport::{Pool, PooledBody, Protocol, SendError, Unanswered};
-use crate::upload::Progress;
+use crate::upload::{Progress, UploadError};
 
 /// What a try needs to know of the call's course.
 #[derive(Clone, Copy)]
@@ -121,7 +121,7 @@ pub(crate) async fn make(
         .service(service.as_str())
         .attempt(trial.sent);
     // A time that begins with the end of the body is nothing that can be told before.
-    let outgoing = match call.idle.is_some() && upload.is_some() && !trial.is_callers {
+    let outgoing = match call.idle.is_some() && upload.is_some() {
         true => outgoing,
         false => outgoing.deadline(trial.deadline),
     };
@@ -146,7 +146,7 @@ pub(crate) async fn make(
     let answer = tokio::select! {
         biased;
         answer = sent => Ok(answer),
-        is_impatient = too_late(call, upload.as_deref(), trial) => Err(is_impatient),
+        why = too_late(call, upload.as_deref(), trial) => Err(why),
     };
     let latency = now().saturating_duration_since(began);
     let (silence_is, error, unsent) = match answer {
@@ -193,10 +193,15 @@ pub(crate) async fn make(
             };
             (silence_is, error, unsent)
         }
-        Err(is_impatient) => {
+        Err(Silence::Withdrawn) => {
+            let idle = call.idle.unwrap_or_default();
+            let source = UploadError::Silent { idle }.into();
+            let error = Error::RequestBody { service: service.clone(), source };
+            (Silence::Withdrawn, error, None)
+        }
+        Err(why) => {
             let waited = now().saturating_duration_since(trial.started);
-            let error = Error::Timeout { service: service.clone(), waited };
-            (if is_impatient { Silence::Impatient } else { Silence::Late }, error, None)
+            (why, Error::Timeout { service: service.clone(), waited }, None)
         }
     };
     let Verdict { fault, failure, is_turned_away } = silence(silence_is);
@@ -206,23 +211,28 @@ pub(crate) async fn make(
     Ended { failure, is_turned_away, is_impatient, answer, endpoint, span, answering, unsent }
 }
 
-/// Waits until the head of the answer is too late; whether that is the caller's own wish.
-async fn too_late(call: &Call, upload: Option<&Progress>, trial: Trial) -> bool {
+/// Waits until the head of the answer is too late, and says in which way.
+async fn too_late(call: &Call, upload: Option<&Progress>, trial: Trial) -> Silence {
     let by = |deadline: Deadline| tokio::time::Instant::from_std(deadline.instant());
+    let own = |is_callers| if is_callers { Silence::Impatient } else { Silence::Late };
     let (Some(idle), Some(upload)) = (call.idle, upload) else {
         tokio::time::sleep_until(by(trial.deadline)).await;
-        return trial.is_callers;
+        return own(trial.is_callers);
     };
-    // The service has its whole time once it has the whole body.
-    let late = upload.late(idle, call.timeout);
-    match trial.callers {
-        None => late.await,
-        Some(callers) => tokio::select! {
-            () = late => (),
-            () = tokio::time::sleep_until(by(callers)) => return true,
+    let callers = async {
+        match trial.callers {
+            Some(callers) => tokio::time::sleep_until(by(callers)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = callers => Silence::Impatient,
+        // The service has its whole time once it has the whole body.
+        is_ours = upload.late(idle, call.timeout) => match is_ours {
+            true => Silence::Withdrawn,
+            false => own(call.timeout < call.options.timeout),
         },
     }
-    false
 }
 
 /// Says where the request goes: in HTTP/1.1 by a path and `Host`, in HTTP/2 by a whole URI.

@@ -97,7 +97,8 @@ pub enum Error {
         #[source]
         source: Cause,
     },
-    /// The stream of the request's body failed, so that the service never got all of it. A fault of
+    /// The stream of the request's body failed or stood still, so that the service never got all of
+    /// it. A fault of
     /// this process, or of whoever feeds the stream.
     #[error("the request to `{service}` was not sent whole; look at what its body is read from")]
     RequestBody {

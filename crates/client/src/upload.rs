@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ pub(crate) struct Upload {
 #[derive(Debug)]
 pub(crate) struct Progress {
     phase: AtomicU8,
+    /// Whether the connection would take more than the stream gives.
+    waits: AtomicBool,
     /// When it last moved, or ended.
     moved: Mutex<Instant>,
     ended: Notify,
@@ -45,6 +47,8 @@ pub(crate) enum UploadError {
     Stream(#[source] Cause),
     #[error("the call was over before the request's body")]
     Stopped,
+    #[error("the stream of the request's body gave nothing for {idle:?}")]
+    Silent { idle: Duration },
 }
 
 impl Upload {
@@ -56,6 +60,7 @@ impl Upload {
         let stopped = Box::pin(stop.clone().cancelled_owned());
         let progress = Progress {
             phase: AtomicU8::new(SENDING),
+            waits: AtomicBool::new(false),
             moved: Mutex::new(now()),
             ended: Notify::new(),
             stop,
@@ -83,6 +88,7 @@ impl Body for Upload {
             return Poll::Ready(Some(Err(UploadError::Stopped.into())));
         }
         let polled = Pin::new(&mut this.inner).poll_frame(cx);
+        this.progress.waits.store(polled.is_pending(), Ordering::Relaxed);
         match &polled {
             Poll::Pending => (),
             Poll::Ready(Some(Ok(_))) => this.progress.moves(),
@@ -141,14 +147,16 @@ impl Progress {
         self.stop.cancel();
     }
 
-    /// Waits until it has stood still for so long, or has ended so long ago, whichever it is.
-    pub(crate) async fn late(&self, idle: Duration, after_end: Duration) {
+    /// Waits until it has stood still for so long, or has ended so long ago, whichever it is; says
+    /// whether it is the stream that stands still.
+    pub(crate) async fn late(&self, idle: Duration, after_end: Duration) -> bool {
         loop {
-            let limit = if self.is_sending() { idle } else { after_end };
+            let is_sending = self.is_sending();
+            let limit = if is_sending { idle } else { after_end };
             let moved = *self.moved.lock().unwrap_or_else(PoisonError::into_inner);
             let left = limit.saturating_sub(now().saturating_duration_since(moved));
             if left.is_zero() {
-                return;
+                return is_sending && self.waits.load(Ordering::Relaxed);
             }
             tokio::select! {
                 () = tokio::time::sleep(left) => (),
@@ -186,11 +194,22 @@ mod tests {
         tokio::time::advance(SECOND).await;
         upload.frame().await.unwrap().unwrap();
         assert!(progress.is_sending());
-        progress.late(3 * SECOND, 9 * SECOND).await;
+        assert!(!progress.late(3 * SECOND, 9 * SECOND).await, "nobody asks the stream for more");
         assert_eq!(begun.elapsed().as_secs(), 4, "three seconds after it last moved");
         drop(upload);
-        progress.late(3 * SECOND, 9 * SECOND).await;
+        assert!(!progress.late(3 * SECOND, 9 * SECOND).await);
         assert_eq!(begun.elapsed().as_secs(), 13, "nine seconds after its end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_told_when_the_stream_is_what_stands_still() {
+        let waiting = stream::pending::<Result<Frame<Bytes>, Cause>>();
+        let mut upload = Upload::new(StreamBody::new(waiting));
+        let progress = upload.progress();
+        tokio::select! {
+            _never = upload.frame() => unreachable!("the stream gives nothing"),
+            is_ours = progress.late(SECOND, 9 * SECOND) => assert!(is_ours),
+        }
     }
 
     #[tokio::test]

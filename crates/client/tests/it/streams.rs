@@ -245,7 +245,8 @@ async fn a_streamed_request_may_last_as_long_as_it_moves_and_nobody_is_told_when
     let users = client.service("user-service").unwrap();
     let send = |every, streamed: bool| {
         let request = users.put("/").stream(trickle(5, every));
-        if streamed { request.streamed().send() } else { request.send() }
+        let request = if streamed { request.streamed() } else { request };
+        request.timeout(SECOND * 14).send()
     };
     let error = send(SECOND * 20, false).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "the time of the call is over: {error}");
@@ -253,6 +254,23 @@ async fn a_streamed_request_may_last_as_long_as_it_moves_and_nobody_is_told_when
     assert_eq!(answer.text().await.unwrap(), "5 none chunked false");
     let begun = Instant::now();
     let error = send(SECOND * 31, true).await.unwrap_err();
+    let chain = regatta_core::Chain(&error).to_string();
+    assert!(chain.contains("gave nothing for 30s") && error.origin() == Origin::Us, "{chain}");
+    assert_eq!(begun.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_takes_no_more_of_a_streamed_request_is_too_late() {
+    let takes_nothing = |request: Request| async {
+        let _request = request;
+        std::future::pending::<()>().await
+    };
+    let server = Memory::new(Router::new().route("/", put(takes_nothing)));
+    let (client, _registry) = server.client(1, options()).await;
+    let users = client.service("user-service").unwrap();
+    let endless = stream::repeat_with(|| Item::Ok(Bytes::from(vec![0; 64 << 10])));
+    let begun = Instant::now();
+    let error = users.put("/").stream(endless).streamed().send().await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
     assert_eq!(begun.elapsed().as_secs(), 30);
 }

@@ -4,7 +4,8 @@ use regatta_manifest::{LimitKey, OnOutage};
 
 use super::*;
 
-const VERSIONED: &str = "  user-service:\n    run: { cargo: user-service }\n    versions: { v1: 90, v2: 0 }\n";
+const VERSIONED: &str =
+    "  user-service:\n    run: { cargo: user-service }\n    versions: { v1: 90, v2: 0 }\n";
 
 fn text(gateway: &str) -> String {
     format!("{}\ngateway:\n{gateway}\n", services(VERSIONED))
