@@ -5,7 +5,7 @@ use regatta_manifest::{LimitKey, OnOutage};
 use super::*;
 
 const VERSIONED: &str =
-    "  user-service:\n    run: { cargo: user-service }\n    versions: { v1: 90, v2: 0 }\n";
+    "  user-service:\n    run: { cargo: user-service }\n    versions: { v1: 90, canary: 0 }\n";
 
 fn text(gateway: &str) -> String {
     format!("{}\ngateway:\n{gateway}\n", services(VERSIONED))
@@ -33,8 +33,8 @@ fn a_limit_is_a_rate_or_a_rate_with_what_differs_from_the_gateways() {
 
 #[test]
 fn a_version_of_the_service_may_have_no_weight() {
-    let manifest = parse(&route("version: v2"));
-    assert_eq!(manifest.gateway.routes[0].version.as_deref(), Some("v2"));
+    let manifest = parse(&route("version: canary"));
+    assert_eq!(manifest.gateway.routes[0].version.as_deref(), Some("canary"));
     let any = "  routes: [{ path: /order-service/**, version: v7 }]";
     let orders = format!("{VERSIONED}  order-service:\n    run: {{ cargo: order-service }}\n");
     let text = format!("{}\ngateway:\n{any}\n", services(&orders));
@@ -45,7 +45,7 @@ fn a_version_of_the_service_may_have_no_weight() {
 fn what_is_wrong_is_told_with_its_place_and_a_remedy() {
     for (rules, part) in [
         ("version: v3", "gateway.routes[0].version: `user-service` has no `v3`"),
-        ("version: v3", "did you mean"),
+        ("version: canry", "did you mean `canary`?"),
         ("version: experimental", "services.user-service.versions, with 0 for no other traffic"),
         ("version: -v2", "`-v2` is not a version"),
         ("rate_limit: often", "gateway.routes[0].rate_limit: `often` is not a rate"),

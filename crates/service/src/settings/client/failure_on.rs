@@ -45,7 +45,7 @@ mod tests {
     use regatta_config::Config;
 
     use super::*;
-    use crate::ClientSettings;
+    use crate::settings::ClientSettings;
 
     fn read(text: &str) -> Result<Vec<FailureCondition>, String> {
         let yaml = format!("client: {{failure_on: {text}}}");
