@@ -78,9 +78,15 @@ impl Body for RequestBody {
     }
 }
 
-/// The body of a response: ends with its span, and at the deadline.
+/// The body of an answer, read as it comes: what is not asked for stays in the connection, so it
+/// takes the memory of a few frames, however long it is.
+///
+/// It ends at the call's deadline, with [`Error::Timeout`]; a connection that breaks is
+/// [`Error::Broken`] and counts against the instance. The call is in flight until its end; dropped
+/// before, the rest is cancelled on the wire.
 #[derive(Debug)]
-pub(crate) struct ResponseBody {
+#[must_use = "a body that is dropped is cancelled"]
+pub struct ResponseBody {
     incoming: PooledBody,
     /// Ends when the body does; dropped early it ends with what the head said.
     span: Option<ClientSpan>,
@@ -120,8 +126,9 @@ impl ResponseBody {
         Self { incoming, span, limit, answering, permit, upload }
     }
 
-    pub(crate) fn limit(&self) -> &Limit {
-        &self.limit
+    /// The service that answers.
+    pub fn service(&self) -> &ServiceName {
+        &self.limit.service
     }
 
     /// Whether nothing that has come says how the call went.

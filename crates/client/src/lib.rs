@@ -46,8 +46,11 @@ pub use request::RequestBuilder;
 mod response;
 pub use response::Response;
 
+mod body;
+pub use body::ResponseBody;
+
 mod stream;
-pub use stream::{Body, BytesStream};
+pub use stream::BytesStream;
 
 mod channel;
 pub use channel::{Channel, ResponseFuture};
@@ -59,7 +62,6 @@ mod error;
 pub use error::{Error, OverrideError, Rejected};
 
 mod attempt;
-mod body;
 mod call;
 mod classify;
 mod course;

@@ -9,9 +9,8 @@ use regatta_core::ServiceName;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::body::ResponseBody;
 use crate::error::Rejected;
-use crate::{Body, BytesStream, Error, classify};
+use crate::{BytesStream, Error, ResponseBody, classify};
 
 /// The answer to an HTTP call. Its body is read under the call's deadline.
 pub struct Response {
@@ -41,16 +40,16 @@ impl Response {
 
     /// The service that answered.
     pub fn service(&self) -> &ServiceName {
-        &self.body.limit().service
+        self.body.service()
     }
 
     /// The body as it comes, as [`http_body::Body`]; [`crate::Options::max_body_bytes`] does not
     /// bound it.
-    pub fn into_body(self) -> Body {
-        Body::new(self.body)
+    pub fn into_body(self) -> ResponseBody {
+        self.body
     }
 
-    /// The body as it comes, as a stream of bytes; see [`Body`].
+    /// The body as it comes, as a stream of bytes; see [`ResponseBody`].
     pub fn bytes_stream(self) -> BytesStream {
         BytesStream::new(self.body)
     }
