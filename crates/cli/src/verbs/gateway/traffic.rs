@@ -270,7 +270,7 @@ gateway:
     fn an_unknown_word_is_told_with_its_line_and_with_those_that_are_known() {
         let text = format!("{SERVICE}\n    traffic: {{ failure_on: [5xx, timeouts] }}\n");
         let problems = Manifest::parse(&text, "regatta.yaml").unwrap_err().to_string();
-        let place = "regatta.yaml:5:35: services.user.traffic.failure_on: ";
+        let place = "regatta.yaml:5:34: services.user.traffic.failure_on: ";
         assert!(problems.starts_with(place), "{problems}");
         assert!(problems.contains("did you mean `timeout`?"), "{problems}");
         assert!(problems.contains("connect, refused, refused_stream,"), "{problems}");
