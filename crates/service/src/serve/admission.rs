@@ -232,7 +232,7 @@ fn client<'r, B>(request: &'r Request<B>, trusted: &[Network]) -> Key<'r> {
     let peer = request.extensions().get::<Peer>().map_or(unknown, |peer| peer.0);
     let reported = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
     let address = client_address(peer, trusted, reported);
-    Key::of(headers.get("x-client-id").map(HeaderValue::as_bytes), address)
+    Key::of(headers.get("x-client-id").map(|id| Key::Named(id.as_bytes())), address)
 }
 
 /// Rounded up, so that nobody comes back too early; one at least.
