@@ -23,8 +23,10 @@ impl InFlight {
     ///
     /// Cancel safe: no place is taken.
     pub async fn places(&self, most: usize) -> OwnedSemaphorePermit {
-        let closed = "the semaphore is never closed";
-        let mut places = self.0.clone().acquire_owned().await.expect(closed);
+        let Ok(mut places) = self.0.clone().acquire_owned().await else {
+            // Nobody closes it.
+            return std::future::pending().await;
+        };
         // What is acknowledged in one commit gives its places back one by one: let it.
         tokio::task::yield_now().await;
         while places.num_permits() < most

@@ -7,7 +7,7 @@ use regatta::Service;
 use regatta::database::Transaction;
 use regatta::eventstore::{
     Append, Effects, EventStore, Expected, Filter, NewEvent, Projection, ProjectionError,
-    Projector, Recorded, StreamId,
+    ProjectionStore, Projector, Recorded, StreamId,
 };
 use regatta::eventstore_sql::SqlStore;
 use regatta::testing::Running;
