@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::run::{Count, run as command, run_tests};
-use crate::{install, layers, programs, tidy};
+use crate::{install, layers, programs, tidy, workspace};
 
 /// What `cargo xtask test` may leave out.
 #[derive(clap::Args)]
@@ -50,11 +50,26 @@ fn all(arguments: &Arguments, count: &mut Count) -> Result<()> {
     let runner = kills.as_deref().into_iter().chain(runner.iter().copied()).chain(features);
     let runner: Vec<_> = runner.collect();
     let tests_passed = run_tests("env", &runner, count)?;
+    let models_passed = models(count)?;
     let examples = [&["test", "--workspace", "--doc"], &features[..]].concat();
     let examples_passed = run_tests("cargo", &examples, count)?;
-    ensure!(tests_passed && examples_passed, "tests failed; the runner's output above names them");
+    let all_passed = tests_passed && models_passed && examples_passed;
+    ensure!(all_passed, "tests failed; the runner's output above names them");
     if !arguments.tests_only {
         command("cargo", &["doc", "--workspace", "--no-deps", "--quiet"])?;
     }
     Ok(())
+}
+
+/// Crates with atomics of their own, whose interleavings loom runs one by one.
+const MODELLED: &[&str] = &["regatta-resilience", "regatta-traffic"];
+
+/// Runs the models of loom. In a folder of their own: the flag that switches them on means another
+/// build of every dependency, and must not undo the build of everything else.
+fn models(count: &mut Count) -> Result<bool> {
+    let target = format!("CARGO_TARGET_DIR={}", workspace::target().join("loom").display());
+    let cargo = ["RUSTFLAGS=--cfg loom", target.as_str(), "cargo", "test", "--quiet", "--lib"];
+    let packages = MODELLED.iter().flat_map(|package| ["--package", package]);
+    let arguments: Vec<_> = cargo.into_iter().chain(packages).chain(["loom_tests"]).collect();
+    run_tests("env", &arguments, count)
 }

@@ -11,6 +11,12 @@ pub(crate) fn root() -> &'static Path {
     root.expect("xtask lies one folder below the root")
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    target.unwrap_or_else(|| root().join("target"))
+}
+
 /// Every file that git tracks or would track, by its path from the root.
 pub(crate) fn files() -> Result<Vec<PathBuf>> {
     let output = Command::new("git")

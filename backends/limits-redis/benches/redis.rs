@@ -1,8 +1,9 @@
 //! The Redis limiter's calls per second, against the bare script call it is made of.
 //!
 //! Load: 64 calls at a time over one connection, one client each, from one thread; a real
-//! `redis-server` on the same machine. Baseline: EVALSHA of the same script with the same
-//! arguments over a connection of the same library, without timeout, breaker or bounds.
+//! `redis-server` on the same machine. Baselines: EVALSHA of the same script with the same
+//! arguments over a connection of the same library, without timeout, breaker or bounds; and that of
+//! a script that does nothing, which is what no script can be cheaper than.
 
 use std::time::Duration;
 
@@ -56,16 +57,22 @@ fn limiters(c: &mut Criterion) {
         let _: Vec<i64> = runtime
             .block_on(script.key("raw").arg(&arguments).invoke_async(&mut connection.clone()))
             .expect("the script runs");
-        group.bench_function("raw EVALSHA", |b| {
-            b.iter(|| {
-                runtime.block_on(join_all(clients.iter().map(|client| {
-                    let mut connection = connection.clone();
-                    let mut call = redis::cmd("EVALSHA");
-                    call.arg(script.get_hash()).arg(1).arg(client).arg(&arguments);
-                    async move { call.query_async::<Vec<i64>>(&mut connection).await }
-                })))
+        let empty = redis::Script::new("return { 1, 0, 0, 0 }");
+        let _: Vec<i64> = runtime
+            .block_on(empty.key("raw").arg(&arguments).invoke_async(&mut connection.clone()))
+            .expect("the script runs");
+        for (peer, script) in [("raw EVALSHA", &script), ("raw EVALSHA, empty script", &empty)] {
+            group.bench_function(peer, |b| {
+                b.iter(|| {
+                    runtime.block_on(join_all(clients.iter().map(|client| {
+                        let mut connection = connection.clone();
+                        let mut call = redis::cmd("EVALSHA");
+                        call.arg(script.get_hash()).arg(1).arg(client).arg(&arguments);
+                        async move { call.query_async::<Vec<i64>>(&mut connection).await }
+                    })))
+                });
             });
-        });
+        }
         group.finish();
     }
 }

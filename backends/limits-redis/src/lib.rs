@@ -30,7 +30,8 @@
 //! # What it costs
 //!
 //! A client with calls in the window takes about 12 bytes a call and 130 for its key under the
-//! sliding window, 130 under GCRA, until its calls have left the window. Redis bounds the whole:
+//! sliding window, 130 under GCRA, until its calls have left the window, at most a quarter of the
+//! window longer. Redis bounds the whole:
 //! set its `maxmemory`, and `maxmemory-policy volatile-ttl`. A script runs a few microseconds; the
 //! sliding window takes at most 10,000 calls a window, so that it never runs longer than a few
 //! milliseconds. Larger limits are GCRA's.

@@ -15,14 +15,16 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use governor::{Quota, RateLimiter};
-use regatta_resilience::breaker::{self, Breaker, Outcome};
+use regatta_resilience::breaker::{self, Breaker, Circuit, Outcome};
 use regatta_resilience::concurrency::{self, Limit, Priority};
 use regatta_resilience::deadline::for_try;
 use regatta_resilience::hedge::{self, Hedge};
 use regatta_resilience::outlier;
 use regatta_resilience::rate_limit::{Gcra, Settings, SlidingWindow};
-use regatta_resilience::retry::{Attempt, Budget, Failure, Policy};
+use regatta_resilience::retry::{Attempt, Budget, Decision, Failure, Policy};
+use tower::retry::backoff::{Backoff as _, ExponentialBackoffMaker, MakeBackoff as _};
 use tower::retry::budget::{Budget as _, TpsBudget};
+use tower::util::rng::HasherRng;
 
 #[expect(clippy::disallowed_methods, reason = "measures decisions, with the clock they read")]
 fn now() -> Instant {
@@ -33,8 +35,15 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn breakers(c: &mut Criterion) {
     let mut group = c.benchmark_group("breaker: admit and record a success");
-    let breaker = Breaker::try_new(breaker::Settings::default()).expect("the defaults are valid");
+    let circuit = Circuit::try_new(breaker::Settings::default()).expect("the defaults are valid");
     group.bench_function("ours", |b| {
+        b.iter(|| {
+            let admission = circuit.enter(now()).expect("it is closed");
+            circuit.record(admission, now(), Outcome::Success);
+        });
+    });
+    let breaker = Breaker::from(circuit);
+    group.bench_function("ours, by a permit of its own", |b| {
         b.iter(|| breaker.admit(now()).map(|permit| permit.record(now(), Outcome::Success)));
     });
     let lock = Mutex::new(0_u64);
@@ -58,6 +67,37 @@ fn breakers(c: &mut Criterion) {
             black_box(now());
             *lock.lock().expect("nothing panics here") += 1;
         });
+    });
+    group.finish();
+}
+
+/// Ten thousand clients in turn, each of whom has a hundred calls in the window, and one leaves it
+/// for each that comes: the window in steady use, a tenth below its limit. Time is told, a
+/// microsecond a call, so that the count in the window does not depend on the machine; the clock is
+/// read as the peer reads it.
+fn windows_in_use(c: &mut Criterion) {
+    let clients: Vec<String> = (0..10_000).map(|client| format!("client-{client}")).collect();
+    let mut group = c.benchmark_group("limiter: one of 10,000 clients, its window in use");
+    let settings = Settings::new(110, Duration::from_secs(1)).with_max_bytes(32 << 20);
+    let window = SlidingWindow::try_new(settings).expect("the settings are valid");
+    let (start, mut calls) = (now(), 0_u32);
+    let mut check = || {
+        let client = &clients[calls as usize % clients.len()];
+        calls += 1;
+        window.check(client, start + Duration::from_micros(calls.into())).allowed
+    };
+    assert!((0..1_000_000).all(|_| check()), "the limit is above what comes");
+    group.bench_function("ours", |b| {
+        b.iter(|| {
+            black_box(now());
+            check()
+        });
+    });
+    let quota = Quota::per_minute(NonZero::<u32>::MIN.saturating_add(999_999));
+    let governor = RateLimiter::keyed(quota);
+    let mut turn = (0..clients.len()).cycle();
+    group.bench_function("governor, which is not exact", |b| {
+        b.iter(|| governor.check_key(&clients[turn.next().unwrap_or(0)]).is_ok());
     });
     group.finish();
 }
@@ -127,6 +167,31 @@ fn retries(c: &mut Criterion) {
         b.iter(|| {
             tower.deposit();
             tower.withdraw()
+        });
+    });
+    group.finish();
+
+    // What it takes until there is a wait to be waited for: tower's policies make the future, too.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime starts");
+    let _inside = runtime.enter();
+    let mut group = c.benchmark_group("retry: decide, take from the budget, make the wait");
+    group.bench_function("ours", |b| {
+        b.iter(|| {
+            budget.deposit(now());
+            match policy.decide(black_box(&attempt), 7, || budget.withdraw(now())) {
+                Decision::Retry { after } => Some(tokio::time::sleep(after)),
+                Decision::Stop(_) => None,
+            }
+        });
+    });
+    let (least, most) = (Duration::from_secs(1), Duration::from_secs(4));
+    let waits = ExponentialBackoffMaker::new(least, most, 0.5, HasherRng::new());
+    let mut waits = waits.expect("the times are in order").make_backoff();
+    group.bench_function("tower, budget and backoff", |b| {
+        b.iter(|| {
+            tower.deposit();
+            tower.withdraw().then(|| waits.next_backoff())
         });
     });
     group.finish();
@@ -201,5 +266,5 @@ fn brief() -> Criterion {
     Criterion::default().warm_up_time(seconds(1)).measurement_time(seconds(3))
 }
 
-criterion_group!(name = benches; config = brief(); targets = breakers, limiters, retries, everything);
+criterion_group!(name = benches; config = brief(); targets = breakers, limiters, windows_in_use, retries, everything);
 criterion_main!(benches);

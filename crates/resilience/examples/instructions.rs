@@ -1,14 +1,14 @@
 //! Runs one decision so many times, for an instruction count.
 //!
 //! `valgrind --tool=callgrind target/release/examples/instructions breaker 20000`; the difference
-//! between two numbers of rounds, by that number, is one decision. `cargo xtask bench resilience`
-//! does that for all.
+//! between two numbers of rounds, by that number, is one decision. `cargo xtask bench resilience
+//! --instructions` does that for all, as for those of the traffic rules.
 
 use std::hint::black_box;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use regatta_resilience::breaker::{self, Breaker, Outcome};
+use regatta_resilience::breaker::{self, Breaker, Circuit, Outcome};
 use regatta_resilience::concurrency::{self, Limit, Priority};
 use regatta_resilience::outlier::Tally;
 use regatta_resilience::rate_limit::{Gcra, Settings, SlidingWindow};
@@ -31,11 +31,17 @@ fn main() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "one instant for all rounds")]
-fn decisions() -> [Decision; 7] {
+fn decisions() -> [Decision; 9] {
     let now = Instant::now();
     let minute = Duration::from_secs(60);
     let lock = Mutex::new(0_u64);
+    let circuit = Circuit::try_new(breaker::Settings::default()).expect("the defaults are valid");
     let breaker = Breaker::try_new(breaker::Settings::default()).expect("the defaults are valid");
+    let settings = breaker::Settings::default().with_failure_threshold(1);
+    let open = Circuit::try_new(settings).expect("the threshold is valid");
+    let only = open.enter(now).expect("a new breaker is closed");
+    open.record(only, now, Outcome::Failure);
+    let later = now + Duration::from_secs(1);
     let gcra = Gcra::try_new(Settings::new(1_000_000, minute), 1_000_000);
     let gcra = gcra.expect("the settings are valid");
     let window = SlidingWindow::try_new(Settings::new(1_000_000, minute).with_max_bytes(1 << 30));
@@ -58,9 +64,17 @@ fn decisions() -> [Decision; 7] {
         (
             "breaker",
             Box::new(move || {
+                let admission = circuit.enter(now).expect("it is closed");
+                circuit.record(admission, now, Outcome::Success);
+            }),
+        ),
+        (
+            "breaker, by a permit of its own",
+            Box::new(move || {
                 let _ = breaker.admit(now).map(|permit| permit.record(now, Outcome::Success));
             }),
         ),
+        ("breaker, reject", Box::new(move || _ = black_box(open.enter(later)))),
         ("gcra", Box::new(move || _ = black_box(gcra.check("alice", now)))),
         ("sliding-window", Box::new(move || _ = black_box(window.check("alice", now)))),
         ("concurrency", Box::new(move || drop(limit.try_acquire(Priority::default())))),

@@ -23,7 +23,7 @@ pub(super) struct Figure {
 /// Runs the benches of these packages in the `bench` profile. What one run leaves under `name` is
 /// not taken for another's.
 pub(super) fn run(packages: &[&str], name: &str) -> Result<Vec<Figure>> {
-    let results = target().join(name);
+    let results = workspace::target().join(name);
     let _ = std::fs::remove_dir_all(&results);
     let mut cargo = Command::new("cargo");
     cargo.args(["bench", "--quiet", "--benches"]);
@@ -54,12 +54,6 @@ pub(super) fn print(figure: &Figure, as_json: bool) {
     };
     let (value, ratio, name) = (number(value, 1), number(ratio, 4), name.unwrap_or("-"));
     println!("{what:<58} {ours:>12.1} {name:<34} {value:>12} {ratio:>8}  {unit}");
-}
-
-/// Where cargo puts what it builds.
-pub(super) fn target() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target.unwrap_or_else(|| workspace::root().join("target"))
 }
 
 /// What criterion measured: group, function, nanoseconds an iteration, elements an iteration.

@@ -6,7 +6,7 @@ mod data;
 mod resilience;
 mod startup;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use crate::install;
@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// `{what, ours, peer, peer_value, ratio, unit}`.
     #[arg(long, default_value = "table")]
     format: Format,
+    /// Of `resilience`, only how many instructions each decision takes: needs no quiet machine.
+    #[arg(long)]
+    instructions: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -55,6 +58,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let cargo = ["bench", "--quiet", "--package", package, "--bench", bench];
         command("cargo", &[&cargo[..], &["--", "--format", format]].concat())
     };
+    let is_resilience = matches!(arguments.what, What::Resilience);
+    ensure!(
+        is_resilience || !arguments.instructions,
+        "instructions are counted of `resilience` only; leave out `--instructions`"
+    );
     match arguments.what {
         What::Gateway => {
             install::for_gateway_bench()?;
@@ -64,6 +72,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         What::Control => control::run(format),
         What::Startup => startup::run(matches!(arguments.format, Format::Json)),
         What::Data => data::run(matches!(arguments.format, Format::Json)),
-        What::Resilience => resilience::run(matches!(arguments.format, Format::Json)),
+        What::Resilience => {
+            let as_json = matches!(arguments.format, Format::Json);
+            resilience::run(arguments.instructions, as_json)
+        }
     }
 }

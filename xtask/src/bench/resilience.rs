@@ -5,20 +5,28 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::criterion::{self, Figure, target};
+use super::criterion::{self, Figure};
 use crate::{install, workspace};
 
 /// Packages with benches of decisions.
 const PACKAGES: &[&str] = &["regatta-resilience", "regatta-limits-redis", "regatta-traffic"];
 
+/// Examples that run one decision by its name so many times; each names them, one a line.
+const EXAMPLES: &[(&str, &str)] =
+    &[("regatta-resilience", "instructions"), ("regatta-traffic", "choices")];
+
 /// Rounds between two counts of instructions.
 const ROUNDS: u64 = 10_000;
 
-/// Runs the benches in the `bench` profile and the counts in `release`.
-pub(super) fn run(as_json: bool) -> Result<()> {
-    // A real server counts the limits.
-    install::for_tests()?;
-    let mut figures = criterion::run(PACKAGES, "criterion-resilience")?;
+/// Runs the benches in the `bench` profile, or only the counts of instructions in `release`.
+pub(super) fn run(only_instructions: bool, as_json: bool) -> Result<()> {
+    let mut figures = if only_instructions {
+        Vec::new()
+    } else {
+        // A real server counts the limits.
+        install::for_tests()?;
+        criterion::run(PACKAGES, "criterion-resilience")?
+    };
     figures.extend(instructions()?);
     for figure in &figures {
         criterion::print(figure, as_json);
@@ -26,36 +34,36 @@ pub(super) fn run(as_json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Instructions of the hot decisions, beside a mutex; none where there is no valgrind.
+/// Instructions of the hot decisions, beside the first of them: a mutex.
 fn instructions() -> Result<Vec<Figure>> {
-    if Command::new("valgrind").arg("--version").output().is_err() {
-        eprintln!("no instruction counts: `valgrind` is missing; `apt-get install valgrind`");
-        return Ok(Vec::new());
-    }
-    let build = ["build", "--quiet", "--release", "--package", "regatta-resilience"];
-    let status = Command::new("cargo")
-        .args(build)
-        .args(["--example", "instructions"])
-        .current_dir(workspace::root())
-        .status()?;
-    ensure!(status.success(), "the example `instructions` does not build");
-    let program = target().join("release/examples/instructions");
-    let names = Command::new(&program).output().context("cannot run the example")?.stdout;
-    let names = String::from_utf8(names).context("names are text")?;
+    install::for_instruction_counts()?;
     let mut counts = Vec::new();
-    for name in names.lines() {
-        let least = count(&program, name, ROUNDS)?;
-        let most = count(&program, name, 2 * ROUNDS)?;
-        counts.push((name, most.saturating_sub(least) as f64 / ROUNDS as f64));
+    for (package, example) in EXAMPLES {
+        let build = ["build", "--quiet", "--release", "--package", package, "--example", example];
+        let status = Command::new("cargo").args(build).current_dir(workspace::root()).status()?;
+        ensure!(status.success(), "the example `{example}` does not build");
+        let program = workspace::target().join("release/examples").join(example);
+        let names = Command::new(&program).output().context("cannot run the example")?.stdout;
+        let names = String::from_utf8(names).context("names are text")?;
+        for name in names.lines() {
+            let least = count(&program, name, ROUNDS)?;
+            let most = count(&program, name, 2 * ROUNDS)?;
+            counts.push((name.to_owned(), most.saturating_sub(least) as f64 / ROUNDS as f64));
+        }
     }
-    let Some(((peer, peer_value), rest)) = counts.split_first() else { return Ok(Vec::new()) };
-    let figure = |(name, ours): &(&str, f64)| Figure {
+    Ok(figures(&counts))
+}
+
+/// A figure for each count but the first, which is their peer.
+fn figures(counts: &[(String, f64)]) -> Vec<Figure> {
+    let Some((peer, rest)) = counts.split_first() else { return Vec::new() };
+    let figure = |(name, ours): &(String, f64)| Figure {
         what: format!("instructions: {name}"),
         ours: *ours,
-        peer: Some(((*peer).to_owned(), *peer_value)),
+        peer: Some(peer.clone()),
         unit: "instructions",
     };
-    Ok(rest.iter().map(figure).collect())
+    rest.iter().map(figure).collect()
 }
 
 /// The instructions of so many rounds, with what the program needs to start.
@@ -79,6 +87,16 @@ fn collected(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_count_stands_beside_the_first() {
+        let counts = [("mutex", 20.0), ("breaker", 30.0), ("route", 90.0)];
+        let figures = figures(&counts.map(|(name, count)| (name.to_owned(), count)));
+        let told: Vec<_> =
+            figures.iter().map(|figure| (figure.what.as_str(), figure.ours)).collect();
+        assert_eq!(told, [("instructions: breaker", 30.0), ("instructions: route", 90.0)]);
+        assert!(figures.iter().all(|figure| figure.peer == Some(("mutex".to_owned(), 20.0))));
+    }
 
     #[test]
     fn the_count_is_read_from_what_callgrind_says() {

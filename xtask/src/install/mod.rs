@@ -41,6 +41,9 @@ const PEERS: &[Need] = &[
     Need { program: "haproxy", folders: &["/usr/sbin"], package: "haproxy" },
 ];
 
+/// What counts instructions.
+const COUNTERS: &[Need] = &[Need { program: "valgrind", folders: &[], package: "valgrind" }];
+
 /// Installs the servers and clients that tests start.
 pub(crate) fn for_tests() -> Result<()> {
     install(NEEDS)?;
@@ -51,6 +54,11 @@ pub(crate) fn for_tests() -> Result<()> {
 /// Installs the proxies that the gateway's bench compares with.
 pub(crate) fn for_gateway_bench() -> Result<()> {
     install(PEERS)
+}
+
+/// Installs what counts instructions.
+pub(crate) fn for_instruction_counts() -> Result<()> {
+    install(COUNTERS)
 }
 
 fn install(needs: &[Need]) -> Result<()> {

@@ -4,6 +4,8 @@
 -- ARGV[1]  interval between two calls in microseconds
 -- ARGV[2]  how long before its time a call may come, in microseconds
 --
+-- A number is handed to a command with all 16 digits that a time in microseconds has ("%.17g").
+--
 -- Answers { admitted, remaining, reset, retry_after }, times in microseconds.
 local key, interval, tolerance = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
@@ -13,7 +15,7 @@ local arrival = tonumber(redis.call('GET', key) or 0)
 local ahead, admitted = math.max(arrival - now, 0), 0
 if ahead <= tolerance then
   admitted, ahead = 1, ahead + interval
-  redis.call('SET', key, string.format('%.0f', now + ahead), 'PX', math.ceil(ahead / 1000) + 1)
+  redis.call('SET', key, now + ahead, 'PX', math.ceil(ahead / 1000) + 1)
 end
 
 if ahead > tolerance then

@@ -4,7 +4,8 @@
 //! a share of failures (or of slow calls, if asked), and *half-open* while a bounded number of
 //! probes decide between the two (Nygard, *Release It!*, 2nd ed., ch. 5). An operator may force it
 //! either way. Wrap a [`tower_service::Service`] in a [`BreakerLayer`], or hold a [`Breaker`]
-//! and ask it for a [`Permit`] before each call.
+//! and ask it for a [`Permit`] before each call; who holds many of them, each inside a value of its
+//! own, holds [`Circuit`]s.
 
 mod settings;
 pub use settings::{InvalidSettings, Settings, SlowCalls};
@@ -17,6 +18,9 @@ pub use state::Outcome;
 
 mod error;
 pub use error::BreakerOpen;
+
+mod circuit;
+pub use circuit::{Admission, Circuit};
 
 mod handle;
 pub use handle::{Breaker, Observer, Permit};

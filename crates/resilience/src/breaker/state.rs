@@ -112,6 +112,12 @@ impl Rules {
         rests.then_some(Ticket(self.phases_entered))
     }
 
+    /// From when to when all calls are rejected, while it is open by itself.
+    pub(crate) fn open_time(&self) -> Option<Range<Instant>> {
+        let Phase::Open { until } = self.phase else { return None };
+        Some(until.checked_sub(longest_open(&self.settings)).unwrap_or(until)..until)
+    }
+
     /// The present slot of the window.
     pub(crate) fn slot(&self) -> Option<Range<Instant>> {
         self.window.present()
@@ -332,9 +338,7 @@ impl Rules {
     }
 
     fn open(&mut self, now: Instant, cause: Cause) -> Change {
-        // An open time too long for the clock means that it stays open: 30 years will do.
-        const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
-        let until = now + self.settings.open_for.min(FAR);
+        let until = now + longest_open(&self.settings);
         self.enter(Phase::Open { until }, cause)
     }
 
@@ -355,6 +359,13 @@ impl Rules {
             Phase::Forced(state) => state,
         }
     }
+}
+
+/// How long it is open at a time. A time too long for the clock means that it stays open: 30 years
+/// will do.
+fn longest_open(settings: &Settings) -> Duration {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
+    settings.open_for.min(FAR)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub struct Tally {
 
 impl Tally {
     /// Counts an answer; says how many failures there are now in a row.
+    #[inline]
     pub fn count(&self, failed: bool) -> u32 {
         if failed {
             self.failures.fetch_add(1, Ordering::Relaxed);
@@ -29,6 +30,7 @@ impl Tally {
 
     /// Counts a good answer that has begun; says how many failures in a row it ended, for
     /// [`Self::break_off`].
+    #[inline]
     pub fn begin(&self) -> u32 {
         self.successes.fetch_add(1, Ordering::Relaxed);
         // Most often it is zero already, and a load leaves the cache line where it is.

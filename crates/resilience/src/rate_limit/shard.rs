@@ -100,7 +100,7 @@ impl<C: Cell> Shard<C> {
             return self.shared[shared].check(rule, now);
         };
         let decision = self.slots[slot as usize].cell.check(rule, now);
-        if decision.allowed {
+        if decision.allowed && self.newest != slot {
             self.unlink(slot);
             self.link_newest(slot);
         }

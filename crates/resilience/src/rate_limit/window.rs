@@ -21,15 +21,17 @@ impl Rule {
     }
 }
 
-/// The admitted calls of one client, oldest first, as the lower half of their ticks.
+/// The admitted calls of one client.
 ///
-/// `last` is the whole tick of the newest, so that no client that was away for so long that the
-/// lower half came round looks as if it had just been here. All others are at most one
-/// window older than the newest, because each admission forgets what has left the window.
+/// `last` is the whole tick of the newest, 0 before the first, so that no client that was away for
+/// so long that the lower half came round looks as if it had just been here. All others are at most
+/// one window older than the newest, because each admission forgets what has left the window. A
+/// client with one call in the window, as are nearly all of many, has nothing on the heap to read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
-    admitted: VecDeque<u32>,
     last: u64,
+    /// Those before the newest, oldest first, as the lower half of their ticks.
+    older: VecDeque<u32>,
 }
 
 impl Cell for Window {
@@ -37,54 +39,53 @@ impl Cell for Window {
 
     fn check(&mut self, rule: Rule, now: u64) -> Decision {
         self.forget(rule, now);
-        let allowed = self.admitted.len() < rule.limit as usize;
+        let before = self.used(rule, now);
+        let allowed = before < rule.limit;
         if allowed {
-            self.make_room(rule);
-            self.admitted.push_back(now as u32);
+            if before > 0 {
+                self.make_room(rule);
+                self.older.push_back(self.last as u32);
+            }
             self.last = now;
         }
-        let used = self.admitted.len() as u32;
-        let remaining = rule.limit - used;
-        // With `limit` calls in the window the next is admitted when the oldest leaves it.
-        let retry_after = match self.admitted.front() {
-            Some(oldest) if remaining == 0 => rule.window - (now as u32).wrapping_sub(*oldest),
-            _ => 0,
-        };
+        let remaining = rule.limit - before - u32::from(allowed);
         let reset = u64::from(rule.window) - (now - self.last);
-        Decision {
-            allowed,
-            limit: rule.limit,
-            remaining,
-            reset: rule.duration(reset as u32),
-            retry_after: rule.duration(retry_after),
-        }
+        // With `limit` calls in the window the next is admitted when the oldest leaves it.
+        let retry_after = if remaining > 0 {
+            Duration::ZERO
+        } else {
+            let oldest = self.older.front().copied().unwrap_or(self.last as u32);
+            rule.duration(rule.window - (now as u32).wrapping_sub(oldest))
+        };
+        let (limit, reset) = (rule.limit, rule.duration(reset as u32));
+        Decision { allowed, limit, remaining, reset, retry_after }
     }
 
     fn forget(&mut self, rule: Rule, now: u64) {
         if self.is_over(rule, now) {
-            self.admitted.clear();
+            self.older.clear();
             return;
         }
-        while let Some(oldest) = self.admitted.front()
+        while let Some(oldest) = self.older.front()
             && (now as u32).wrapping_sub(*oldest) >= rule.window
         {
-            self.admitted.pop_front();
+            self.older.pop_front();
         }
     }
 
     fn is_over(&self, rule: Rule, now: u64) -> bool {
-        now - self.last >= u64::from(rule.window)
+        self.last == 0 || now - self.last >= u64::from(rule.window)
     }
 
     fn copy_from(&mut self, other: &Self) {
-        self.admitted.clear();
-        self.admitted.reserve_exact(other.admitted.len());
-        self.admitted.extend(&other.admitted);
+        self.older.clear();
+        self.older.reserve_exact(other.older.len());
+        self.older.extend(&other.older);
         self.last = other.last;
     }
 
     fn heap_bytes(&self) -> usize {
-        self.admitted.capacity() * size_of::<u32>()
+        self.older.capacity() * size_of::<u32>()
     }
 
     fn most_heap_bytes(rule: Rule) -> usize {
@@ -93,15 +94,20 @@ impl Cell for Window {
 }
 
 impl Window {
+    /// Calls in the window, after what has left it was forgotten.
+    fn used(&self, rule: Rule, now: u64) -> u32 {
+        self.older.len() as u32 + u32::from(!self.is_over(rule, now))
+    }
+
     /// Doubles, but never past the limit, as the deque would by itself.
     fn make_room(&mut self, rule: Rule) {
-        let (length, capacity) = (self.admitted.len(), self.admitted.capacity());
+        let (length, capacity) = (self.older.len(), self.older.capacity());
         if length == capacity {
             let next = (capacity * 2).clamp(LEAST, (rule.limit as usize).max(LEAST));
-            self.admitted.reserve_exact(next - length);
+            self.older.reserve_exact(next - length);
         }
     }
 }
 
-/// Calls that every window has room for: the least the deque allocates.
+/// Calls that a window which has any on the heap has room for: the least the deque allocates.
 const LEAST: usize = 4;

@@ -14,7 +14,7 @@ use loom::sync::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 use std::sync::{Mutex, MutexGuard};
 
-use crate::sliding::{Ring, Tally};
+use crate::sliding::{Origin, Ring, Tally};
 
 /// Bounds the retries of all calls to one target. Cheap to clone; all clones are one budget.
 ///
@@ -29,6 +29,7 @@ pub struct Budget {
 struct Shared {
     /// Successes that the account does not have yet.
     successes: Tally,
+    origin: Origin,
     account: Mutex<Account>,
 }
 
@@ -69,7 +70,8 @@ impl Budget {
             limits: Limits::new(percent, floor_per_second),
             last: Ring::new(Self::WINDOW),
         };
-        let shared = Shared { successes: Tally::default(), account: Mutex::new(account) };
+        let (successes, origin) = (Tally::default(), Origin::default());
+        let shared = Shared { successes, origin, account: Mutex::new(account) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -87,9 +89,11 @@ impl Budget {
     }
 
     /// Counts a success.
+    #[inline]
     pub fn deposit(&self, now: Instant) {
         // Once a second the account is turned; all other deposits are one atomic addition.
-        if !self.shared.successes.count(now) {
+        let Shared { successes, origin, .. } = &*self.shared;
+        if !origin.since(now).is_some_and(|since| successes.count(since)) {
             self.with(now, |account| account.last.add(SUCCESSES, 1));
         }
     }
@@ -120,10 +124,12 @@ impl Budget {
         // Before the turn: they belong to the second that may end now.
         let waiting = self.shared.successes.take();
         account.last.add(SUCCESSES, waiting);
-        account.last.turn_to(now);
-        let answer = use_it(&mut account);
-        self.shared.successes.publish(account.last.present());
-        answer
+        if account.last.turn_to(now)
+            && let Some(slot) = account.last.present()
+        {
+            self.shared.successes.publish(self.shared.origin.until(|| slot.start, slot.end));
+        }
+        use_it(&mut account)
     }
 
     fn lock(&self) -> MutexGuard<'_, Account> {

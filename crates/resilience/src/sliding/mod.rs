@@ -3,5 +3,8 @@
 mod ring;
 pub(crate) use ring::{Ring, nanos};
 
+mod origin;
+pub(crate) use origin::Origin;
+
 mod tally;
 pub(crate) use tally::Tally;

@@ -28,13 +28,20 @@ impl<const KINDS: usize> Ring<KINDS> {
         Self { slots: [[0; KINDS]; SLOTS], newest: 0, sum: [0; KINDS], slot, ends: None }
     }
 
-    /// Forgets what has left the window at `now`.
-    pub(crate) fn turn_to(&mut self, now: Instant) {
+    /// Forgets what has left the window at `now`; says whether that begins another slot.
+    pub(crate) fn turn_to(&mut self, now: Instant) -> bool {
         let Some(ends) = self.ends else {
             self.ends = now.checked_add(self.slot);
-            return;
+            return true;
         };
-        let Some(late) = now.checked_duration_since(ends) else { return };
+        let Some(late) = now.checked_duration_since(ends) else { return false };
+        self.turn(ends, late);
+        true
+    }
+
+    /// Goes on to the slot that holds an instant so long after the present one's end.
+    #[cold]
+    fn turn(&mut self, ends: Instant, late: Duration) {
         let steps = 1 + nanos(late) / nanos(self.slot).max(1);
         for _ in 0..steps.min(SLOTS as u64) {
             self.newest = (self.newest + 1) % SLOTS;
@@ -85,6 +92,7 @@ impl<const KINDS: usize> Ring<KINDS> {
 }
 
 /// Whole nanoseconds without a division of 128 bits; 584 years at most.
+#[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos().into())
 }

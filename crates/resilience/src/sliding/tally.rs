@@ -1,15 +1,9 @@
 //! Counts without a lock what happens at nearly every call.
 
-use std::ops::Range;
-use std::sync::OnceLock;
-use std::time::Instant;
-
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use super::ring::nanos;
 
 /// Counts that wait to be added to the present slot of a [`super::Ring`].
 ///
@@ -22,17 +16,16 @@ use super::ring::nanos;
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     waiting: AtomicU64,
-    /// In nanoseconds since `origin`; zero until the first slot is known.
+    /// In nanoseconds since the holder's origin; zero until the first slot is known.
     slot_ends: AtomicU64,
-    origin: OnceLock<Instant>,
 }
 
 impl Tally {
-    /// Counts, if `now` is in the present slot; else the caller must take the ring's lock.
+    /// Counts, if the present slot holds so many nanoseconds since the holder's origin; else the
+    /// caller must take the ring's lock.
+    #[inline]
     #[must_use = "what is not counted must be counted under the lock"]
-    pub(crate) fn count(&self, now: Instant) -> bool {
-        let Some(origin) = self.origin.get() else { return false };
-        let since = nanos(now.saturating_duration_since(*origin));
+    pub(crate) fn count(&self, since: u64) -> bool {
         let counts = since < self.slot_ends.load(Ordering::Relaxed);
         if counts {
             self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -49,31 +42,24 @@ impl Tally {
         }
     }
 
-    /// Says in which slot to count without the lock.
-    pub(crate) fn publish(&self, slot: Option<Range<Instant>>) {
-        let Some(slot) = slot else { return };
-        let origin = *self.origin.get_or_init(|| slot.start);
-        let since = nanos(slot.end.saturating_duration_since(origin));
-        self.slot_ends.store(since, Ordering::Relaxed);
+    /// Says until when to count without the lock, in nanoseconds since the holder's origin.
+    pub(crate) fn publish(&self, slot_ends: u64) {
+        self.slot_ends.store(slot_ends, Ordering::Relaxed);
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::testing::now;
 
     #[test]
     fn counts_within_the_slot_and_not_at_its_end() {
-        let (tally, now) = (Tally::default(), now());
-        let slot = Duration::from_secs(1);
-        assert!(!tally.count(now), "no slot is known yet");
-        tally.publish(Some(now..now + slot));
-        assert!(tally.count(now));
-        assert!(tally.count(now + slot - Duration::from_nanos(1)));
-        assert!(!tally.count(now + slot));
+        let tally = Tally::default();
+        assert!(!tally.count(0), "no slot is known yet");
+        tally.publish(1_000);
+        assert!(tally.count(0));
+        assert!(tally.count(999));
+        assert!(!tally.count(1_000));
         assert_eq!((tally.take(), tally.take()), (2, 0));
     }
 }

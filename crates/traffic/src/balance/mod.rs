@@ -10,5 +10,8 @@ pub use key::{HashOn, InvalidHashOn, hash_key};
 mod ring;
 pub(crate) use ring::Ring;
 
+mod lots;
+pub(crate) use lots::Lots;
+
 mod schedule;
 pub use schedule::Schedule;

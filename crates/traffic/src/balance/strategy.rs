@@ -44,6 +44,11 @@ impl Strategy {
         !matches!(self, Self::RoundRobin | Self::Random)
     }
 
+    /// Whether each comes in its turn; in the others all are drawn at random.
+    pub(crate) fn takes_turns(self) -> bool {
+        matches!(self, Self::RoundRobin | Self::Weighted)
+    }
+
     /// The name in settings, logs and metrics, such as `round_robin`.
     pub fn name(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use super::dice::Dice;
 use super::pool::Pool;
 use super::snapshot::{Snapshot, Subset};
 use super::zone::local_percent;
-use super::{Hints, Member, Tried};
+use super::{Hints, Tried};
 use crate::balance::{Strategy, mix};
 
 /// Turns that are tried before the rest is searched one by one.
@@ -70,7 +70,7 @@ impl<T> Search<'_, T> {
         found.find(Result::is_ok).unwrap_or(Err(Nobody))
     }
 
-    fn in_subset(&self, subset: &Subset, dice: &mut Dice) -> Result<usize, Nobody> {
+    fn in_subset(&self, subset: &Subset<T>, dice: &mut Dice) -> Result<usize, Nobody> {
         let Some((local, other)) = &subset.zones else { return self.in_pool(&subset.all, dice) };
         let stays = local_percent(local.usable(), local.len());
         let (first, second) =
@@ -78,7 +78,7 @@ impl<T> Search<'_, T> {
         self.in_pool(first, dice).or_else(|_| self.in_pool(second, dice))
     }
 
-    fn in_pool(&self, pool: &Pool, dice: &mut Dice) -> Result<usize, Nobody> {
+    fn in_pool(&self, pool: &Pool<T>, dice: &mut Dice) -> Result<usize, Nobody> {
         if pool.usable() == 0 {
             return Err(Nobody);
         }
@@ -92,7 +92,7 @@ impl<T> Search<'_, T> {
         Ok(pool.place(position.ok_or(Nobody)?))
     }
 
-    fn better_of_two(&self, pool: &Pool, dice: &mut Dice) -> Option<usize> {
+    fn better_of_two(&self, pool: &Pool<T>, dice: &mut Dice) -> Option<usize> {
         let first = self.draw(pool, dice)?;
         if pool.usable() == 1 {
             return Some(first);
@@ -109,11 +109,12 @@ impl<T> Search<'_, T> {
 
     /// Whether `one` is to be preferred to `other`: by expected latency times calls in flight, for
     /// the weight. Where one has no latency yet, or none any more, the calls in flight decide.
-    fn is_less_loaded(&self, pool: &Pool, one: usize, other: usize) -> bool {
+    fn is_less_loaded(&self, pool: &Pool<T>, one: usize, other: usize) -> bool {
         let millis = (self.now / 1_000_000) as u32;
         let of = |position: usize| {
-            let load = &self.member(pool, position).life.load;
-            let calls = (f64::from(load.in_flight()) + 1.0) / f64::from(pool.weight(position));
+            let seat = pool.seat(position);
+            let load = &seat.life.load;
+            let calls = (f64::from(load.in_flight()) + 1.0) / f64::from(seat.weight);
             (calls, load.micros(millis).map(f64::from))
         };
         let ((one_calls, one_time), (other_calls, other_time)) = (of(one), of(other));
@@ -126,7 +127,7 @@ impl<T> Search<'_, T> {
     /// The instance whose turn it is among those that can be used.
     ///
     /// The turns of those that cannot go to the others in proportion to their weights.
-    fn draw(&self, pool: &Pool, dice: &mut Dice) -> Option<usize> {
+    fn draw(&self, pool: &Pool<T>, dice: &mut Dice) -> Option<usize> {
         let mut cold = None;
         for _ in 0..TURNS {
             let position = pool.turn(dice)?;
@@ -148,15 +149,16 @@ impl<T> Search<'_, T> {
     /// Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018: an instance
     /// takes no more than its fair share of the calls in flight, this one included, times a factor;
     /// a key whose owner is full goes on to the next on the ring.
-    fn owner(&self, pool: &Pool, key: u64, dice: &mut Dice) -> Option<usize> {
+    fn owner(&self, pool: &Pool<T>, key: u64, dice: &mut Dice) -> Option<usize> {
         let mut owners = pool.owners(key).filter(|position| self.is_usable(pool, *position));
         let Some(percent) = self.snapshot.policies.hash_load_percent else {
             return owners.next().or_else(|| self.search(pool, dice));
         };
         let fair = (self.in_flight + 1) as f64 / pool.usable_weight().max(1) as f64;
         let under_bound = |position: &usize| {
-            let bound = fair * f64::from(pool.weight(*position)) * f64::from(percent) / 100.0;
-            let held = self.member(pool, *position).life.load.in_flight();
+            let seat = pool.seat(*position);
+            let bound = fair * f64::from(seat.weight) * f64::from(percent) / 100.0;
+            let held = seat.life.load.in_flight();
             f64::from(held) < bound.ceil()
         };
         let first = owners.next();
@@ -166,12 +168,12 @@ impl<T> Search<'_, T> {
 
     /// Any that can be used. Begins anywhere, so that one neighbour does not get all of it.
     #[cold]
-    fn search(&self, pool: &Pool, dice: &mut Dice) -> Option<usize> {
-        let start = dice.below(pool.members.len());
+    fn search(&self, pool: &Pool<T>, dice: &mut Dice) -> Option<usize> {
+        let start = dice.below(pool.len() as usize);
         pool.search(start, &self.snapshot.blocked, |place| !self.was_tried(place))
     }
 
-    fn is_usable(&self, pool: &Pool, position: usize) -> bool {
+    fn is_usable(&self, pool: &Pool<T>, position: usize) -> bool {
         let place = pool.place(position);
         !self.snapshot.blocked.contains(place) && !self.was_tried(place)
     }
@@ -181,13 +183,9 @@ impl<T> Search<'_, T> {
     }
 
     /// Whether the dice let an instance in slow start have this turn.
-    fn is_warm(&self, pool: &Pool, position: usize, dice: &mut Dice) -> bool {
+    fn is_warm(&self, pool: &Pool<T>, position: usize, dice: &mut Dice) -> bool {
         self.now >= self.snapshot.warm_from
-            || dice.chance(self.snapshot.warmth(self.member(pool, position), self.now))
-    }
-
-    fn member(&self, pool: &Pool, position: usize) -> &Member<T> {
-        &self.snapshot.members[pool.place(position)]
+            || dice.chance(self.snapshot.warmth(pool.seat(position).life.joined, self.now))
     }
 
     fn key(&self) -> Option<u64> {
@@ -199,7 +197,7 @@ impl<T> Search<'_, T> {
     pub(super) fn is_possible(&self) -> bool {
         let passes = |place: usize| !self.was_tried(place);
         let blocked = &self.snapshot.blocked;
-        let has = |subset: &Subset| {
+        let has = |subset: &Subset<T>| {
             subset.all.usable() > 0 && subset.all.search(0, blocked, passes).is_some()
         };
         match (self.hints.subset, &self.snapshot.any) {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use regatta_core::{Instance, InstanceId, ServiceName};
@@ -90,7 +89,7 @@ impl<T> Cluster<T> {
         policies.validate()?;
         let announcer = Arc::new(Announcer::new(service.clone(), observer));
         let settings = breaker_settings(policies.service_breaker.as_ref());
-        let breaker = breaker(settings, None, &Arc::default(), &announcer);
+        let breaker = breaker(settings, None, &announcer).into();
         let snapshot = Snapshot::new(Arc::new(policies), Box::default(), None, random >> 32);
         let shared = Shared::new(service, now, announcer, breaker, snapshot);
         Ok(Self { shared: Arc::new(shared) })
@@ -206,18 +205,18 @@ impl<T> Cluster<T> {
         data: T,
         now: Instant,
     ) -> Arc<Member<T>> {
-        let (instance, watched) = (Arc::new(instance), Arc::new(AtomicBool::new(false)));
+        let instance = Arc::new(instance);
         let settings = breaker_settings(old.policies.breaker.as_ref());
         let about = Some(Arc::clone(&instance));
-        let breaker = breaker(settings, about, &watched, &self.shared.announcer);
+        let breaker = breaker(settings, about, &self.shared.announcer);
         let life = Life {
-            number,
-            data,
-            breaker,
-            tally: outlier::Tally::default(),
             load: Load::new(),
-            watched,
+            tally: outlier::Tally::default(),
+            number,
             joined: self.shared.nanos(now),
+            breaker,
+            service: self.shared.breaker.clone(),
+            data,
             cluster: Arc::downgrade(&self.shared),
         };
         Arc::new(Member { instance, life: Arc::new(life) })

@@ -85,40 +85,37 @@ impl Load {
 /// The word that follows `held`; none when it stays.
 fn next(held: u64, now_millis: u32, latency: Duration, failed: bool) -> Option<u64> {
     let sample = (latency.as_secs_f32() * 1e6).clamp(NOTHING, MOST);
-    let Some(estimate) = decayed(held, now_millis) else {
+    let weight = weight(held, now_millis);
+    let estimate = micros(held) * weight;
+    if held == 0 || estimate < NOTHING {
         return Some(pack(sample, now_millis));
-    };
+    }
     let sample = if failed { sample.max(estimate * FAILURE_FACTOR).min(MOST) } else { sample };
     if sample > estimate {
         return Some(pack(sample, now_millis));
     }
-    let elapsed = now_millis.wrapping_sub(millis(held));
-    if elapsed == 0 {
+    if now_millis == millis(held) {
         return None;
     }
-    let weight = weight(elapsed);
-    Some(pack(micros(held) * weight + sample * (1.0 - weight), now_millis))
+    Some(pack(estimate + sample * (1.0 - weight), now_millis))
 }
 
 fn decayed(word: u64, now_millis: u32) -> Option<f32> {
     if word == 0 {
         return None;
     }
-    // A thread may hold an instant a little older than the word's.
-    let elapsed = now_millis.wrapping_sub(millis(word));
-    let estimate = if elapsed == 0 || elapsed > u32::MAX / 2 {
-        micros(word)
-    } else {
-        micros(word) * weight(elapsed)
-    };
+    let estimate = micros(word) * weight(word, now_millis);
     (estimate >= NOTHING).then_some(estimate)
 }
 
-fn weight(elapsed_millis: u32) -> f32 {
-    if elapsed_millis > u32::MAX / 2 {
+/// What the word's estimate has decayed to, as a part of it.
+fn weight(word: u64, now_millis: u32) -> f32 {
+    // A thread may hold an instant a little older than the word's.
+    let elapsed = now_millis.wrapping_sub(millis(word));
+    if elapsed == 0 || elapsed > u32::MAX / 2 {
         1.0
     } else {
-        (-(elapsed_millis as f32) / DECAY_MILLIS).exp()
+        (-(elapsed as f32) / DECAY_MILLIS).exp()
     }
 }
 

@@ -1,17 +1,16 @@
 //! One instance with what is known of it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use regatta_core::Instance;
-use regatta_resilience::breaker::{self, Breaker};
+use regatta_resilience::breaker::{self, Breaker, Circuit};
 use regatta_resilience::outlier;
 
 use super::announce::Announcer;
 use super::load::Load;
 use super::shared::Shared;
-use super::{State, What};
+use super::What;
 
 /// One instance with what is known of it, and with what the caller hung on it.
 ///
@@ -23,17 +22,19 @@ pub struct Member<T> {
 }
 
 /// What one life of an instance leaves behind.
+// What picks read and reports write comes first: a cache line, and the breaker's beside it.
+#[repr(C, align(64))]
 pub(super) struct Life<T> {
+    pub(super) load: Load,
+    pub(super) tally: outlier::Tally,
     /// Unique in the cluster, from 1; never given again.
     pub(super) number: u64,
-    pub(super) data: T,
-    pub(super) breaker: Breaker,
-    pub(super) tally: outlier::Tally,
-    pub(super) load: Load,
-    /// The breaker is not plainly closed, so each use may change whether the next is admitted.
-    pub(super) watched: Arc<AtomicBool>,
     /// When it joined, in the cluster's nanoseconds.
     pub(super) joined: u64,
+    pub(super) breaker: Circuit,
+    /// The service's, so that who holds a life needs no handle of it.
+    pub(super) service: Breaker,
+    pub(super) data: T,
     pub(super) cluster: Weak<Shared<T>>,
 }
 
@@ -61,29 +62,25 @@ impl<T> Member<T> {
 }
 
 impl<T> Life<T> {
-    /// Whether the last change left the breaker in a state that uses may end.
+    /// Whether the breaker is not plainly closed, so that each use may change whether the next is
+    /// admitted.
     pub(super) fn is_watched(&self) -> bool {
-        // Acquire, with the release below: whoever sees the mark sees the breaker's change.
-        self.watched.load(Ordering::Acquire)
+        self.breaker.is_marked()
     }
 }
 
-/// A breaker whose changes are announced and mark the life as watched.
+/// A breaker whose changes are announced.
 pub(super) fn breaker(
     settings: breaker::Settings,
     instance: Option<Arc<Instance>>,
-    watched: &Arc<AtomicBool>,
     announcer: &Arc<Announcer>,
-) -> Breaker {
-    let (watched, announcer) = (Arc::clone(watched), Arc::clone(announcer));
+) -> Circuit {
+    let announcer = Arc::clone(announcer);
     let observer = move |change: breaker::Change| {
-        if change.to != State::Closed {
-            watched.store(true, Ordering::Release);
-        }
         announcer.note(instance.as_ref(), What::Breaker(change));
         announcer.deliver();
     };
-    let made = Breaker::try_observed(settings, Arc::new(observer));
+    let made = Circuit::try_observed(settings, Arc::new(observer));
     made.expect("the settings were checked with the policies")
 }
 

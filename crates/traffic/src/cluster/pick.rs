@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use regatta_resilience::breaker::{Override, Permit};
+use regatta_resilience::breaker::{Admission, Circuit, Override};
 
 use super::choose::Search;
 use super::dice::Dice;
@@ -38,10 +38,11 @@ impl<T> Cluster<T> {
         let shared = &*self.shared;
         let nanos = shared.nanos(now);
         let probe = if shared.is_due(nanos) { shared.wake(now) } else { None };
-        let service = shared.breaker.admit(now).map_err(|open| {
+        let service = shared.breaker.enter(now).map_err(|open| {
             let retry_after = open.retry_after;
             PickError::ServiceOpen { retry_after }
         })?;
+        let mut service = Entered { circuit: &shared.breaker, admission: Some(service) };
         let snapshot = shared.snapshot.load();
         let is_hashed = snapshot.policies.balance == Strategy::ConsistentHash;
         let in_flight = if is_hashed { shared.in_flight.load(Ordering::Relaxed) } else { 0 };
@@ -54,11 +55,13 @@ impl<T> Cluster<T> {
                 None => search.choose(&mut dice).map_err(|_| shared.why_not(&search, now))?,
             };
             let member = &snapshot.members[place];
-            let admitted = match member.life.breaker.admit(now) {
-                Err(_) if shared.overrules_breakers() => member.life.breaker.admit_despite(now),
-                admitted => admitted,
+            let circuit = &member.life.breaker;
+            let admission = match circuit.enter(now) {
+                Err(_) if shared.overrules_breakers() => circuit.enter_despite(now).ok(),
+                admission => admission.ok(),
             };
-            let is_despite = admitted.as_ref().is_ok_and(Permit::is_despite);
+            let is_despite = admission.as_ref().is_some_and(Admission::is_despite);
+            let mut instance = Entered { circuit, admission };
             // What is let through in spite of the breaker leaves it as it is.
             if member.life.is_watched() && !is_despite {
                 // The probe may have been the last one allowed.
@@ -67,9 +70,10 @@ impl<T> Cluster<T> {
                     shared.settle(control, &snapshot, member.number(), now);
                 });
             }
-            if let Ok(permit) = admitted {
-                let member = Arc::clone(member);
-                return Ok(Picked::new(shared, member, (permit, service), now, is_hashed));
+            if instance.admission.is_some()
+                && let Some(admissions) = instance.take().zip(service.take())
+            {
+                return Ok(Picked::new(shared, Arc::clone(member), admissions, now, is_hashed));
             }
         }
         Err(shared.why_not(&search, now))
@@ -83,6 +87,26 @@ impl<T> Cluster<T> {
         }
         let snapshot = self.shared.snapshot.load();
         Search { snapshot: &snapshot, now: nanos, tried, hints, in_flight: 0 }.is_possible()
+    }
+}
+
+/// What a breaker admitted, if it did, as long as nobody is picked.
+struct Entered<'a> {
+    circuit: &'a Circuit,
+    admission: Option<Admission>,
+}
+
+impl Entered<'_> {
+    fn take(&mut self) -> Option<Admission> {
+        self.admission.take()
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if let Some(admission) = self.take() {
+            self.circuit.abandon(admission);
+        }
     }
 }
 

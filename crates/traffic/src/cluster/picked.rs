@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use regatta_core::Instance;
-use regatta_resilience::breaker::{Outcome, Permit};
+use regatta_resilience::breaker::{Admission, Outcome};
 
 use super::shared::Shared;
 use super::{Member, State};
@@ -19,8 +19,8 @@ use crate::fault::Fault;
 #[must_use = "a pick that is dropped counts as an abandoned call"]
 pub struct Picked<T> {
     member: Arc<Member<T>>,
-    /// Of the instance and of the service; none once recorded.
-    permits: Option<(Permit, Permit)>,
+    /// By the instance's breaker and by the service's; none once recorded.
+    admissions: Option<(Admission, Admission)>,
     origin: Instant,
     began: Instant,
     /// It counts among the cluster's calls in flight.
@@ -47,7 +47,7 @@ impl<T> Picked<T> {
     pub(super) fn new(
         shared: &Shared<T>,
         member: Arc<Member<T>>,
-        permits: (Permit, Permit),
+        admissions: (Admission, Admission),
         began: Instant,
         is_counted: bool,
     ) -> Self {
@@ -55,10 +55,10 @@ impl<T> Picked<T> {
         if is_counted {
             shared.in_flight.fetch_add(1, Ordering::Relaxed);
         }
-        let is_despite = permits.0.is_despite();
-        let (permits, origin) = (Some(permits), shared.origin);
+        let is_despite = admissions.0.is_despite();
+        let (admissions, origin) = (Some(admissions), shared.origin);
         let (begun, is_settled) = (None, false);
-        Self { member, permits, origin, began, is_counted, is_despite, begun, is_settled }
+        Self { member, admissions, origin, began, is_counted, is_despite, begun, is_settled }
     }
 
     /// The instance to call.
@@ -87,9 +87,9 @@ impl<T> Picked<T> {
         life.load.observe(self.millis(now), latency, false);
         self.begun = Some(life.tally.begin());
         let before = life.is_watched().then(|| life.breaker.state(now));
-        if let Some((instance, service)) = &mut self.permits {
-            instance.begin(now);
-            service.begin(now);
+        if let Some((instance, service)) = &mut self.admissions {
+            life.breaker.begin(instance, now);
+            life.service.begin(service, now);
         }
         self.began = now;
         let after = before.map(|_| life.breaker.state(now));
@@ -119,9 +119,9 @@ impl<T> Picked<T> {
         life.load.observe(self.millis(now), latency, failed);
         // At rest a success changes nothing, so what is asked for seldom costs no call anything.
         let before = (failed || life.is_watched()).then(|| life.breaker.state(now));
-        if let Some((instance, service)) = self.permits.take() {
-            instance.record(now, outcome);
-            service.record(now, outcome);
+        if let Some((instance, service)) = self.admissions.take() {
+            life.breaker.record(instance, now, outcome);
+            life.service.record(service, now, outcome);
         }
         let after = before.map(|_| life.breaker.state(now));
         let mut ejected = false;
@@ -203,8 +203,10 @@ impl<T> Drop for Picked<T> {
         {
             shared.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
-        // Abandons them, if they are still here.
-        drop(self.permits.take());
+        if let Some((instance, service)) = self.admissions.take() {
+            life.breaker.abandon(instance);
+            life.service.abandon(service);
+        }
         self.settle();
     }
 }

@@ -6,44 +6,53 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::Member;
 use super::bits::Bits;
 use super::dice::Dice;
-use crate::balance::{Ring, Schedule, Strategy, hash_key};
+use super::member::Life;
+use crate::balance::{Lots, Ring, Schedule, Strategy, hash_key};
 
 /// Some of a snapshot's instances, those that may be chosen at all: each has a weight.
-#[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct Pool<T> {
     strategy: Strategy,
-    /// Their places in the snapshot, ascending.
-    pub(super) members: Box<[u32]>,
-    weights: Box<[u32]>,
+    /// In the order of their places.
+    seats: Box<[Seat<T>]>,
     pub(super) turns: Schedule,
+    lots: Lots,
     ring: Option<Ring>,
     usable: AtomicU32,
     usable_weight: AtomicU64,
 }
 
-impl Pool {
-    pub(super) fn new<T>(
+/// An instance of a pool: all that a choice needs but what its life holds, side by side.
+pub(super) struct Seat<T> {
+    pub(super) life: Arc<Life<T>>,
+    /// Its place in the snapshot.
+    place: u32,
+    pub(super) weight: u32,
+}
+
+impl<T> Pool<T> {
+    pub(super) fn new(
         strategy: Strategy,
         all: &[Arc<Member<T>>],
         belongs: impl Fn(&Member<T>) -> bool,
         first_turn: u64,
     ) -> Self {
-        let weight = |place: u32| {
-            if strategy.is_weighted() { all[place as usize].instance.weight } else { 1 }
+        let seat = |(place, member): (u32, &Arc<Member<T>>)| {
+            let weight = if strategy.is_weighted() { member.instance.weight } else { 1 };
+            let is_in = weight > 0 && belongs(member);
+            is_in.then(|| Seat { life: Arc::clone(&member.life), place, weight })
         };
-        let members: Box<[u32]> = (0..all.len() as u32)
-            .filter(|place| belongs(&all[*place as usize]) && weight(*place) > 0)
-            .collect();
-        let weights: Box<[u32]> = members.iter().map(|place| weight(*place)).collect();
-        let turns = Schedule::new(weights.iter().copied(), first_turn);
+        let seats: Box<[Seat<T>]> = (0..).zip(all).filter_map(seat).collect();
+        let weights = || seats.iter().map(|seat| seat.weight);
+        let turns = Schedule::new(weights(), first_turn);
+        let lots = if strategy.takes_turns() { Lots::default() } else { Lots::new(weights()) };
         let ring = (strategy == Strategy::ConsistentHash).then(|| {
-            let name = |place: &u32| hash_key(all[*place as usize].instance.id.as_str());
-            let names = members.iter().map(name).zip(weights.iter().copied());
+            let name = |seat: &Seat<T>| hash_key(all[seat.place as usize].instance.id.as_str());
+            let names = seats.iter().map(name).zip(weights());
             Ring::new(&names.collect::<Vec<_>>())
         });
-        let usable = AtomicU32::new(members.len() as u32);
-        let usable_weight = weights.iter().map(|weight| u64::from(*weight)).sum::<u64>().into();
-        Self { strategy, members, weights, turns, ring, usable, usable_weight }
+        let usable = AtomicU32::new(seats.len() as u32);
+        let usable_weight = weights().map(u64::from).sum::<u64>().into();
+        Self { strategy, seats, turns, lots, ring, usable, usable_weight }
     }
 
     pub(super) fn strategy(&self) -> Strategy {
@@ -51,11 +60,11 @@ impl Pool {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.seats.is_empty()
     }
 
     pub(super) fn len(&self) -> u32 {
-        self.members.len() as u32
+        self.seats.len() as u32
     }
 
     /// How many take calls, whether tried or not.
@@ -68,13 +77,17 @@ impl Pool {
     }
 
     pub(super) fn contains(&self, place: u32) -> bool {
-        self.members.binary_search(&place).is_ok()
+        self.position(place).is_some()
+    }
+
+    fn position(&self, place: u32) -> Option<usize> {
+        self.seats.binary_search_by_key(&place, |seat| seat.place).ok()
     }
 
     /// Takes note that an instance takes calls from now on, or none. Under the cluster's lock.
     pub(super) fn note(&self, place: u32, is_usable: bool) {
-        let Ok(position) = self.members.binary_search(&place) else { return };
-        let weight = u64::from(self.weights[position]);
+        let Some(position) = self.position(place) else { return };
+        let weight = u64::from(self.seats[position].weight);
         if is_usable {
             self.usable.fetch_add(1, Ordering::Relaxed);
             self.usable_weight.fetch_add(weight, Ordering::Relaxed);
@@ -87,12 +100,7 @@ impl Pool {
     /// The instance whose turn it is, usable or not, as its position in the pool; none in an empty
     /// pool.
     pub(super) fn turn(&self, dice: &mut Dice) -> Option<usize> {
-        match self.strategy {
-            Strategy::RoundRobin | Strategy::Weighted => self.turns.next(),
-            Strategy::Random | Strategy::P2c | Strategy::ConsistentHash => {
-                self.turns.random(dice.roll())
-            }
-        }
+        if self.strategy.takes_turns() { self.turns.next() } else { self.lots.draw(dice.roll()) }
     }
 
     /// The positions of the instances in the order in which they own a key, with repetitions.
@@ -100,12 +108,12 @@ impl Pool {
         self.ring.iter().flat_map(move |ring| ring.walk(key))
     }
 
-    pub(super) fn place(&self, position: usize) -> usize {
-        self.members[position] as usize
+    pub(super) fn seat(&self, position: usize) -> &Seat<T> {
+        &self.seats[position]
     }
 
-    pub(super) fn weight(&self, position: usize) -> u32 {
-        self.weights[position]
+    pub(super) fn place(&self, position: usize) -> usize {
+        self.seats[position].place as usize
     }
 
     /// The first position from `start` on, around, that is not blocked and passes.
@@ -115,7 +123,7 @@ impl Pool {
         blocked: &Bits,
         passes: impl Fn(usize) -> bool,
     ) -> Option<usize> {
-        let all = (start..self.members.len()).chain(0..start.min(self.members.len()));
+        let all = (start..self.seats.len()).chain(0..start.min(self.seats.len()));
         all.into_iter().find(|position| {
             let place = self.place(*position);
             !blocked.contains(place) && passes(place)

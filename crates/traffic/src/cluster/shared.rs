@@ -178,11 +178,11 @@ impl<T> Shared<T> {
         if breaker.state(now) == State::Closed {
             // A use that ends while the breaker is not closed must find the mark, so it goes only
             // now; a change since the look has set it too early, and is seen by the next look.
-            life.watched.store(false, Ordering::SeqCst);
+            breaker.unmark();
         }
         let state = breaker.state(now);
         if state != State::Closed {
-            life.watched.store(true, Ordering::SeqCst);
+            breaker.mark();
         }
         let before = control.out(place);
         let (waits, forced) = (state == State::Open, breaker.control() == Override::ForcedOpen);

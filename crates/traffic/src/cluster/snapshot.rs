@@ -12,16 +12,15 @@ use super::{Hints, Member, Policies};
 use crate::balance::Schedule;
 
 /// The instances at one moment. Only what is atomic in it changes: who takes calls, and turns.
-#[derive(Debug)]
 pub(super) struct Snapshot<T> {
     pub(super) policies: Arc<Policies>,
     pub(super) members: Box<[Arc<Member<T>>]>,
     /// Who takes no calls now.
     pub(super) blocked: Bits,
     /// All instances, when versions have no weights.
-    pub(super) any: Option<Subset>,
+    pub(super) any: Option<Subset<T>>,
     /// By version, those with a weight but no instance included.
-    pub(super) versions: Box<[(String, Subset)]>,
+    pub(super) versions: Box<[(String, Subset<T>)]>,
     /// Turns among the versions that have a weight and an instance.
     pub(super) turns: Schedule,
     /// When the first of the members joined, in the cluster's nanoseconds.
@@ -31,22 +30,21 @@ pub(super) struct Snapshot<T> {
 }
 
 /// The instances of one version, or all.
-#[derive(Debug)]
-pub(super) struct Subset {
-    pub(super) all: Pool,
+pub(super) struct Subset<T> {
+    pub(super) all: Pool<T>,
     /// Those of the caller's zone and the others, when there are both.
-    pub(super) zones: Option<(Pool, Pool)>,
+    pub(super) zones: Option<(Pool<T>, Pool<T>)>,
 }
 
-impl Subset {
-    fn new<T>(
+impl<T> Subset<T> {
+    fn new(
         policies: &Policies,
         members: &[Arc<Member<T>>],
         belongs: impl Fn(&Member<T>) -> bool,
         before: Option<&Self>,
         random: u64,
     ) -> Self {
-        let turn = |pool: fn(&Self) -> Option<&Pool>| {
+        let turn = |pool: fn(&Self) -> Option<&Pool<T>>| {
             before.and_then(pool).map_or(random, |pool| pool.turns.turn())
         };
         let strategy = policies.balance;
@@ -92,7 +90,7 @@ impl<T> Snapshot<T> {
             let belongs = |member: &Member<T>| member.instance.version.as_deref() == Some(version);
             Subset::new(&policies, &members, belongs, named(version), random)
         };
-        let versions: Box<[(String, Subset)]> =
+        let versions: Box<[(String, Subset<T>)]> =
             names.keys().map(|version| ((*version).to_owned(), subset(version))).collect();
         let any = weights.is_empty().then(|| {
             let before = before.and_then(|before| before.any.as_ref());
@@ -117,10 +115,11 @@ impl<T> Snapshot<T> {
         self.policies.outlier.clone().unwrap_or_default()
     }
 
-    /// The part of its share that slow start lets a member have, against the oldest.
-    pub(super) fn warmth(&self, member: &Member<T>, now: u64) -> f64 {
+    /// The part of its share that slow start lets a member have that joined at `joined`, against the
+    /// oldest.
+    pub(super) fn warmth(&self, joined: u64, now: u64) -> f64 {
         let age = |joined: u64| Duration::from_nanos(now.saturating_sub(joined));
-        self.policies.slow_start.share(age(member.life.joined), age(self.oldest))
+        self.policies.slow_start.share(age(joined), age(self.oldest))
     }
 
     /// Takes note that an instance takes calls from now on, or none. Under the cluster's lock.
@@ -132,7 +131,7 @@ impl<T> Snapshot<T> {
     }
 
     /// The instances of this version.
-    pub(super) fn version(&self, version: &str) -> Option<&Subset> {
+    pub(super) fn version(&self, version: &str) -> Option<&Subset<T>> {
         let found = self.versions.binary_search_by(|(name, _)| name.as_str().cmp(version)).ok()?;
         Some(&self.versions[found].1)
     }

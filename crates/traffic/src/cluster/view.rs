@@ -162,6 +162,6 @@ fn instance<T>(
         failures_in_a_row: life.tally.in_a_row(),
         in_flight: life.load.in_flight(),
         latency_ms: micros.map(|micros| f64::from(micros) / 1e3),
-        slow_start_percent: (snapshot.warmth(member, nanos) * 100.0) as u32,
+        slow_start_percent: (snapshot.warmth(life.joined, nanos) * 100.0) as u32,
     }
 }

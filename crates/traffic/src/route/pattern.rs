@@ -144,6 +144,14 @@ impl Pattern {
         self.is_prefix || rest.is_none()
     }
 
+    /// What every path that matches has as its first segment; none when that may be any.
+    pub(crate) fn first_segment(&self) -> Option<&str> {
+        match self.segments.first()? {
+            Segment::Literal(text) => Some(text),
+            Segment::Any => None,
+        }
+    }
+
     /// The pattern as it was written; the low-cardinality name of the route in spans and metrics.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -1,11 +1,21 @@
 //! An immutable table of rules; the first that matches wins.
 
+use std::collections::HashMap;
+use std::iter::from_fn;
+
 use crate::route::{InvalidMethod, InvalidPattern, Methods, Pattern};
 
 /// Rules in the order they were written. Swap whole tables to change one.
+///
+/// A request is held against those rules only that are for its path's first segment, or for any: a
+/// rule more costs the others nothing, as long as it is for another service.
 #[derive(Clone, Debug)]
 pub struct Table<T> {
     rules: Box<[Rule<T>]>,
+    /// The numbers of the rules for one first segment, ascending.
+    by_segment: HashMap<Box<str>, Vec<u32>>,
+    /// Those for any first segment, ascending.
+    for_any: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,19 +44,28 @@ impl<T> Table<T> {
 
     /// Finds the first rule for a method and a [`crate::route::canonical`] path.
     pub fn find(&self, method: &str, path: &str) -> Found<'_, T> {
-        self.first(method, |pattern| pattern.matches(path))
+        Self::first(self.rules_for(path), method, |pattern| pattern.matches(path))
     }
 
     /// Finds the first rule that holds for a path in either of two spellings, such as with and
     /// without a `/` at its end: a rule further down cannot overrule one that meant the other
     /// spelling.
     pub fn find_either(&self, method: &str, path: &str, other: &str) -> Found<'_, T> {
-        self.first(method, |pattern| pattern.matches(path) || pattern.matches(other))
+        let matches = |pattern: &Pattern| pattern.matches(path) || pattern.matches(other);
+        if first_segment(path) == first_segment(other) {
+            Self::first(self.rules_for(path), method, matches)
+        } else {
+            Self::first(self.rules.iter(), method, matches)
+        }
     }
 
-    fn first(&self, method: &str, matches: impl Fn(&Pattern) -> bool) -> Found<'_, T> {
+    fn first<'a>(
+        rules: impl Iterator<Item = &'a Rule<T>>,
+        method: &str,
+        matches: impl Fn(&Pattern) -> bool,
+    ) -> Found<'a, T> {
         let mut found = Found::Nothing;
-        for rule in &self.rules {
+        for rule in rules {
             if !matches(&rule.pattern) {
                 continue;
             }
@@ -60,11 +79,24 @@ impl<T> Table<T> {
 
     /// The methods for which some rule matches the path, as in `Allow`; each once.
     pub fn allowed(&self, path: &str) -> Vec<&str> {
-        let matching = self.rules.iter().filter(|rule| rule.pattern.matches(path));
+        let matching = self.rules_for(path).filter(|rule| rule.pattern.matches(path));
         let mut names: Vec<&str> = matching.flat_map(|rule| rule.methods.names()).collect();
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// The rules that may match a path, in their order.
+    fn rules_for(&self, path: &str) -> impl Iterator<Item = &Rule<T>> {
+        let own = first_segment(path).and_then(|segment| self.by_segment.get(segment));
+        let mut own = own.map_or(&[][..], Vec::as_slice).iter().peekable();
+        let mut any = self.for_any.iter().peekable();
+        from_fn(move || match (own.peek(), any.peek()) {
+            (Some(one), Some(other)) if one < other => own.next(),
+            (_, Some(_)) => any.next(),
+            (_, None) => own.next(),
+        })
+        .map(|number| &self.rules[*number as usize])
     }
 
     /// The number of rules.
@@ -121,12 +153,26 @@ impl<T> Builder<T> {
 
     /// Makes the table.
     pub fn build(self) -> Table<T> {
-        Table { rules: self.rules.into_boxed_slice() }
+        let mut by_segment: HashMap<Box<str>, Vec<u32>> = HashMap::new();
+        let mut for_any = Vec::new();
+        for (number, rule) in (0..).zip(&self.rules) {
+            match rule.pattern.first_segment() {
+                Some(segment) => by_segment.entry(segment.into()).or_default().push(number),
+                None => for_any.push(number),
+            }
+        }
+        Table { rules: self.rules.into_boxed_slice(), by_segment, for_any }
     }
+}
+
+fn first_segment(path: &str) -> Option<&str> {
+    path.strip_prefix('/')?.split('/').next()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const GET: [&str; 1] = ["GET"];
@@ -186,5 +232,34 @@ mod tests {
         let found = table.find_either("GET", "/svc/admin/users/", "/svc/admin/users");
         let Found::Rule(_, rule) = found else { panic!("a rule matches") };
         assert_eq!(*rule, "admin");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        /// Few words, so that rules overlap in every way.
+        #[test]
+        fn finds_what_a_look_at_every_rule_finds(
+            rules in prop::collection::vec(("(/[ab]|/\\{x\\}){0,3}(/\\*\\*|/[ab]|/)", 0_usize..3), 0..12),
+            path in "(/[abc]){0,3}/?", other in "(/[abc]){0,3}/?", method in "GET|POST|HEAD",
+        ) {
+            let methods = [&[][..], &["GET"], &["POST"]];
+            let builder = rules.iter().enumerate().fold(Table::builder(), |builder, (at, rule)| {
+                builder.try_rule(methods[rule.1], &rule.0, at).unwrap()
+            });
+            let table = builder.build();
+            let (one, two) = (path.as_str(), other.as_str());
+            let every = || table.rules.iter();
+            let expected = Table::first(every(), &method, |pattern| pattern.matches(one));
+            prop_assert_eq!(table.find(&method, one), expected);
+            let either = |pattern: &Pattern| pattern.matches(one) || pattern.matches(two);
+            let expected = Table::first(every(), &method, either);
+            prop_assert_eq!(table.find_either(&method, one, two), expected);
+            let matching = every().filter(|rule| rule.pattern.matches(one));
+            let mut names: Vec<_> = matching.flat_map(|rule| rule.methods.names()).collect();
+            names.sort_unstable();
+            names.dedup();
+            prop_assert_eq!(table.allowed(one), names);
+        }
     }
 }
