@@ -1,4 +1,4 @@
-//! One breaker's state and counts, for any holder; in rest and open no call takes its lock.
+//! One breaker's state and counts; at rest and while open no call takes its lock.
 
 use std::collections::VecDeque;
 use std::fmt;

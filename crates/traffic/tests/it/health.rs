@@ -230,6 +230,24 @@ fn the_service_as_a_whole_is_left_alone_when_nearly_everything_fails() {
 }
 
 #[test]
+fn a_probe_of_the_service_that_finds_no_instance_or_no_answer_lets_another_call_probe() {
+    let mut policies = with_breakers();
+    policies.breaker = None;
+    policies.service_breaker = Some(breaker::Settings::default());
+    let mut fleet = Fleet::new(policies, instances(1));
+    fleet.fail(0, 5);
+    fleet.wait(60 * SECOND);
+    let everyone = fleet.others(9);
+    let nobody = fleet.pick_for(&everyone, &Hints::default()).unwrap_err();
+    assert_eq!(nobody, PickError::AllTried);
+    let dropped = fleet.pick().unwrap();
+    assert!(matches!(fleet.pick().unwrap_err(), PickError::ServiceOpen { .. }));
+    drop(dropped);
+    assert_eq!(fleet.call(Outcome::Success), Ok(0));
+    assert_eq!(fleet.cluster.view(fleet.now).breaker, "closed");
+}
+
+#[test]
 fn a_new_instance_is_a_new_chance_for_the_service() {
     let mut policies = with_breakers();
     policies.breaker = None;

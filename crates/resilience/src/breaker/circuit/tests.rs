@@ -1,3 +1,5 @@
+//! What a circuit does without its lock, against its rules.
+
 use proptest::prelude::*;
 
 use super::*;
