@@ -182,8 +182,7 @@ async fn a_list_outlives_the_window_of_its_newest_call() {
         return string.format('%.0f %.0f', newest, now + left - newest)";
     let server = regatta_testkit::Redis::start().await.unwrap();
     let settings = Settings::new(10_000, Duration::from_secs(2));
-    let limiter =
-        patient(&server).limiter("life", &settings, Algorithm::SlidingWindow).unwrap();
+    let limiter = patient(&server).limiter("life", &settings, Algorithm::SlidingWindow).unwrap();
     let mut first = None;
     // For half a window, so that calls of three of its quarters are among them.
     loop {

@@ -349,7 +349,8 @@ impl Circuit {
     }
 
     fn publish(&self, rules: &Rules) {
-        let open_until = rules.open_time().map_or(0, |open| self.origin.until(|| open.start, open.end));
+        let open_until =
+            rules.open_time().map_or(0, |open| self.origin.until(|| open.start, open.end));
         self.open_until.store(open_until, Ordering::Relaxed);
         let at_rest = rules.at_rest().map_or(BUSY, |ticket| ticket.0);
         self.at_rest.store(at_rest, Ordering::Release);

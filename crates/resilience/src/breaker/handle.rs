@@ -5,9 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::breaker::{
-    Admission, BreakerOpen, Change, Circuit, InvalidSettings, Outcome, Settings,
-};
+use crate::breaker::{Admission, BreakerOpen, Change, Circuit, InvalidSettings, Outcome, Settings};
 
 /// Told of each change of state exactly once, in order.
 ///

@@ -7,10 +7,10 @@ use regatta_core::Instance;
 use regatta_resilience::breaker::{self, Breaker, Circuit};
 use regatta_resilience::outlier;
 
+use super::What;
 use super::announce::Announcer;
 use super::load::Load;
 use super::shared::Shared;
-use super::What;
 
 /// One instance with what is known of it, and with what the caller hung on it.
 ///

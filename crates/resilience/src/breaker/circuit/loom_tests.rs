@@ -112,7 +112,8 @@ fn who_has_seen_it_closed_is_not_rejected_by_an_opening_before() {
 #[test]
 fn who_has_heard_of_an_opening_finds_the_mark_and_is_rejected() {
     loom::model(|| {
-        let (now, heard) = (crate::testing::now(), Arc::new(loom::sync::atomic::AtomicBool::new(false)));
+        let (now, heard) =
+            (crate::testing::now(), Arc::new(loom::sync::atomic::AtomicBool::new(false)));
         let tell = Arc::clone(&heard);
         let observer: Observer = Arc::new(move |_| tell.store(true, Ordering::Release));
         let breaker = Breaker::try_observed(settings(1), observer).unwrap();
