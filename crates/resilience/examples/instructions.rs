@@ -1,8 +1,9 @@
 //! Runs one decision so many times, for an instruction count.
 //!
-//! `valgrind --tool=callgrind target/release/examples/instructions breaker 20000`; the difference
-//! between two numbers of rounds, by that number, is one decision. `cargo xtask bench resilience
-//! --instructions` does that for all, as for those of the traffic rules.
+//! `valgrind --tool=callgrind target/release/examples/instructions breaker 20000`, built in the
+//! profile `bench`; the difference between two numbers of rounds, by that number, is one decision.
+//! `cargo xtask bench resilience --instructions` does that for all, as for those of the traffic
+//! rules.
 
 use std::hint::black_box;
 use std::sync::Mutex;

@@ -18,7 +18,7 @@ const EXAMPLES: &[(&str, &str)] =
 /// Rounds between two counts of instructions.
 const ROUNDS: u64 = 10_000;
 
-/// Runs the benches in the `bench` profile, or only the counts of instructions in `release`.
+/// Runs the benches and counts the instructions, or only the latter; in the `bench` profile.
 pub(super) fn run(only_instructions: bool, as_json: bool) -> Result<()> {
     let mut figures = if only_instructions {
         Vec::new()
@@ -39,8 +39,13 @@ fn instructions() -> Result<Vec<Figure>> {
     install::for_instruction_counts()?;
     let mut counts = Vec::new();
     for (package, example) in EXAMPLES {
-        let build = ["build", "--quiet", "--release", "--package", package, "--example", example];
-        let status = Command::new("cargo").args(build).current_dir(workspace::root()).status()?;
+        // As the benches are built, so that no dependency is compiled twice.
+        let build = ["build", "--quiet", "--profile", "bench", "--package", package];
+        let status = Command::new("cargo")
+            .args(build)
+            .args(["--example", example])
+            .current_dir(workspace::root())
+            .status()?;
         ensure!(status.success(), "the example `{example}` does not build");
         let program = workspace::target().join("release/examples").join(example);
         let names = Command::new(&program).output().context("cannot run the example")?.stdout;

@@ -18,7 +18,8 @@ use std::sync::{
 
 use crate::breaker::state::{Rules, Ticket};
 use crate::breaker::{
-    BreakerOpen, Change, InvalidSettings, Observer, Outcome, Override, Settings, State, Status,
+    Admission, BreakerOpen, Change, InvalidSettings, Observer, Outcome, Override, Settings, State,
+    Status,
 };
 use crate::sliding::{Origin, Tally, nanos};
 
@@ -63,7 +64,8 @@ pub struct Circuit {
     marked: AtomicBool,
     /// A call that took so many nanoseconds is slow; as many as no call takes when none is.
     slow_from: AtomicU64,
-    guarded: Mutex<Guarded>,
+    /// Seldom touched, and large: not among what is touched often.
+    guarded: Box<Mutex<Guarded>>,
     observer: Option<Observer>,
 }
 
@@ -76,28 +78,6 @@ struct Guarded {
 
 /// No ticket has this number: it would take 2^64 changes of state.
 const BUSY: u64 = u64::MAX;
-
-/// The right to make one call, and what was said about it. It goes back to the circuit that gave
-/// it: to [`Circuit::record`] or [`Circuit::abandon`].
-#[derive(Debug)]
-#[must_use = "an admission goes back to its circuit, or a probe may be missing for ten seconds"]
-pub struct Admission {
-    ticket: Ticket,
-    /// When it was given; once a good answer has begun, when that did.
-    at: Instant,
-    /// Failures in a row that a good answer ended when it began.
-    in_a_row: u32,
-    has_begun: bool,
-    is_despite: bool,
-}
-
-impl Admission {
-    /// Whether the breaker was open when it gave this, in spite of that. Then it learns from a
-    /// success only.
-    pub fn is_despite(&self) -> bool {
-        self.is_despite
-    }
-}
 
 impl Circuit {
     /// A closed breaker.
@@ -132,7 +112,7 @@ impl Circuit {
             counts: AtomicBool::new(counts),
             marked: AtomicBool::new(false),
             slow_from: AtomicU64::new(slow_from),
-            guarded: Mutex::new(guarded),
+            guarded: Box::new(Mutex::new(guarded)),
             observer,
         })
     }
@@ -151,7 +131,7 @@ impl Circuit {
             },
             ticket => Ticket(ticket),
         };
-        Ok(Admission { ticket, at: now, in_a_row: 0, has_begun: false, is_despite: false })
+        Ok(Admission::new(ticket, now, false))
     }
 
     /// Asks to make a call whether or not the breaker is open: for a holder of many breakers that
@@ -163,7 +143,7 @@ impl Circuit {
     /// [`BreakerOpen`] when an operator has forced it open.
     pub fn enter_despite(&self, now: Instant) -> Result<Admission, BreakerOpen> {
         let (ticket, is_despite) = self.change(|rules| rules.admit_despite(now))?;
-        Ok(Admission { ticket, at: now, in_a_row: 0, has_begun: false, is_despite })
+        Ok(Admission::new(ticket, now, is_despite))
     }
 
     /// Takes that a good answer has begun, whose rest is still to come: a success from now on,

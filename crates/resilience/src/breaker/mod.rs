@@ -19,8 +19,11 @@ pub use state::Outcome;
 mod error;
 pub use error::BreakerOpen;
 
+mod admission;
+pub use admission::Admission;
+
 mod circuit;
-pub use circuit::{Admission, Circuit};
+pub use circuit::Circuit;
 
 mod handle;
 pub use handle::{Breaker, Observer, Permit};
