@@ -109,6 +109,7 @@ impl Exchange {
     }
 
     /// What handlers and outgoing calls read; scope the serving future with it.
+    #[expect(clippy::missing_panics_doc, reason = "it is away only while this is borrowed")]
     pub fn context(&self) -> &Arc<Context> {
         self.context.as_ref().expect(HERE)
     }
