@@ -85,7 +85,7 @@ async fn listening(server: &Nats) -> (Client, Subscriber) {
     let client = async_nats::connect(server.url()).await.unwrap();
     let messages = client.subscribe("regatta.events.order.>").await.unwrap();
     // A flush does not wait for the server; an answer comes after what was sent before.
-    jetstream::new(client.clone()).query_account().await.unwrap();
+    jetstream::new(client.clone()).get_stream("none").await.unwrap_err();
     (client, messages)
 }
 
