@@ -34,12 +34,15 @@ fn main() {
         return;
     }
     let as_json = arguments.windows(2).any(|pair| pair == ["--format", "json"]);
+    let is_checks_only = arguments.iter().any(|argument| argument == "--checks-only");
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let mut report = Report::default();
         for kind in [Kind::Ours, Kind::Consul] {
-            measure(kind, &mut report).await;
+            if !is_checks_only {
+                measure(kind, &mut report).await;
+            }
             checked::measure(kind, &mut report).await;
         }
         report.print(as_json);
