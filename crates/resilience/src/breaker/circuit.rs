@@ -236,13 +236,13 @@ impl Circuit {
 
     /// Marks it as it marks itself when it leaves the closed state.
     pub fn mark(&self) {
-        self.marked.store(true, Ordering::Release);
+        self.marked.swap(true, Ordering::AcqRel);
     }
 
     /// Takes its mark away, until it leaves the closed state again. Whoever looks at its state
     /// afterwards sees each change whose mark this took.
     pub fn unmark(&self) {
-        // No plain store: only who reads a mark synchronizes with who made it.
+        // No plain store, here and above: only who reads a mark synchronizes with who made it.
         self.marked.swap(false, Ordering::AcqRel);
     }
 
