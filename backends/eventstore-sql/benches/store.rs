@@ -1,9 +1,10 @@
 //! The event store beside bare SQL of the same rows on the same database.
 //!
 //! Load: events of about 120 bytes of JSON, batches of 1, 10 and 100, 1, 8 and 32 writers with a
-//! stream each; a real SQLite file and a real PostgreSQL on the same disk. Baseline: an INSERT of the
-//! same rows into a table with the same columns and indexes, over the same pool: in SQLite a prepared
-//! statement a row in one transaction a batch, in PostgreSQL one statement a batch.
+//! stream each; a real SQLite file and a real PostgreSQL on the same disk, both of which flush each
+//! commit. Baselines: one INSERT a batch of the same rows, which commits by itself, over the same
+//! pool, into a table with the same columns and indexes; and the same into a bare table, whose only
+//! index is its primary key. Neither asks which version a stream has, nor tells anybody.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,7 +35,8 @@ fn appends(c: &mut Criterion) {
     let runtime = runtime();
     // What hears a database's news is given back on the runtime.
     let _inside = runtime.enter();
-    for (engine, database) in &runtime.block_on(databases()) {
+    let (_server, databases) = runtime.block_on(databases());
+    for (engine, database) in &databases {
         for batch in BATCHES {
             for writers in WRITERS {
                 let name = format!("append, {engine}, {batch} a batch, {writers} writers");
@@ -57,35 +59,44 @@ fn appends(c: &mut Criterion) {
                         }))
                     });
                 });
-                group.bench_function("raw INSERT", |b| {
-                    b.iter_custom(|rounds| {
-                        runtime.block_on(at_once(writers, rounds, |own| {
-                            let (database, stream) = (database.clone(), new_stream());
-                            async move {
-                                for round in 0..own {
-                                    let version = (round as usize * batch) as i64;
-                                    insert(&database, &stream, version, events(batch)).await;
+                for (name, table) in
+                    [("raw INSERT", "raw_events"), ("raw INSERT, bare table", "bare_events")]
+                {
+                    group.bench_function(name, |b| {
+                        b.iter_custom(|rounds| {
+                            runtime.block_on(at_once(writers, rounds, |own| {
+                                let (database, stream) = (database.clone(), new_stream());
+                                async move {
+                                    for round in 0..own {
+                                        let at = (&stream, round as i64 * batch as i64);
+                                        insert(&database, table, at, events(batch)).await;
+                                    }
                                 }
-                            }
-                        }))
+                            }))
+                        });
                     });
-                });
+                }
                 group.finish();
             }
         }
     }
 }
 
-/// The rows of an append, by hand.
-async fn insert(database: &Database, stream: &StreamId, version: i64, events: Vec<NewEvent>) {
+/// The rows of an append, by hand, after this version of the stream.
+async fn insert(
+    database: &Database,
+    table: &str,
+    (stream, version): (&StreamId, i64),
+    events: Vec<NewEvent>,
+) {
     let now = time::OffsetDateTime::now_utc();
     match database.engine() {
         Engine::Sqlite(sqlite) => {
             // One statement, which commits by itself.
-            let mut insert = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
-                "INSERT INTO raw_events (stream, category, version, id, type, revision, data,
+            let mut insert = sqlx::QueryBuilder::<sqlx::Sqlite>::new(format!(
+                "INSERT INTO {table} (stream, category, version, id, type, revision, data,
                      metadata, subject, sealed, recorded_at) ",
-            );
+            ));
             insert.push_values((version + 1..).zip(events), |mut row, (version, event)| {
                 row.push_bind(stream.as_str().to_owned())
                     .push_bind(stream.category().to_owned())
@@ -102,13 +113,13 @@ async fn insert(database: &Database, stream: &StreamId, version: i64, events: Ve
             insert.build().execute(sqlite.writer()).await.expect("is inserted");
         }
         Engine::Postgres(postgres) => {
-            let insert = sqlx::query(
-                "INSERT INTO raw_events
+            let insert = sqlx::query(sqlx::AssertSqlSafe(format!(
+                "INSERT INTO {table}
                  SELECT nextval('raw_events_position'), $1, $2, $3 + event.number, event.id::uuid,
-                     event.type, 1, event.data::JSON, '{}'::JSON, NULL, NULL, now()
+                     event.type, 1, event.data::JSON, '{{}}'::JSON, NULL, NULL, now()
                  FROM unnest($4::text[], $5::text[], $6::text[])
                      WITH ORDINALITY AS event (id, type, data, number)",
-            );
+            )));
             insert
                 .bind(stream.as_str())
                 .bind(stream.category())
@@ -127,7 +138,8 @@ fn loads(c: &mut Criterion) {
     let runtime = runtime();
     // What hears a database's news is given back on the runtime.
     let _inside = runtime.enter();
-    for (engine, database) in &runtime.block_on(databases()) {
+    let (_server, databases) = runtime.block_on(databases());
+    for (engine, database) in &databases {
         let store = Arc::new(SqlStore::new(database));
         let stream = StreamId::try_new(Counter::CATEGORY, "a").expect("is a stream");
         runtime.block_on(async {
@@ -178,7 +190,8 @@ fn relays(c: &mut Criterion) {
     let runtime = runtime();
     // What hears a database's news is given back on the runtime.
     let _inside = runtime.enter();
-    for (engine, database) in &runtime.block_on(databases()) {
+    let (_server, databases) = runtime.block_on(databases());
+    for (engine, database) in &databases {
         let store = Arc::new(SqlStore::new(database));
         let mut group = group(c, format!("outbox relay, {engine}"), MESSAGES);
         group.bench_function("ours", |b| {
@@ -271,11 +284,12 @@ where
     start.elapsed()
 }
 
-/// SQLite in a file and PostgreSQL, with the store's tables and one of the same columns and indexes.
-async fn databases() -> [(&'static str, Database); 2] {
+/// SQLite in a file and PostgreSQL, which ends with what is answered first; with the store's tables,
+/// one of the same columns and indexes, and one of the same columns.
+async fn databases() -> (Postgres, [(&'static str, Database); 2]) {
     let folder = tempfile::tempdir().expect("a folder").keep();
     let sqlite = format!("sqlite://{}/store.db", folder.display());
-    let server = Postgres::shared().await;
+    let server = Postgres::start_flushing().await.unwrap_or_else(|error| panic!("{error}"));
     let postgres = server.database().await.unwrap_or_else(|error| panic!("{error}"));
     let mut opened = Vec::new();
     for (name, url) in [("SQLite", sqlite), ("PostgreSQL", postgres)] {
@@ -301,17 +315,23 @@ async fn databases() -> [(&'static str, Database); 2] {
                 for statement in [&columns[..1], &indexes].concat() {
                     sqlx::query(statement).execute(sqlite.writer()).await.expect("is made");
                 }
+                let bare = columns[0].replace("raw_events", "bare_events");
+                let bare = sqlx::query(sqlx::AssertSqlSafe(bare));
+                bare.execute(sqlite.writer()).await.expect("is made");
             }
             Engine::Postgres(postgres) => {
                 let sequence = ["CREATE SEQUENCE raw_events_position"];
                 for statement in [&columns[1..], &indexes, &sequence].concat() {
                     sqlx::query(statement).execute(postgres.pool()).await.expect("is made");
                 }
+                let bare = columns[1].replace("raw_events", "bare_events");
+                let bare = sqlx::query(sqlx::AssertSqlSafe(bare));
+                bare.execute(postgres.pool()).await.expect("is made");
             }
         }
         opened.push((name, database));
     }
-    opened.try_into().expect("two databases")
+    (server, opened.try_into().expect("two databases"))
 }
 
 fn runtime() -> Runtime {

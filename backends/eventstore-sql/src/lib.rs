@@ -61,10 +61,18 @@ mod views;
 /// The tables; `Database::migrate_schema` makes them beside the service's own.
 pub const SCHEMA: Schema<'static> = Schema {
     name: "eventstore",
-    migrations: &[Migration {
-        version: 1,
-        name: "events",
-        sqlite: include_str!("migrations/1_events.sqlite.sql"),
-        postgres: include_str!("migrations/1_events.postgres.sql"),
-    }],
+    migrations: &[
+        Migration {
+            version: 1,
+            name: "events",
+            sqlite: include_str!("migrations/1_events.sqlite.sql"),
+            postgres: include_str!("migrations/1_events.postgres.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "append",
+            sqlite: "SELECT 1; -- nothing changes here",
+            postgres: include_str!("migrations/2_append.postgres.sql"),
+        },
+    ],
 };

@@ -11,7 +11,7 @@ use regatta_eventstore::{
 };
 use uuid::Uuid;
 
-use crate::append::{append_in, is_lost_race, postgres_append};
+use crate::append::{Group, Written, append_in, is_lost_race, postgres_append};
 use crate::engine::failed;
 use crate::{checkpoints, keys, outbox, read, snapshots};
 
@@ -22,16 +22,25 @@ const MOST_TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// An event store, outbox and keeper of projections in a service's database; clones share it.
+///
+/// Keep one a database: appends to a SQLite file share commits with those of its clones only.
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     pub(crate) database: Database,
     pub(crate) changes: Changes,
+    /// Appends to a file that are made at once share a commit; a server does that by itself.
+    group: Option<Group>,
 }
 
 impl SqlStore {
     /// The store in this database, whose schema is that of [`crate::SCHEMA`].
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone(), changes: database.changes("regatta_events") }
+        let group = match database.engine() {
+            Engine::Sqlite(sqlite) => Some(Group::new(sqlite)),
+            Engine::Postgres(_) => None,
+        };
+        let changes = database.changes("regatta_events");
+        Self { database: database.clone(), changes, group }
     }
 
     /// Appends in a transaction of the caller's, together with what else is written in it.
@@ -91,16 +100,19 @@ impl SqlStore {
     }
 
     async fn try_append(&self, append: &Append) -> Result<Appended, AppendError> {
+        append.validate()?;
         let has_personal = append.events.iter().any(|event| event.personal.is_some());
-        match self.database.engine() {
+        match (self.database.engine(), &self.group) {
             // One round trip, which commits by itself.
-            Engine::Postgres(postgres) if !has_personal => {
-                append.validate()?;
+            (Engine::Postgres(postgres), _) if !has_personal => {
                 let connection = postgres.pool().acquire().await;
                 let mut connection = connection.map_err(DatabaseError::from).map_err(failed)?;
-                let sealed = vec![None; append.events.len()];
-                postgres_append(&mut connection, append, sealed).await
+                postgres_append(&mut connection, &Written::plain(append)).await
             }
+            (Engine::Sqlite(_), Some(group)) if !has_personal => {
+                group.append(Written::plain(append)).await
+            }
+            // The key of the person is read or made in the same transaction.
             _ => {
                 let mut transaction = self.database.begin().await.map_err(failed)?;
                 let done = append_in(&mut transaction, append).await?;

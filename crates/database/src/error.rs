@@ -1,13 +1,14 @@
 //! What went wrong with a query, sorted by what a caller can do about it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use regatta_core::{Code, Origin};
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::postgres::PgDatabaseError;
 
 /// A query failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A row with the same value is there already. Nothing was written.
@@ -41,7 +42,7 @@ impl Error {
     /// A reader keeps SQLite's write-ahead log from being emptied.
     pub(crate) fn log_is_held() -> Self {
         let held = std::io::Error::other("a reader keeps an older state of the file");
-        Self::Conflict(Cause(sqlx::Error::Io(held)))
+        Self::Conflict(Cause(Arc::new(sqlx::Error::Io(held))))
     }
 
     /// Whether repeating the whole transaction at once may succeed and does no harm.
@@ -91,7 +92,8 @@ impl Error {
 
 /// The driver's error. Its `Debug` is its `Display`: a server's details quote the row, and rows
 /// hold what logs must not.
-pub struct Cause(sqlx::Error);
+#[derive(Clone)]
+pub struct Cause(Arc<sqlx::Error>);
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,7 +128,7 @@ impl From<sqlx::Error> for Error {
             | sqlx::Error::Protocol(_) => Class::Unavailable,
             _ => Class::Statement,
         };
-        let cause = Cause(error);
+        let cause = Cause(Arc::new(error));
         match class {
             Class::Unique(constraint) => Self::UniqueViolation { constraint },
             Class::Constraint => Self::ConstraintViolation(cause),
@@ -261,7 +263,7 @@ mod tests {
         let pool = Error::from(sqlx::Error::PoolTimedOut);
         assert!(matches!(pool, Error::Unavailable(_)) && !pool.is_retryable());
         assert_eq!((pool.code(), pool.origin()), (Code::Unavailable, Origin::Upstream));
-        let conflict = Error::Conflict(Cause(sqlx::Error::RowNotFound));
+        let conflict = Error::Conflict(Cause(Arc::new(sqlx::Error::RowNotFound)));
         assert!(conflict.is_retryable());
     }
 

@@ -1,5 +1,6 @@
 //! Between an author's events and those of the store.
 
+use serde::de::value::MapDeserializer;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -103,22 +104,32 @@ pub fn decode<E: DomainEvent>(
     recorded: &Recorded,
     upcasters: &Upcasters,
 ) -> Result<Option<E>, DecodeError> {
-    let (stream, version) = (recorded.stream.to_string(), recorded.version.get());
-    let data = recorded.data.clone();
-    let today = upcasters.upcast(&recorded.event_type, recorded.revision, data, E::revision);
-    let (event_type, data) = match today {
+    decode_owned(recorded.clone(), upcasters)
+}
+
+/// As [`decode`], of an event that nobody needs afterwards: its data are not copied.
+pub(crate) fn decode_owned<E: DomainEvent>(
+    recorded: Recorded,
+    upcasters: &Upcasters,
+) -> Result<Option<E>, DecodeError> {
+    let Recorded { stream, version, event_type, revision, data, .. } = recorded;
+    let place = || (stream.to_string(), version.get());
+    let (event_type, data) = match upcasters.upcast(&event_type, revision, data, E::revision) {
         Ok(Some(today)) => today,
         Ok(None) => return Ok(None),
-        Err(source) => return Err(DecodeError::Upcast { stream, version, source }),
+        Err(source) => {
+            let (stream, version) = place();
+            return Err(DecodeError::Upcast { stream, version, source });
+        }
     };
-    let mut object = Map::new();
-    object.insert("type".to_owned(), Value::from(event_type.as_str()));
-    if !data.is_null() {
-        object.insert("data".to_owned(), data);
-    }
-    match serde_json::from_value(Value::Object(object)) {
+    let data = Some(data).filter(|data| !data.is_null()).map(|data| ("data", data));
+    let members = [Some(("type", Value::from(event_type.as_str()))), data];
+    match E::deserialize(MapDeserializer::new(members.into_iter().flatten())) {
         Ok(event) => Ok(Some(event)),
-        Err(source) => Err(DecodeError::Deserialize { stream, version, event_type, source }),
+        Err(source) => {
+            let (stream, version) = place();
+            Err(DecodeError::Deserialize { stream, version, event_type, source })
+        }
     }
 }
 

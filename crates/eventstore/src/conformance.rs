@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "checks panic on failure, as tests do")]
 
+mod crowd;
 mod outbox;
 
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub async fn all(store: Arc<dyn EventStore>) {
     an_id_belongs_to_one_event(&*store).await;
     what_is_not_valid_is_refused(&*store).await;
     of_many_writers_one_wins_each_version(&store).await;
+    crowd::each_of_many_appends_at_once_is_judged_by_itself(&store).await;
+    crowd::an_append_that_is_given_up_harms_no_other(&store).await;
     a_stream_is_read_in_pages_and_as_it_was(&*store).await;
     all_streams_are_read_in_one_order(&*store).await;
     no_reader_misses_an_event_while_many_write(&store).await;
@@ -120,7 +123,8 @@ async fn the_same_append_happens_once(store: &dyn EventStore) {
     append(store, &stream, Expected::Any, &events(1)).await;
     let first = append(store, &stream, Expected::Exactly(Version::new(1)), &batch).await;
     append(store, &stream, Expected::Any, &events(1)).await;
-    for expected in [Expected::Exactly(Version::new(1)), Expected::Any] {
+    let now = Expected::Exactly(Version::new(5));
+    for expected in [Expected::Exactly(Version::new(1)), Expected::Any, now] {
         let again = append(store, &stream, expected, &batch).await;
         assert_eq!(again, Appended { repeated: true, ..first });
     }

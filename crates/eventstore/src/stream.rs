@@ -25,8 +25,12 @@ impl StreamId {
     ///
     /// [`InvalidStream`] with what was given.
     pub fn try_new(category: &str, id: impl fmt::Display) -> Result<Self, InvalidStream> {
-        let text = format!("{category}-{id}");
-        let (dash, id) = (category.len(), &text[category.len() + 1..]);
+        Self::checked(format!("{category}-{id}"), category.len())
+    }
+
+    /// The text, whose category ends at this dash.
+    fn checked(text: String, dash: usize) -> Result<Self, InvalidStream> {
+        let (category, id) = (&text[..dash], &text[dash + 1..]);
         let is_category = category.len() <= 64
             && category.starts_with(|first: char| first.is_ascii_lowercase())
             && category
@@ -57,8 +61,8 @@ impl FromStr for StreamId {
     type Err = InvalidStream;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('-') {
-            Some((category, id)) => Self::try_new(category, id),
+        match text.find('-') {
+            Some(dash) => Self::checked(text.to_owned(), dash),
             None => Err(InvalidStream(text.to_owned())),
         }
     }

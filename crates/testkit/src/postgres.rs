@@ -30,6 +30,8 @@ pub struct Postgres {
     account: Option<Account>,
     port: u16,
     databases: AtomicU32,
+    /// Whether commits are flushed, as a setting.
+    fsync: &'static str,
 }
 
 /// The server could not be started or used.
@@ -74,6 +76,24 @@ impl Postgres {
     ///
     /// Cancel safe: a server that is half started is ended.
     pub async fn start() -> Result<Self, PostgresError> {
+        Self::start_with("fsync=off").await
+    }
+
+    /// As [`Postgres::start`], with every commit flushed to disk as a server of use does: for a
+    /// benchmark, whose figures are of no use without.
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::start`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a server that is half started is ended.
+    pub async fn start_flushing() -> Result<Self, PostgresError> {
+        Self::start_with("fsync=on").await
+    }
+
+    async fn start_with(fsync: &'static str) -> Result<Self, PostgresError> {
         let binaries = Binaries::find().ok_or(PostgresError::NotInstalled)?;
         let account = Account::to_run_as()?;
         let directory = install::directory(account.as_ref())?;
@@ -84,6 +104,7 @@ impl Postgres {
             account,
             port: free_port(),
             databases: AtomicU32::new(0),
+            fsync,
         };
         server.initialise()?;
         server.resume().await?;
@@ -163,7 +184,7 @@ impl Postgres {
         let mut command = self.command(&self.binaries.postgres);
         command.arg("-D").arg(self.data()).arg("-k").arg(self.directory.path());
         command.arg("-p").arg(self.port.to_string());
-        for setting in ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=200"] {
+        for setting in ["listen_addresses=127.0.0.1", self.fsync, "max_connections=200"] {
             command.args(["-c", setting]);
         }
         let mut process = Process::spawn_dying_with(command, Signal::SIGQUIT)?;

@@ -3,6 +3,7 @@
 
 mod databases;
 mod erasure;
+mod groups;
 mod inbox;
 mod once;
 mod order;

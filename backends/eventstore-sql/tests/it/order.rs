@@ -1,10 +1,13 @@
 //! Commits that overtake each other, and the reader that must not miss one.
 
+use std::time::Duration;
+
 use regatta_database::Database;
 use regatta_eventstore::{
-    Append, EventStore, Expected, Filter, NewEvent, Position, StreamId, Until,
+    Append, EventStore, Expected, Filter, NewEvent, Position, StreamId, Until, Version,
 };
 use regatta_eventstore_sql::SqlStore;
+use regatta_testkit::wait_until;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -68,6 +71,36 @@ async fn time_never_goes_back_within_a_stream() {
     }
 }
 
+/// A plan that reads the whole table is the cheap one while it is small, and is kept while it grows:
+/// a batch of ten took ten times what it had to.
+#[tokio::test]
+async fn no_append_to_a_server_reads_the_whole_table_however_small_it_was_at_first() {
+    let fresh = databases::postgres().await;
+    let store = SqlStore::new(&fresh.database);
+    for number in 0..20 {
+        for expected in [Expected::Any, Expected::Exists, Expected::Exactly(Version::NONE)] {
+            let mut append = append(&(number % 7).to_string());
+            append.expected = expected;
+            append.events.extend((0..9).map(|_| placed()));
+            // Some are refused, which is looked for in the same way.
+            let _ = store.append(&append).await;
+        }
+    }
+    // What a connection has counted is known at its end at the latest.
+    fresh.database.close().await;
+    let other = databases::open(&fresh.url).await;
+    let regatta_database::Engine::Postgres(postgres) = other.engine() else { panic!() };
+    let select = "SELECT seq_scan, n_tup_ins FROM pg_stat_user_tables
+        WHERE relname = 'regatta_events'";
+    let mut counted = (0, 0);
+    wait_until("the server to count", Duration::from_secs(20), async || {
+        counted = sqlx::query_as(select).fetch_one(postgres.pool()).await.unwrap();
+        counted.1 >= 200_i64
+    })
+    .await;
+    assert_eq!(counted.0, 0_i64);
+}
+
 /// As a clock that was set back leaves it.
 async fn set_last_time_to_tomorrow(database: &Database) {
     match database.engine() {
@@ -83,6 +116,9 @@ async fn set_last_time_to_tomorrow(database: &Database) {
 }
 
 fn append(id: &str) -> Append {
-    let event = NewEvent::new(Uuid::now_v7(), "Placed", json!({}));
-    Append::new(StreamId::try_new("order", id).unwrap(), Expected::Any, vec![event])
+    Append::new(StreamId::try_new("order", id).unwrap(), Expected::Any, vec![placed()])
+}
+
+fn placed() -> NewEvent {
+    NewEvent::new(Uuid::now_v7(), "Placed", json!({}))
 }

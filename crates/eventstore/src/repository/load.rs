@@ -4,10 +4,11 @@ use regatta_core::Chain;
 use time::OffsetDateTime;
 
 use super::{LoadError, Repository};
-use crate::{Aggregate, Range, StreamId, Until, Version, decode};
+use crate::codec::decode_owned;
+use crate::{Aggregate, Range, StreamId, Until, Version};
 
-/// How many events are read at a time.
-const PAGE: u32 = 500;
+/// How many events are read at a time: an aggregate of a thousand takes one visit to the store.
+const PAGE: u32 = 1024;
 
 /// An aggregate at a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,13 +93,15 @@ impl<A: Aggregate> Repository<A> {
         loop {
             let range = Range { after: loaded.version, until };
             let events = self.store.read_stream(stream, range, PAGE).await?;
-            for recorded in &events {
-                if let Some(event) = decode(recorded, &self.upcasters)? {
+            let is_last = events.len() < PAGE as usize;
+            for recorded in events {
+                let version = recorded.version;
+                if let Some(event) = decode_owned(recorded, &self.upcasters)? {
                     loaded.aggregate.apply(&event);
                 }
-                loaded.version = recorded.version;
+                loaded.version = version;
             }
-            if events.len() < PAGE as usize {
+            if is_last {
                 return Ok(loaded);
             }
         }
