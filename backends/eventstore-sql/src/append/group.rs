@@ -167,16 +167,19 @@ impl Drop for Holder<'_> {
             return;
         }
         drop(turn);
-        let mut task = Task { group: self.0.clone(), is_done: false };
+        let task = Task { group: self.0.clone(), is_done: false };
         // A task of its own: whoever of them gives up takes nobody along. Without a runtime those who
         // wait have ended too.
         if let Ok(runtime) = Handle::try_current() {
-            let run = async move {
-                task.group.run().await;
-                task.is_done = true;
-            };
-            self.0.tasks.spawn_on(run, &runtime);
+            self.0.tasks.spawn_on(task.run(), &runtime);
         }
+    }
+}
+
+impl Task {
+    async fn run(mut self) {
+        self.group.run().await;
+        self.is_done = true;
     }
 }
 

@@ -1,7 +1,7 @@
 //! An append as text and columns, which is how both engines take it.
 
 use regatta_eventstore::{
-    Append, AppendError, Appended, Expected, Position, StoreError, StreamId, Version,
+    Append, AppendError, Appended, Expected, NewEvent, Position, StreamId, Version,
 };
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ impl Written {
     /// Of an append whose personal members are sealed.
     pub(super) fn new(append: &Append, sealed: Vec<Option<Vec<u8>>>) -> Self {
         let events = &append.events;
-        let subject = |event: &regatta_eventstore::NewEvent| {
+        let subject = |event: &NewEvent| {
             event.personal.as_ref().map(|personal| personal.subject.to_string())
         };
         Self {
@@ -94,7 +94,7 @@ impl Written {
     pub(super) fn taken(&self, id: Option<&String>) -> AppendError {
         match id.or(self.ids.first()).map(|id| Uuid::parse_str(id)) {
             Some(Ok(id)) => AppendError::IdTaken { id },
-            _ => StoreError::from(broken("an append without an id")).into(),
+            _ => broken("an append without an id").into(),
         }
     }
 }

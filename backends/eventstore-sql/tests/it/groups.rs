@@ -139,8 +139,9 @@ fn a_runtime_that_ends_lets_a_store_be_used_on_the_next_one() {
         let other = SqlStore::new(&databases::open(&url).await);
         other.append(&append(CROWD, "Placed")).await.unwrap();
         // This one's pool may have ended with its runtime; whatever it says, it says something.
-        let again = store.append(&append(CROWD + 1, "Placed"));
-        let answered = tokio::time::timeout(std::time::Duration::from_secs(20), again).await;
+        let again = append(CROWD + 1, "Placed");
+        let limit = std::time::Duration::from_secs(20);
+        let answered = tokio::time::timeout(limit, store.append(&again)).await;
         assert!(answered.is_ok(), "an append waits for a turn that nobody gives back");
     });
 }
