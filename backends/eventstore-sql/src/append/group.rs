@@ -220,5 +220,6 @@ fn is_of_the_medium(error: &DatabaseError) -> bool {
 
 /// The task that writes has ended before it was done.
 fn cut_off() -> AppendError {
-    StoreError::Unavailable("the append was cut off; whether it happened is not known".into()).into()
+    StoreError::Unavailable("the append was cut off; whether it happened is not known".into())
+        .into()
 }

@@ -1,4 +1,4 @@
-//! Appending in SQLite: one statement where that is enough, else a look, a rule and an insert.
+//! Appending in SQLite: one statement where that does, else look, rule and insert.
 
 use std::fmt::Write as _;
 
@@ -43,10 +43,7 @@ pub(super) async fn at_once(
         let [id, kind, revision, data, metadata] = [0, 1, 2, 3, 4].map(|column| first + column);
         let number = number + 1;
         // Writing to a string cannot fail.
-        let _ = write!(
-            insert,
-            "{comma}({number},${id},${kind},${revision},${data},${metadata})"
-        );
+        let _ = write!(insert, "{comma}({number},${id},${kind},${revision},${data},${metadata})");
     }
     insert.push_str(
         ") WHERE $3 = 0 OR EXISTS
@@ -69,9 +66,7 @@ pub(super) async fn at_once(
     match insert.execute(sqlite.writer()).await.map_err(DatabaseError::from) {
         Ok(done) if done.rows_affected() == 0 => Ok(None),
         // Rows are inserted in the order in which they stand there.
-        Ok(done) => {
-            Ok(Some(Written::done(after + append.len() as i64, done.last_insert_rowid())))
-        }
+        Ok(done) => Ok(Some(Written::done(after + append.len() as i64, done.last_insert_rowid()))),
         // The version or an id is taken; a look at what is there tells which.
         Err(DatabaseError::UniqueViolation { .. }) => Ok(None),
         Err(error) => Err(error),

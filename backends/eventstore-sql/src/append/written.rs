@@ -39,9 +39,8 @@ impl Written {
     /// Of an append whose personal members are sealed.
     pub(super) fn new(append: &Append, sealed: Vec<Option<Vec<u8>>>) -> Self {
         let events = &append.events;
-        let subject = |event: &NewEvent| {
-            event.personal.as_ref().map(|personal| personal.subject.to_string())
-        };
+        let subject =
+            |event: &NewEvent| event.personal.as_ref().map(|personal| personal.subject.to_string());
         Self {
             stream: append.stream.clone(),
             expected: append.expected,

@@ -89,7 +89,10 @@ async fn a_full_disk_acknowledges_none_of_a_group_and_all_can_be_sent_again() {
     let acknowledged = done.iter().filter(|done| done.is_ok()).count();
     assert!(acknowledged < 2, "{acknowledged}");
     for refused in done.iter().filter_map(|done| done.as_ref().err()) {
-        assert!(matches!(refused, AppendError::Store(error) if error.is_retryable()), "{refused:?}");
+        assert!(
+            matches!(refused, AppendError::Store(error) if error.is_retryable()),
+            "{refused:?}"
+        );
     }
     assert_eq!(whole(&store).await, acknowledged, "what is refused is not there");
     execute(&fresh, "PRAGMA max_page_count = 100000").await;
