@@ -16,8 +16,8 @@ use crate::Postgres;
 const CHANNEL: &str = "regatta_changes";
 
 /// The pause after news: what is committed meanwhile is told together. Each costs the server a
-/// transaction, as much as a small append; 2 ms more or less is nothing to who listens.
-const GAP: Duration = Duration::from_millis(2);
+/// transaction, as much as a small append; 5 ms more or less are little to who listens.
+const GAP: Duration = Duration::from_millis(5);
 
 /// The pause before listening is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ impl Server {
         Self { pool, telling: Arc::default(), tasks: TaskTracker::new() }
     }
 
-    /// Tells the channel, at once or within 2 ms of the last news, in a task that ends when there is
+    /// Tells the channel, at once or within 5 ms of the last news, in a task that ends when there is
     /// nothing more to tell.
     ///
     /// A task that is cut off, or a server that is away, costs those who listen their fallback.
