@@ -31,7 +31,7 @@ fn condition(scalar: &Scalar) -> Result<String, String> {
     if is_known {
         return Ok(text.to_owned());
     }
-    let meant = nearest(text, WORDS.into_iter());
+    let meant = nearest(text, WORDS);
     let remedy = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
     Err(format!(
         "`{text}` is nothing that can count as a failure; {remedy}use {}, a status from 400 to 599 \
