@@ -1,4 +1,4 @@
-//! Opens what a group wants of the log and claims what is free of it, in one go.
+//! Opens what a group wants of the log and claims what is free of it.
 //!
 //! No commit here waits for the disk: what a crash forgets is opened and claimed again. And none writes
 //! when there is nothing to do: to write is to wake everybody.
