@@ -35,8 +35,8 @@ impl Limiter {
             shared: shared.map(|shared| (Arc::clone(shared), limit.on_outage)),
         };
         let counter = Counter::try_new(&counting, kept.map(|kept| &kept.counter));
-        let counter = counter
-            .map_err(|error| InvalidSettings::BadRateLimit { reason: error.to_string() })?;
+        let counter =
+            counter.map_err(|error| InvalidSettings::BadRateLimit { reason: error.to_string() })?;
         Ok(Self { key: limit.key.clone(), counter })
     }
 
