@@ -45,7 +45,7 @@ fn decisions() -> [Decision; 9] {
     let later = now + Duration::from_secs(1);
     let gcra = Gcra::try_new(Settings::new(1_000_000, minute), 1_000_000);
     let gcra = gcra.expect("the settings are valid");
-    let window = SlidingWindow::try_new(Settings::new(1_000_000, minute).with_max_bytes(1 << 30));
+    let window = SlidingWindow::try_new(Settings::new(100_000, minute).with_max_bytes(1 << 30));
     let window = window.expect("the settings are valid");
     let limit = Limit::try_new(concurrency::Settings::default()).expect("the defaults are valid");
     let (budget, tally) = (Budget::default(), Tally::default());

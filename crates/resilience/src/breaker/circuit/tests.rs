@@ -8,12 +8,12 @@ use crate::testing::now;
 const OPEN_FOR: Duration = Duration::from_secs(60);
 
 fn circuit(settings: Settings) -> Circuit {
-    let settings = settings.with_failure_threshold(1).with_open_for(OPEN_FOR);
-    Circuit::try_new(settings).expect("the settings are in range")
+    Circuit::try_new(settings.with_failure_threshold(1).with_open_for(OPEN_FOR))
+        .expect("they are valid")
 }
 
 fn fail(circuit: &Circuit, now: Instant) {
-    let admission = circuit.enter(now).expect("it is closed");
+    let admission = circuit.enter(now).expect("it is not open");
     circuit.record(admission, now, Outcome::Failure);
 }
 
