@@ -85,11 +85,9 @@ impl Load {
 /// The word that follows `held`; none when it stays.
 fn next(held: u64, now_millis: u32, latency: Duration, failed: bool) -> Option<u64> {
     let sample = (latency.as_secs_f32() * 1e6).clamp(NOTHING, MOST);
+    // Where nothing is known this is zero, under every sample.
     let weight = weight(held, now_millis);
     let estimate = micros(held) * weight;
-    if held == 0 || estimate < NOTHING {
-        return Some(pack(sample, now_millis));
-    }
     let sample = if failed { sample.max(estimate * FAILURE_FACTOR).min(MOST) } else { sample };
     if sample > estimate {
         return Some(pack(sample, now_millis));

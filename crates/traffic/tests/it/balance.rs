@@ -274,3 +274,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn p2c_draws_a_heavy_instance_as_often_as_its_weight_says() {
+    let mut all = instances(10);
+    all[3] = all[3].clone().with_weight(9);
+    let counts = Fleet::new(bare(Strategy::P2c), all).counts(1_000);
+    // It wins whenever it is one of the two: three in four times. Drawn like all, one in five.
+    assert!((650..850).contains(&counts[&3]), "{counts:?}");
+}

@@ -43,6 +43,19 @@ fn a_breaker_at_rest_takes_a_success_without_its_lock() {
 }
 
 #[test]
+fn an_answer_that_breaks_off_long_after_its_call_is_in_the_window_since_it_began() {
+    let (circuit, now) = (circuit(Settings::default()), now());
+    circuit.reconfigure(Settings::default()).unwrap();
+    let mut admission = circuit.enter(now).unwrap();
+    let began = now + Duration::from_secs(20);
+    circuit.begin(&mut admission, began);
+    let broke = began + Duration::from_secs(5);
+    circuit.record(admission, broke, Outcome::Failure);
+    let status = circuit.status(broke);
+    assert_eq!((status.calls, status.failures), (1, 1));
+}
+
+#[test]
 fn it_is_marked_from_its_opening_until_its_holder_says_otherwise() {
     let (circuit, now) = (circuit(Settings::default()), now());
     assert!(!circuit.is_marked());
