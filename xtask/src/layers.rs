@@ -31,6 +31,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "regatta-config-etcd",
         &["regatta-core", "regatta-config", "regatta-proto", "regatta-testkit"],
     ),
+    // See docs/adr/0072: one way to hold a connection.
+    ("regatta-redis-link", &["regatta-testkit"]),
     // See docs/adr/0032: it tells what it does in spans and metrics.
     ("regatta-cache", &["regatta-core", "regatta-telemetry"]),
     (
@@ -44,8 +46,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-testkit",
         ],
     ),
-    // See docs/adr/0072: one way to hold a connection.
-    ("regatta-redis-link", &["regatta-testkit"]),
     ("regatta-limits-redis", &["regatta-redis-link", "regatta-resilience", "regatta-testkit"]),
     ("regatta-database", &["regatta-core", "regatta-telemetry", "regatta-testkit"]),
     // The outbox keeps and the relay publishes events.
