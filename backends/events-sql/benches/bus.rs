@@ -26,7 +26,8 @@ const IN_FLIGHT: usize = 64;
 
 fn publishes(c: &mut Criterion) {
     let runtime = runtime();
-    for (engine, database) in &runtime.block_on(databases()) {
+    let (_server, databases) = runtime.block_on(databases());
+    for (engine, database) in &databases {
         let bus = SqlBus::new(database);
         for batch in [1, MANY] {
             let mut group =
@@ -54,7 +55,8 @@ fn publishes(c: &mut Criterion) {
 
 fn ends(c: &mut Criterion) {
     let runtime = runtime();
-    for (engine, database) in &runtime.block_on(databases()) {
+    let (_server, databases) = runtime.block_on(databases());
+    for (engine, database) in &databases {
         let mut group = group(c, format!("bus end to end, {engine}"), 1);
         let bus: Arc<dyn EventBus> = Arc::new(SqlBus::new(database));
         group.bench_function("ours", |b| through(b, &runtime, &*bus));
@@ -102,7 +104,8 @@ fn through(b: &mut criterion::Bencher<'_>, runtime: &Runtime, bus: &dyn EventBus
 
 fn flows(c: &mut Criterion) {
     let runtime = runtime();
-    for (engine, database) in &runtime.block_on(databases()) {
+    let (_server, databases) = runtime.block_on(databases());
+    for (engine, database) in &databases {
         let name = format!("bus throughput, {engine}, {IN_FLIGHT} in flight");
         let mut group = group(c, name, 1);
         let bus = SqlBus::new(database);
@@ -263,11 +266,12 @@ async fn take(database: &Database) -> CloudEvent {
     CloudEvent::from_json_slice(event.as_bytes()).expect("is an event")
 }
 
-/// SQLite in a file and PostgreSQL, with the bus's tables and a log of the same columns.
-async fn databases() -> [(&'static str, Database); 2] {
+/// SQLite in a file and PostgreSQL, which ends with what is answered first; with the bus's tables and
+/// a log of the same columns. Both flush what they commit.
+async fn databases() -> (Postgres, [(&'static str, Database); 2]) {
     let folder = tempfile::tempdir().expect("a folder").keep();
     let sqlite = format!("sqlite://{}/bus.db", folder.display());
-    let server = Postgres::shared().await;
+    let server = Postgres::start_flushing().await.unwrap_or_else(|error| panic!("{error}"));
     let postgres = server.database().await.unwrap_or_else(|error| panic!("{error}"));
     let mut opened = Vec::new();
     for (name, url) in [("SQLite", sqlite), ("PostgreSQL", postgres)] {
@@ -295,7 +299,7 @@ async fn databases() -> [(&'static str, Database); 2] {
         }
         opened.push((name, database));
     }
-    opened.try_into().expect("two databases")
+    (server, opened.try_into().expect("two databases"))
 }
 
 fn events(count: usize) -> Vec<CloudEvent> {
