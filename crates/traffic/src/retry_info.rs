@@ -213,6 +213,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn details_beyond_the_limit_of_metadata_are_not_read() {
+        let delay = Duration::from_secs(3);
+        let longest = |length| field(Code::Unavailable, &"x".repeat(length), delay);
+        let within = (0..LONGEST).rev().find(|length| longest(*length).len() <= LONGEST).unwrap();
+        assert_eq!(read(longest(within).as_bytes()), Some(delay));
+        assert_eq!(read(longest(within + 1).as_bytes()), None);
+    }
+
+    #[test]
+    fn a_delay_is_read_as_others_read_it() {
+        let mut delay = Vec::new();
+        let mut says = |field, value| {
+            number(&mut delay, field, value);
+            let (mut info, mut any, mut status) = (Vec::new(), Vec::new(), Vec::new());
+            bytes(&mut info, 1, &delay);
+            bytes(&mut any, 1, TYPE);
+            bytes(&mut any, 2, &info);
+            bytes(&mut status, 3, &any);
+            read(BASE64.encode(&status).as_bytes())
+        };
+        assert_eq!(says(1, 5), Some(Duration::from_secs(5)));
+        assert_eq!(says(1, 3), Some(Duration::from_secs(3)), "of several the last one counts");
+        assert_eq!(says(2, 999_999_999), Some(Duration::new(3, 999_999_999)));
+        assert_eq!(says(2, 1_000_000_000), None, "a second in nanoseconds is malformed");
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read_back(code in 1..=16, message: String, millis: u64) {

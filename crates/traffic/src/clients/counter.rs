@@ -130,27 +130,102 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use async_trait::async_trait;
 
     use super::*;
 
-    #[test]
-    fn names_that_are_made_up_keep_out_nobody_who_is_known_by_the_address() {
-        let max_bytes = 1 << 20;
-        let settings = Settings::new(1, Duration::from_secs(60)).with_max_bytes(max_bytes);
-        let algorithm = Algorithm::SlidingWindow;
-        let counting = Counting { settings, algorithm, by_name: true, shared: None };
-        let counter = Counter::try_new(&counting, None).unwrap();
-        let now = now();
-        let allowed = |client: &Key<'_>| counter.check(client, now).unwrap().allowed;
+    const WINDOW: Duration = Duration::from_secs(60);
+
+    fn counting(shared: Option<(Arc<dyn SharedLimiter>, OnOutage)>) -> Counting {
+        let settings = Settings::new(1, WINDOW).with_max_bytes(1 << 20);
+        Counting { settings, algorithm: Algorithm::SlidingWindow, by_name: true, shared }
+    }
+
+    /// A counter that is full of names that were made up; `allowed` asks it.
+    fn full_of_names(counter: &Counter, allowed: impl Fn(&Counter, &Key<'_>) -> bool) {
         let names = 0..100_000_u32;
-        let turned_away = names.filter(|name| !allowed(&Key::Named(&name.to_be_bytes())));
+        let turned_away =
+            names.filter(|name| !allowed(counter, &Key::Named(name.to_string().as_bytes())));
         assert!(turned_away.count() > 0, "the table of names is full");
         for last in 0..100 {
             let address = IpAddr::from([10, 0, 0, last]);
-            assert!(allowed(&Key::Address(address)), "{address}");
+            assert!(allowed(counter, &Key::Address(address)), "{address}");
         }
+    }
+
+    #[test]
+    fn names_that_are_made_up_keep_out_nobody_who_is_known_by_the_address() {
+        let counting = counting(None);
+        let counter = Counter::try_new(&counting, None).unwrap();
+        let now = now();
+        full_of_names(&counter, |counter, client| counter.check(client, now).unwrap().allowed);
         let bytes = counter.addresses.local.bytes() + counter.names.unwrap().local.bytes();
-        assert!(bytes <= max_bytes, "{bytes}");
+        assert!(bytes <= counting.settings.max_bytes, "{bytes}");
+    }
+
+    #[test]
+    fn while_the_shared_counts_are_away_they_keep_out_nobody_either() {
+        let counting = counting(Some((Arc::new(Away), OnOutage::Count)));
+        let counter = Counter::try_new(&counting, None).unwrap();
+        full_of_names(&counter, |counter, client| ask(counter, client).allowed);
+    }
+
+    #[test]
+    fn while_the_shared_counts_are_away_what_was_asked_for_is_done() {
+        let client = Key::Address(IpAddr::from([10, 0, 0, 1]));
+        for (on_outage, expected) in [
+            (OnOutage::Admit, [true, true]),
+            (OnOutage::Refuse, [false, false]),
+            (OnOutage::Count, [true, false]),
+        ] {
+            let counting = counting(Some((Arc::new(Away), on_outage)));
+            let counter = Counter::try_new(&counting, None).unwrap();
+            assert!(counter.check(&client, now()).is_none(), "others are asked");
+            let allowed = [0, 1].map(|_| ask(&counter, &client).allowed);
+            assert_eq!(allowed, expected, "{on_outage:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_counted_before_counts_on() {
+        let now = now();
+        for client in [Key::Named(b"a"), Key::Address(IpAddr::from([10, 0, 0, 1]))] {
+            let counter = Counter::try_new(&counting(None), None).unwrap();
+            assert!(counter.check(&client, now).unwrap().allowed);
+            let next = Counter::try_new(&counting(None), Some(&counter)).unwrap();
+            assert!(!next.check(&client, now).unwrap().allowed, "{client:?}");
+        }
+    }
+
+    fn ask(counter: &Counter, client: &Key<'_>) -> Decision {
+        let name = client.name();
+        let asked = pin!(counter.ask(&name, now()));
+        match asked.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready((decision, _)) => decision,
+            Poll::Pending => panic!("it waits for nobody"),
+        }
+    }
+
+    /// Shared counts that are out of reach.
+    #[derive(Debug)]
+    struct Away;
+
+    #[async_trait]
+    impl SharedLimiter for Away {
+        async fn check(&self, _: &str) -> Result<Decision, Unavailable> {
+            Err(Unavailable::Busy { in_flight: 1 })
+        }
+
+        fn limit(&self) -> u32 {
+            1
+        }
+
+        fn window(&self) -> Duration {
+            WINDOW
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "any instant does")]
