@@ -281,6 +281,7 @@ mod tests {
         for status in [502, 504] {
             let verdict = called(status, None, None);
             assert_eq!(says(verdict), (Outcome::Failure, Some(Failure::Lost)));
+            assert_eq!(verdict.fault, Some(Fault::Status(status)), "a list may name it");
         }
         assert_eq!(says(called(503, None, None)), (Outcome::Failure, NOT_NOW));
         assert_eq!(called(500, None, None).failure, Some(Failure::Final));

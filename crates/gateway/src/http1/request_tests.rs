@@ -147,6 +147,8 @@ fn persistence_follows_the_version_and_connection() {
     assert_eq!(keep(&with("Connection: keep-alive, close\r\n")), Ok(Some(false)));
     assert_eq!(keep("GET / HTTP/1.0\r\n\r\n"), Ok(Some(false)));
     assert_eq!(keep("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), Ok(Some(true)));
+    let both = "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n";
+    assert_eq!(keep(both), Ok(Some(false)));
 }
 
 #[test]

@@ -68,3 +68,44 @@ impl Limiter {
         self.counter.window()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn limiter(key: LimitKey) -> Limiter {
+        let (requests, max_bytes) = (NonZeroU32::MIN, 1 << 20);
+        let limit = RateLimit { requests, max_bytes, key, ..RateLimit::default() };
+        Limiter::try_new(&limit, None, None).unwrap()
+    }
+
+    /// How many of a hundred thousand clients, each with its first request, are let in.
+    fn let_in<'k>(limiter: &Limiter, client: impl Fn(&'k [u8; 4]) -> Key<'k>) -> usize {
+        static ALL: std::sync::LazyLock<Vec<[u8; 4]>> =
+            std::sync::LazyLock::new(|| (0..100_000_u32).map(u32::to_be_bytes).collect());
+        let now = now();
+        ALL.iter().filter(|id| limiter.check(&client(id), now).unwrap().allowed).count()
+    }
+
+    #[test]
+    fn names_and_addresses_share_no_memory_and_addresses_have_all_where_they_alone_count() {
+        let address = |id: &[u8; 4]| Key::Address(IpAddr::from(*id));
+        let alone = let_in(&limiter(LimitKey::Address), address);
+        for key in [LimitKey::ClientId, LimitKey::User, LimitKey::Header("x-tenant".into())] {
+            let limiter = limiter(key.clone());
+            let names = let_in(&limiter, |id| Key::Named(id));
+            let beside = let_in(&limiter, address);
+            assert!(names < 100_000, "{key:?}: the memory of names is full");
+            assert!(beside > names / 2, "{key:?}: {beside} addresses beside {names} names");
+            assert!(beside < alone, "{key:?}: {beside} addresses, {alone} alone");
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant does")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+}

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
-use crate::support::{LIMIT, Wire, echo, settings, start};
+use crate::support::{LIMIT, Wire, ask, echo, settings, start};
 
 #[tokio::test]
 async fn a_long_body_goes_through_in_both_directions() {
@@ -80,6 +80,39 @@ async fn slow_clients_are_shown_out() {
 }
 
 #[tokio::test]
+async fn a_head_that_comes_drop_by_drop_has_no_more_time_than_any_other() {
+    let mut settings = settings();
+    settings.timeouts.header_read = Duration::from_millis(200);
+    let gateway = start(settings, &[]).await;
+    let mut wire = Wire::connect(gateway.addr).await;
+    wire.send("GET /a/x HTTP/1.1\r\nX: ").await;
+    let dripping = async {
+        // A drop whenever there was no answer for a while.
+        while tokio::time::timeout(Duration::from_millis(20), wire.more()).await.is_err() {
+            _ = wire.stream.write_all(b"x").await;
+        }
+    };
+    tokio::time::timeout(LIMIT, dripping).await.unwrap();
+    assert_eq!(wire.message().await.unwrap().status, 408);
+}
+
+#[tokio::test]
+async fn a_body_that_its_client_spoils_is_not_held_against_the_service() {
+    let service = echo().await;
+    let gateway = start(settings(), &[service.addr]).await;
+    let chunked = "POST /a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\
+                   Expect: 100-continue\r\n\r\n";
+    for _ in 0..10 {
+        let mut wire = Wire::connect(gateway.addr).await;
+        wire.send(chunked).await;
+        assert_eq!(wire.head().await.unwrap().status, 100);
+        wire.send("zz\r\n").await;
+        assert_eq!(wire.message().await.unwrap().status, 400);
+    }
+    assert_eq!(ask(gateway.addr, "GET /a/x HTTP/1.1\r\nHost: h\r\n\r\n").await.status, 200);
+}
+
+#[tokio::test]
 async fn an_answer_before_the_end_of_the_upload_comes_through() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -98,6 +131,9 @@ async fn an_answer_before_the_end_of_the_upload_comes_through() {
     wire.send("POST /a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nbegin").await;
     let answer = wire.message().await.unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (403, "no"));
+    // What comes of the body after that is no request.
+    wire.send("GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert!(wire.rest().await.is_empty());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use regatta_gateway::Settings;
 use regatta_traffic::fault::FailureOn;
 
@@ -60,6 +60,13 @@ async fn connections_that_break_and_answers_that_are_cut_off_count_apart() {
 }
 
 #[tokio::test]
+async fn what_is_no_answer_counts_like_a_connection_that_breaks() {
+    let mut garbage = answering("SSH-2.0-OpenSSH_9.2\r\n\r\n").await;
+    assert_eq!(let_through(counting(&["cut_off", "5xx"]), &mut garbage).await, 10);
+    assert_eq!(let_through(counting(&["reset"]), &mut garbage).await, 5);
+}
+
+#[tokio::test]
 async fn time_that_ran_out_counts_if_it_is_named() {
     let mut mute = answering("").await;
     let short = |words: &[&str]| {
@@ -82,6 +89,21 @@ async fn over_http_2_the_same_counts() {
             send(&mut client, request).await;
         }
         assert_eq!(busy.unseen(), expected, "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn over_http_2_an_answer_that_is_cut_off_counts_if_it_is_named() {
+    for (words, expected) in [(&["reset", "5xx"][..], 10), (&["cut_off"], 5)] {
+        let mut half = answering_once("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await;
+        let gateway = start(counting(words), &[half.addr]).await;
+        let mut client = client(gateway.addr).await;
+        for _ in 0..10 {
+            let request = Request::get("http://shop/a/x").body(Full::<Bytes>::default()).unwrap();
+            // Cut off, or the breaker's answer.
+            _ = send(&mut client, request).await.into_body().collect().await;
+        }
+        assert_eq!(half.unseen(), expected, "{words:?}");
     }
 }
 

@@ -97,6 +97,9 @@ async fn ids_are_made_or_passed_on_and_the_request_id_comes_back() {
     assert_eq!(answer.field("x-request-id"), Some("mine"));
     assert_eq!(seen.field("traceparent"), Some(trace));
     assert_eq!(seen.field("tracestate"), Some("v=1"));
+    get_with(gateway.addr, "/a/x", "traceparent: junk\r\ntracestate: v=1\r\n").await;
+    let seen = upstream.request().await;
+    assert_eq!(seen.field("tracestate"), None, "it belongs to the trace it came with");
 }
 
 #[tokio::test]

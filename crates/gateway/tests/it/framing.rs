@@ -1,6 +1,6 @@
 //! Hostile messages: what is refused never reaches a service.
 
-use crate::support::{Wire, answering, echo, get, settings, start};
+use crate::support::{Wire, answering, echo, get, nobody, settings, start};
 
 #[tokio::test]
 async fn nothing_ambiguous_reaches_a_service() {
@@ -104,6 +104,21 @@ async fn nothing_ambiguous_reaches_a_service() {
 }
 
 #[tokio::test]
+async fn the_body_of_a_refused_request_is_not_the_next_request() {
+    let gateway = start(settings(), &[nobody().await]).await;
+    let smuggled = "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n";
+    for (path, status) in [("/nowhere", 404), ("/health/live", 405), ("/a/x", 503)] {
+        let length = smuggled.len() + 5;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
+        let mut wire = Wire::connect(gateway.addr).await;
+        wire.send(format!("{head}begin")).await;
+        assert_eq!(wire.message().await.unwrap().status, status, "{path}");
+        wire.send(smuggled).await;
+        assert!(wire.rest().await.is_empty(), "a second answer from {path}");
+    }
+}
+
+#[tokio::test]
 async fn a_chunked_body_is_framed_anew_and_what_follows_is_the_next_request() {
     let mut upstream = echo().await;
     let gateway = start(settings(), &[upstream.addr]).await;
@@ -130,6 +145,7 @@ async fn a_service_that_answers_twice_does_not_answer_the_next_client() {
     for _ in 0..4 {
         assert_eq!(get(gateway.addr, "/a/x").await.text(), "ok");
     }
+    assert_eq!(upstream.connections(), 4, "none of them is used again");
 }
 
 #[tokio::test]

@@ -40,10 +40,12 @@ async fn a_route_asks_for_a_token_and_for_roles() {
     let mut service = echo().await;
     let gateway = start(guarded(), &[service.addr]).await;
     let (user, admin) = (bearer("user"), bearer("admin"));
+    let twice = format!("{user}{admin}");
     for (path, lines, status, error) in [
         ("/a/users/1", "", 401, "Missing token"),
         ("/a/users/1", "Authorization: Bearer a.b.c\r\n", 401, "Invalid token"),
         ("/a/users/1", "Authorization: Basic dTpw\r\n", 401, "Missing token"),
+        ("/a/users/1", &twice, 401, "Invalid token"),
         ("/a/admin/users", &user, 403, "Insufficient permissions"),
         ("/a/other", "Authorization: Bearer a.b.c\r\n", 401, "Invalid token"),
     ] {

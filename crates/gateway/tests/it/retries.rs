@@ -197,6 +197,26 @@ async fn an_attempt_that_takes_too_long_is_given_up_for_another_instance() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_sent_again_has_the_whole_time() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut settings = settings();
+    settings.traffic.retry.try_timeout = Some(Duration::from_millis(50));
+    let gateway = start(settings, &[listener.local_addr().unwrap()]).await;
+    let (mut post, mut read) =
+        (Wire::connect(gateway.addr).await, Wire::connect(gateway.addr).await);
+    post.send(POST).await;
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut posted = Wire { stream, read: Vec::new() };
+    assert_eq!(posted.message().await.unwrap().text(), "hi");
+    // A read that was sent later is given up after the time of a try.
+    read.send("GET /a/x HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let (stream, _) = listener.accept().await.unwrap();
+    Wire { stream, read: Vec::new() }.rest().await;
+    posted.send(ok(b"done")).await;
+    assert_eq!(post.message().await.unwrap().text(), "done");
+}
+
+#[tokio::test]
 async fn retries_stay_within_the_budget() {
     let seen = Arc::new(AtomicUsize::new(0));
     let mut addresses = Vec::new();

@@ -106,6 +106,26 @@ async fn a_client_of_a_route_is_what_the_operator_says() {
 }
 
 #[tokio::test]
+async fn a_client_is_whom_a_trusted_hop_names_and_nobody_elses_word_counts() {
+    let service = echo().await;
+    let mut settings = limited(1, LimitKey::Address);
+    let from = |address: &str| format!("X-Forwarded-For: {address}\r\n");
+    let (one, two) = (from("192.0.2.1"), from("192.0.2.2"));
+    let asked = [("/a/login", &*one), ("/a/login", &*two), ("/a/login", &*one)];
+    let gateway = start(settings.clone(), &[service.addr]).await;
+    assert_eq!(statuses(gateway.addr, asked).await, [200, 429, 429], "the peer counts");
+    settings.trusted_hops = vec!["127.0.0.0/8".parse().unwrap()];
+    let gateway = start(settings, &[service.addr]).await;
+    assert_eq!(statuses(gateway.addr, asked).await, [200, 200, 429]);
+    let mut client = client(gateway.addr).await;
+    for (address, status) in [("192.0.2.1", 429), ("192.0.2.3", 200), ("192.0.2.3", 429)] {
+        let request = Request::get("http://shop/a/login").header("x-forwarded-for", address);
+        let answer = send(&mut client, request.body(Full::<Bytes>::default()).unwrap()).await;
+        assert_eq!(answer.status(), status, "{address} over HTTP/2");
+    }
+}
+
+#[tokio::test]
 async fn users_of_a_route_count_by_themselves_and_who_is_refused_by_the_address() {
     let service = echo().await;
     let mut settings = limited(1, LimitKey::User);
