@@ -90,6 +90,15 @@ impl Fleet {
 
     /// An instance that reads a request and says these bytes, then closes.
     pub(crate) async fn serve_bytes(&self, bytes: &'static [u8]) -> Server {
+        self.serve_said(bytes, false).await
+    }
+
+    /// An instance that reads some of a request, says these bytes, and reads on to the end.
+    pub(crate) async fn serve_bytes_early(&self, bytes: &'static [u8]) -> Server {
+        self.serve_said(bytes, true).await
+    }
+
+    async fn serve_said(&self, bytes: &'static [u8], reads_on: bool) -> Server {
         let hits = Arc::<AtomicU32>::default();
         let (listener, server) = self.listen(Arc::clone(&hits)).await;
         let stop = server.stop.clone();
@@ -99,6 +108,9 @@ impl Fleet {
                 if stream.read(&mut request).await.is_ok_and(|read| read > 0) {
                     hits.fetch_add(1, Ordering::SeqCst);
                     let _gone = stream.write_all(bytes).await;
+                }
+                if reads_on {
+                    let _gone = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
                 }
             }
         };

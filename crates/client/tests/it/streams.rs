@@ -224,18 +224,43 @@ async fn an_answer_before_the_end_of_the_request_ends_that_and_its_connection() 
     let server = fleet.serve_router(Router::new().fallback(refuse)).await;
     let users = fleet.client(options());
     for round in 1..=3 {
-        let (held, mut gone) = mpsc::channel::<()>(1);
-        let waits = stream::once(async { Item::Ok(Bytes::from_static(b"begin")) });
-        let waits = waits.chain(stream::once(async move {
-            let _held = held;
-            std::future::pending::<Item>().await
-        }));
+        let (waits, mut gone) = unfinished();
         let answer = users.post("/").stream(waits).send().await.unwrap();
         assert_eq!(answer.status(), 413);
         assert_eq!(answer.text().await.unwrap(), "too large");
         assert!(tokio::time::timeout(SECOND * 10, gone.recv()).await.unwrap().is_none());
         assert_eq!(server.hits(), round);
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_read_or_dropped_ends_the_request_though_the_service_reads_on() {
+    let fleet = Fleet::new();
+    let server = fleet.serve_bytes_early(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let users = fleet.client(options());
+    for round in 1..=6 {
+        let (waits, mut gone) = unfinished();
+        let mut answer = users.post("/").stream(waits).send().await.unwrap();
+        if round % 2 == 0 {
+            assert_eq!(answer.chunk().await.unwrap().unwrap(), "ok");
+            assert!(answer.chunk().await.unwrap().is_none());
+            assert!(tokio::time::timeout(SECOND * 10, gone.recv()).await.unwrap().is_none());
+        }
+        drop(answer);
+        assert!(tokio::time::timeout(SECOND * 10, gone.recv()).await.unwrap().is_none());
+        assert_eq!(server.hits(), round, "each has a connection of its own");
+    }
+}
+
+/// A body that begins and does not end, and a receiver that learns when it is dropped.
+fn unfinished() -> (impl futures::Stream<Item = Item> + Send + 'static, mpsc::Receiver<()>) {
+    let (held, gone) = mpsc::channel::<()>(1);
+    let begin = stream::once(async { Item::Ok(Bytes::from_static(b"begin")) });
+    let rest = stream::once(async move {
+        let _held = held;
+        std::future::pending::<Item>().await
+    });
+    (begin.chain(rest), gone)
 }
 
 #[tokio::test(start_paused = true)]
