@@ -97,6 +97,20 @@ async fn a_head_that_comes_drop_by_drop_has_no_more_time_than_any_other() {
 }
 
 #[tokio::test]
+async fn a_slow_upload_takes_nothing_of_the_services_time() {
+    let service = echo().await;
+    let mut settings = settings();
+    settings.timeouts.request = Duration::from_millis(300);
+    let gateway = start(settings, &[service.addr]).await;
+    let mut wire = Wire::connect(gateway.addr).await;
+    wire.send("POST /a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nh").await;
+    let early = tokio::time::timeout(Duration::from_millis(400), wire.more()).await;
+    assert!(early.is_err(), "no answer before the body is whole");
+    wire.send("i").await;
+    assert_eq!(wire.message().await.unwrap().text(), "hi");
+}
+
+#[tokio::test]
 async fn a_body_that_its_client_spoils_is_not_held_against_the_service() {
     let service = echo().await;
     let gateway = start(settings(), &[service.addr]).await;

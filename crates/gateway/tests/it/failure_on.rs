@@ -10,7 +10,9 @@ use regatta_traffic::fault::FailureOn;
 
 use crate::http2::{client, send};
 use crate::live::live;
-use crate::support::{Upstream, answering, answering_once, get, instance, settings, start};
+use crate::support::{
+    Upstream, answering, answering_once, get, get_with, instance, settings, start,
+};
 
 fn counting(words: &[&str]) -> Settings {
     let mut settings = settings();
@@ -76,6 +78,22 @@ async fn time_that_ran_out_counts_if_it_is_named() {
     };
     assert_eq!(let_through(short(&["reset"]), &mut mute).await, 10);
     assert_eq!(let_through(short(&["timeout"]), &mut mute).await, 5);
+}
+
+#[tokio::test]
+async fn a_caller_with_no_patience_opens_no_breaker_over_either_version() {
+    let mut mute = answering("").await;
+    let haste = ("x-envoy-expected-rq-timeout-ms", "20");
+    let gateway = start(counting(&["timeout"]), &[mute.addr]).await;
+    let mut client = client(gateway.addr).await;
+    for _ in 0..10 {
+        let line = format!("{}: {}\r\n", haste.0, haste.1);
+        assert_eq!(get_with(gateway.addr, "/a/x", &line).await.status, 504);
+        let request = Request::get("http://shop/a/x").header(haste.0, haste.1);
+        let answer = send(&mut client, request.body(Full::<Bytes>::default()).unwrap()).await;
+        assert_eq!(answer.status(), 504);
+    }
+    assert_eq!(mute.unseen(), 20);
 }
 
 #[tokio::test]

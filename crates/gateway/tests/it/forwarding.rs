@@ -1,5 +1,10 @@
 //! What a service gets and what a client gets back.
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+
+use crate::http2::{client, send};
 use crate::support::{Wire, answering, answering_once, ask, echo, get, get_with, settings, start};
 
 #[tokio::test]
@@ -67,6 +72,11 @@ async fn the_service_learns_who_asked_and_cannot_be_lied_to() {
     for name in ["x-user-id", "x_user_roles", "x-mine", "connection"] {
         assert_eq!(seen.field(name), None, "{name}");
     }
+    let lie = Request::get("http://shop/a/x").header("x-envoy-attempt-count", "9");
+    let lie = lie.body(Full::<Bytes>::default()).unwrap();
+    send(&mut client(gateway.addr).await, lie).await;
+    let seen = upstream.request().await;
+    assert_eq!(seen.field("x-envoy-attempt-count"), Some("1"), "over HTTP/2");
 }
 
 #[tokio::test]
@@ -175,5 +185,45 @@ async fn answers_without_a_body_end_with_their_head() {
             assert_eq!(head.field("content-length"), length, "{answer}");
         }
         assert_eq!(upstream.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_interim_answer_is_not_the_answer() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+                 HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let service = answering(hints).await;
+    let gateway = start(settings(), &[service.addr]).await;
+    let answer = get(gateway.addr, "/a/x").await;
+    assert_eq!((answer.line.as_str(), answer.text().as_str()), ("HTTP/1.1 200 OK", "ok"));
+}
+
+#[tokio::test]
+async fn what_the_gateway_answers_to_head_has_no_body() {
+    let service = echo().await;
+    let gateway = start(settings(), &[service.addr]).await;
+    let mut wire = Wire::connect(gateway.addr).await;
+    wire.send("HEAD /nowhere HTTP/1.1\r\nHost: h\r\n\r\nGET /a/x HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
+    assert_eq!(wire.head().await.unwrap().status, 404);
+    assert_eq!(wire.message().await.unwrap().line, "HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn a_service_says_its_own_request_id_and_no_limit_but_the_gateways() {
+    let service = answering(
+        "HTTP/1.1 200 OK\r\nX-Request-Id: its\r\nX-RateLimit-Limit: 7\r\nRateLimit-Policy: 7\r\n\
+         Content-Length: 0\r\n\r\n",
+    )
+    .await;
+    let (unlimited, mut limited) = (settings(), settings());
+    limited.rate_limit = Some(regatta_gateway::RateLimit::default());
+    for (settings, limit) in [(unlimited, "7"), (limited, "60")] {
+        let gateway = start(settings, &[service.addr]).await;
+        let answer = get(gateway.addr, "/a/x").await;
+        for (wanted, value) in [("x-request-id", "its"), ("x-ratelimit-limit", limit)] {
+            let said = answer.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            assert_eq!(said.map(|(_, value)| value).collect::<Vec<_>>(), [value], "{wanted}");
+        }
     }
 }

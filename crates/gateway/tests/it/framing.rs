@@ -1,6 +1,13 @@
 //! Hostile messages: what is refused never reaches a service.
 
-use crate::support::{Wire, answering, echo, get, nobody, settings, start};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+
+use crate::http2::{client, send};
+use crate::support::{Message, Wire, answering, echo, get, nobody, settings, start, upstream};
 
 #[tokio::test]
 async fn nothing_ambiguous_reaches_a_service() {
@@ -104,6 +111,25 @@ async fn nothing_ambiguous_reaches_a_service() {
 }
 
 #[tokio::test]
+async fn what_http_2_lets_through_and_the_gateway_does_not_is_refused() {
+    let mut service = echo().await;
+    let gateway = start(settings(), &[service.addr]).await;
+    let mut client = client(gateway.addr).await;
+    let mut refused = async |authority: &str, fields: usize, status: u16| {
+        let mut request = Request::get(format!("http://{authority}/a/x"));
+        for _ in 0..fields {
+            request = request.header("x", "y");
+        }
+        let request = request.body(Full::<Bytes>::default()).unwrap();
+        assert_eq!(send(&mut client, request).await.status(), status, "{authority} {fields}");
+    };
+    refused("shop", 101, 431).await;
+    refused("user@shop", 0, 400).await;
+    assert_eq!(service.unseen(), 0);
+    refused("shop", 100, 200).await;
+}
+
+#[tokio::test]
 async fn the_body_of_a_refused_request_is_not_the_next_request() {
     let gateway = start(settings(), &[nobody().await]).await;
     let smuggled = "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -163,6 +189,18 @@ async fn garbage_from_a_service_is_a_bad_gateway() {
         assert_eq!(answer.status, 502, "{garbage:?}");
         assert_eq!(answer.json()["code"], "bad_upstream", "{garbage:?}");
     }
+}
+
+#[tokio::test]
+async fn a_head_of_a_service_that_does_not_end_is_a_bad_gateway() {
+    let long = |_, _: &Message| {
+        let head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n", "x".repeat(70_000));
+        (format!("{head}Content-Length: 0\r\n\r\n").into_bytes(), false)
+    };
+    let service = upstream(Arc::new(long)).await;
+    let gateway = start(settings(), &[service.addr]).await;
+    let answer = get(gateway.addr, "/a/x").await;
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (502, Some("bad_upstream")));
 }
 
 #[tokio::test]

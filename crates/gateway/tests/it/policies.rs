@@ -148,6 +148,8 @@ async fn a_client_is_what_the_operator_says() {
     // Who is refused for its token counts by its address.
     let bad = "Authorization: Bearer x\r\n";
     assert_eq!(asks(LimitKey::User, [bad, bad, &first]).await, [401, 429, 200]);
+    // Guesses at tokens count before a token is looked at.
+    assert_eq!(asks(LimitKey::Address, [bad, bad, &first]).await, [401, 429, 429]);
 }
 
 #[tokio::test]
