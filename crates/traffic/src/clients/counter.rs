@@ -144,8 +144,8 @@ mod tests {
         Counting { settings, algorithm: Algorithm::SlidingWindow, by_name: true, shared }
     }
 
-    /// A counter that is full of names that were made up; `allowed` asks it.
-    fn full_of_names(counter: &Counter, allowed: impl Fn(&Counter, &Key<'_>) -> bool) {
+    /// Fills the counter with names, and asks `allowed` for addresses then.
+    fn names_keep_out_no_address(counter: &Counter, allowed: impl Fn(&Counter, &Key<'_>) -> bool) {
         let names = 0..100_000_u32;
         let turned_away =
             names.filter(|name| !allowed(counter, &Key::Named(name.to_string().as_bytes())));
@@ -161,7 +161,9 @@ mod tests {
         let counting = counting(None);
         let counter = Counter::try_new(&counting, None).unwrap();
         let now = now();
-        full_of_names(&counter, |counter, client| counter.check(client, now).unwrap().allowed);
+        names_keep_out_no_address(&counter, |counter, client| {
+            counter.check(client, now).unwrap().allowed
+        });
         let bytes = counter.addresses.local.bytes() + counter.names.unwrap().local.bytes();
         assert!(bytes <= counting.settings.max_bytes, "{bytes}");
     }
@@ -170,7 +172,7 @@ mod tests {
     fn while_the_shared_counts_are_away_they_keep_out_nobody_either() {
         let counting = counting(Some((Arc::new(Away), OnOutage::Count)));
         let counter = Counter::try_new(&counting, None).unwrap();
-        full_of_names(&counter, |counter, client| ask(counter, client).allowed);
+        names_keep_out_no_address(&counter, |counter, client| ask(counter, client).allowed);
     }
 
     #[test]
