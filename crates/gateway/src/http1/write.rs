@@ -182,7 +182,9 @@ pub(crate) fn own_answer(
         push_field(b"Content-Type: ", media_type.as_bytes(), out);
     }
     push_field(b"X-Request-Id: ", common.request_id.as_bytes(), out);
-    finish_head(Frame::Length(body.len() as u64), common, out);
+    // 204 has no body, and must not say how long it is (RFC 9110, section 8.6).
+    let frame = if status == 204 { Frame::None } else { Frame::Length(body.len() as u64) };
+    finish_head(frame, common, out);
     if !to_head {
         out.extend_from_slice(body);
     }
@@ -375,6 +377,24 @@ mod tests {
             let text = String::from_utf8(out).unwrap();
             let line = format!("\r\nRateLimit: \"client\";r={remaining};t={until}\r\n");
             assert!(text.contains(&line), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_content_does_not_say_how_long_it_is() {
+        let request_id = RequestId::echo_or_make(Some(IDS), || 0);
+        let common = Common {
+            request_id: &request_id,
+            rate: None,
+            window: Duration::ZERO,
+            keep_alive: true,
+            minor_version: 1,
+        };
+        for (status, says) in [(204, false), (200, true)] {
+            let mut out = Vec::new();
+            own_answer(status, "", &[], b"", false, &common, &mut out);
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.contains("Content-Length"), says, "{text}");
         }
     }
 
