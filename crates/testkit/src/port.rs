@@ -4,6 +4,7 @@ use std::env;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::process;
 use std::sync::Mutex;
 
@@ -22,7 +23,7 @@ static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
 ///
 /// When the machine has no free port left, or no temporary directory.
 pub fn free_port() -> u16 {
-    let directory = env::temp_dir().join("regatta-testkit-ports");
+    let directory = directory();
     fs::create_dir_all(&directory).expect("the temporary directory can be written to");
     let mut taken = TAKEN.lock().expect("nobody panics with it");
     let count = usize::from(PORTS.end - PORTS.start);
@@ -37,6 +38,11 @@ pub fn free_port() -> u16 {
         }
     }
     panic!("no port from {} to {} is free", PORTS.start, PORTS.end)
+}
+
+/// Of this user: another one's files could not be opened.
+fn directory() -> PathBuf {
+    env::temp_dir().join(format!("regatta-testkit-ports-{}", nix::unistd::geteuid()))
 }
 
 /// As many ports, each another one.
@@ -62,7 +68,7 @@ mod tests {
     fn a_port_that_another_process_has_is_passed_by() {
         // A lock belongs to the open file: one that is opened anew stands for another process.
         let port = free_port();
-        let again = File::create(env::temp_dir().join(format!("regatta-testkit-ports/{port}")));
+        let again = File::create(directory().join(port.to_string()));
         assert!(again.unwrap().try_lock().is_err());
     }
 
