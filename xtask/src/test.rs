@@ -38,11 +38,13 @@ fn all(arguments: &Arguments, count: &mut Count) -> Result<()> {
     // The end-to-end tests start the programs themselves.
     programs::build()?;
     let kills = arguments.kills.map(|kills| format!("REGATTA_TEST_KILLS={kills}"));
+    let at_once = at_once().to_string();
+    let nextest = ["cargo", "nextest", "run", "--workspace", "--no-fail-fast", "--test-threads"];
     let runner: &[&str] = match std::process::Command::new("cargo-nextest")
         .arg("--version")
         .output()
     {
-        Ok(_) => &["cargo", "nextest", "run", "--workspace", "--no-fail-fast"],
+        Ok(_) => &[&nextest[..], &[&at_once]].concat(),
         Err(_) => &["cargo", "test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"],
     };
     // One set of features for all, or the programs would be built again without them.
@@ -59,6 +61,13 @@ fn all(arguments: &Arguments, count: &mut Count) -> Result<()> {
         command("cargo", &["doc", "--workspace", "--no-deps", "--quiet"])?;
     }
     Ok(())
+}
+
+/// How many tests run at once: half as many again as there are cores, since the long ones wait for
+/// clocks and servers more than they compute.
+fn at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores + cores.div_ceil(2)
 }
 
 /// Crates with atomics of their own, whose interleavings loom runs one by one.
