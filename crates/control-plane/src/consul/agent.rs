@@ -1,6 +1,6 @@
 //! `/v1/agent`: services of this node, and who this node is.
 
-use axum::extract::{Path, RawQuery, State as Extract};
+use axum::extract::{Path, State as Extract};
 use axum::response::Response;
 use http::HeaderValue;
 use serde_json::{Map, Value, json};
@@ -16,10 +16,9 @@ use crate::registry::{Command, Key, OWN_SERVICE, Service, Topic};
 /// `PUT /v1/agent/service/register`.
 pub(crate) async fn register(
     Extract(app): Extract<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
     Sent(body): Sent,
 ) -> Result<(), Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     query.check_namespace()?;
     let replace = query.flag("replace-existing-checks");
     let command = decode::service(&body, &app.identity.node, replace)?;
@@ -42,17 +41,14 @@ pub(crate) async fn deregister(
 pub(crate) async fn maintain_service(
     Extract(app): Extract<App>,
     Path(id): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<(), Failure> {
-    maintain(&app, Some(id), &Query::parse(&query.unwrap_or_default())).await
+    maintain(&app, Some(id), &query).await
 }
 
 /// `PUT /v1/agent/maintenance`.
-pub(crate) async fn maintain_node(
-    Extract(app): Extract<App>,
-    RawQuery(query): RawQuery,
-) -> Result<(), Failure> {
-    maintain(&app, None, &Query::parse(&query.unwrap_or_default())).await
+pub(crate) async fn maintain_node(Extract(app): Extract<App>, query: Query) -> Result<(), Failure> {
+    maintain(&app, None, &query).await
 }
 
 async fn maintain(app: &App, service_id: Option<String>, query: &Query) -> Result<(), Failure> {
@@ -70,9 +66,8 @@ async fn maintain(app: &App, service_id: Option<String>, query: &Query) -> Resul
 /// `GET /v1/agent/services`.
 pub(crate) async fn services(
     Extract(app): Extract<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     query.check(&app.identity.datacenter)?;
     let services: Vec<_> = app.engine.read(|state| {
         let own = state.services_on(&app.identity.node);
@@ -87,9 +82,8 @@ pub(crate) async fn services(
 pub(crate) async fn service(
     Extract(app): Extract<App>,
     Path(id): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     let known = query.get("hash").unwrap_or_default();
     let key = Key::new(&app.identity.node, &id);
     let held = Held::for_hash(&app, &query)?;
@@ -115,11 +109,7 @@ pub(crate) async fn service(
 }
 
 /// `GET /v1/agent/members`: this node alone, under its name in the wide area with `wan`.
-pub(crate) async fn members(
-    Extract(app): Extract<App>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
+pub(crate) async fn members(Extract(app): Extract<App>, query: Query) -> Result<Response, Failure> {
     if query.get("segment").is_some_and(|segment| !["", "_all"].contains(&segment)) {
         // Consul's words.
         let text = "Network segments are not supported in this version of Consul";
@@ -134,7 +124,7 @@ pub(crate) async fn members(
 }
 
 /// `GET /v1/agent/self`.
-pub(crate) async fn self_(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn self_(Extract(app): Extract<App>, query: Query) -> Response {
     let identity = &app.identity;
     let counts =
         app.engine.read(|state| (state.services_on(&identity.node).count(), state.index()));
@@ -167,17 +157,17 @@ pub(crate) async fn self_(Extract(app): Extract<App>, RawQuery(query): RawQuery)
             "raft": {"applied_index": counts.1.to_string(), "commit_index": counts.1.to_string()},
         },
     });
-    json(&Query::parse(&query.unwrap_or_default()), &value)
+    json(&query, &value)
 }
 
 /// `GET /v1/status/leader`.
-pub(crate) async fn leader(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
-    json(&Query::parse(&query.unwrap_or_default()), &json!(app.identity.leader()))
+pub(crate) async fn leader(Extract(app): Extract<App>, query: Query) -> Response {
+    json(&query, &json!(app.identity.leader()))
 }
 
 /// `GET /v1/status/peers`.
-pub(crate) async fn peers(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
-    json(&Query::parse(&query.unwrap_or_default()), &json!([app.identity.leader()]))
+pub(crate) async fn peers(Extract(app): Extract<App>, query: Query) -> Response {
+    json(&query, &json!([app.identity.leader()]))
 }
 
 fn member(identity: &Identity) -> Value {

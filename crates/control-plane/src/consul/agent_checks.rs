@@ -1,6 +1,6 @@
 //! `/v1/agent/check`: checks of this node's services, and what services report on themselves.
 
-use axum::extract::{Path, RawQuery, State as Extract};
+use axum::extract::{Path, State as Extract};
 use axum::response::Response;
 use serde_json::{Map, Value};
 
@@ -14,11 +14,7 @@ use crate::registry::{Command, Key, Rejection, SERF_HEALTH, Status, Turn};
 use crate::store::SubmitError;
 
 /// `GET /v1/agent/checks`.
-pub(crate) async fn list(
-    Extract(app): Extract<App>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
+pub(crate) async fn list(Extract(app): Extract<App>, query: Query) -> Result<Response, Failure> {
     query.check(&app.identity.datacenter)?;
     let checks: Vec<_> = app.engine.read(|state| {
         let own = state.checks_on(&app.identity.node).filter(|check| check.id != SERF_HEALTH);
@@ -48,29 +44,17 @@ pub(crate) async fn deregister(
 }
 
 /// `PUT /v1/agent/check/pass/:id`.
-pub(crate) async fn pass(
-    app: Extract<App>,
-    id: Path<String>,
-    query: RawQuery,
-) -> Result<(), Failure> {
+pub(crate) async fn pass(app: Extract<App>, id: Path<String>, query: Query) -> Result<(), Failure> {
     note(app, id, query, Status::Passing).await
 }
 
 /// `PUT /v1/agent/check/warn/:id`.
-pub(crate) async fn warn(
-    app: Extract<App>,
-    id: Path<String>,
-    query: RawQuery,
-) -> Result<(), Failure> {
+pub(crate) async fn warn(app: Extract<App>, id: Path<String>, query: Query) -> Result<(), Failure> {
     note(app, id, query, Status::Warning).await
 }
 
 /// `PUT /v1/agent/check/fail/:id`.
-pub(crate) async fn fail(
-    app: Extract<App>,
-    id: Path<String>,
-    query: RawQuery,
-) -> Result<(), Failure> {
+pub(crate) async fn fail(app: Extract<App>, id: Path<String>, query: Query) -> Result<(), Failure> {
     note(app, id, query, Status::Critical).await
 }
 
@@ -87,10 +71,9 @@ pub(crate) async fn update(
 async fn note(
     Extract(app): Extract<App>,
     Path(id): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
     status: Status,
 ) -> Result<(), Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     report(&app, &id, status, query.get("note").unwrap_or_default().to_owned()).await
 }
 

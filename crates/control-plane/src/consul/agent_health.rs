@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State as Extract};
+use axum::extract::{Path, State as Extract};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -25,9 +25,8 @@ enum Aggregated {
 pub(crate) async fn by_id(
     Extract(app): Extract<App>,
     Path(id): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Response {
-    let query = Query::parse(&query.unwrap_or_default());
     let found = app.engine.read(|state| {
         let service = state.service(&Key::new(&app.identity.node, &id))?;
         Some(Health::find(state, service))
@@ -45,9 +44,8 @@ pub(crate) async fn by_id(
 pub(crate) async fn by_name(
     Extract(app): Extract<App>,
     Path(name): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Response {
-    let query = Query::parse(&query.unwrap_or_default());
     let found: Vec<_> = app.engine.read(|state| {
         let own = state.instances(&name).filter(|service| service.node == app.identity.node);
         own.map(|service| Health::find(state, service)).collect()

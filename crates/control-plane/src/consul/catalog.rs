@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State as Extract};
+use axum::extract::{Path, State as Extract};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
@@ -17,16 +17,12 @@ use super::{decode, encode};
 use crate::registry::{Node, Service, State, Topic};
 
 /// `GET /v1/catalog/datacenters`.
-pub(crate) async fn datacenters(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
-    json(&Query::parse(&query.unwrap_or_default()), &json!([app.identity.datacenter]))
+pub(crate) async fn datacenters(Extract(app): Extract<App>, query: Query) -> Response {
+    json(&query, &json!([app.identity.datacenter]))
 }
 
 /// `GET /v1/catalog/nodes`.
-pub(crate) async fn nodes(
-    Extract(app): Extract<App>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
+pub(crate) async fn nodes(Extract(app): Extract<App>, query: Query) -> Result<Response, Failure> {
     let has_meta = |node: &Node| {
         query.all("node-meta").all(|pair| {
             let (key, value) = pair.split_once(':').unwrap_or((pair, ""));
@@ -45,9 +41,8 @@ pub(crate) async fn nodes(
 /// `GET /v1/catalog/services`.
 pub(crate) async fn services(
     Extract(app): Extract<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     let by_nodes = query.all("node-meta").next().is_some();
     let topic = if by_nodes { Topic::ServicesOfNodes } else { Topic::Services };
     let read = |state: &State| -> Vec<_> {
@@ -60,9 +55,8 @@ pub(crate) async fn services(
 pub(crate) async fn service(
     Extract(app): Extract<App>,
     Path(name): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     let read = |state: &State| -> Vec<_> {
         let wanted = state.instances(&name).filter(|service| is_wanted(state, service, &query));
         wanted.map(|service| Instance::find(state, service)).collect()
@@ -77,9 +71,8 @@ pub(crate) async fn service(
 pub(crate) async fn node(
     Extract(app): Extract<App>,
     Path(name): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     let name = app.engine.read(|state| state.node_name(&name));
     let write = |found: Option<(Arc<Node>, Vec<Arc<Service>>)>| {
         let Some((node, services)) = found else { return Value::Null };
@@ -95,9 +88,8 @@ pub(crate) async fn node(
 pub(crate) async fn node_services(
     Extract(app): Extract<App>,
     Path(name): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     let name = app.engine.read(|state| state.node_name(&name));
     let write = |found: Option<(Arc<Node>, Vec<Arc<Service>>)>| {
         let Some((node, services)) = found else { return json!({"Node": null, "Services": null}) };
@@ -117,10 +109,9 @@ fn with_services(state: &State, name: &str) -> Option<(Arc<Node>, Vec<Arc<Servic
 /// `PUT /v1/catalog/register`.
 pub(crate) async fn register(
     Extract(app): Extract<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
     Sent(body): Sent,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     query.check(&app.identity.datacenter)?;
     app.engine.submit(decode::catalog(&body, &app.identity.datacenter)?).await?;
     Ok(json(&query, &Value::Bool(true)))
@@ -129,10 +120,9 @@ pub(crate) async fn register(
 /// `PUT /v1/catalog/deregister`.
 pub(crate) async fn deregister(
     Extract(app): Extract<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
     Sent(body): Sent,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     query.check(&app.identity.datacenter)?;
     app.engine.submit(decode::catalog_removal(&body, &app.identity.datacenter)?).await?;
     Ok(json(&query, &Value::Bool(true)))

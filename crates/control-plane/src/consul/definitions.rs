@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State as Extract};
+use axum::extract::State as Extract;
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::query::Query;
 use crate::registry::{Check, CheckKind};
 
 /// Each check that asks something, as an agent's registration defines it.
-pub(crate) async fn definitions(Extract(app): Extract<App>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn definitions(Extract(app): Extract<App>, query: Query) -> Response {
     let told: Vec<Value> = app.engine.read(|state| {
         let told = state.checks().filter_map(|check| {
             let definition = definition(check)?;
@@ -20,7 +20,7 @@ pub(crate) async fn definitions(Extract(app): Extract<App>, RawQuery(query): Raw
         });
         told.collect()
     });
-    json(&Query::parse(&query.unwrap_or_default()), &Value::Array(told))
+    json(&query, &Value::Array(told))
 }
 
 /// What a check asks; none when its status is set from outside.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State as Extract};
+use axum::extract::{Path, State as Extract};
 use axum::response::Response;
 use serde_json::Value;
 
@@ -38,9 +38,8 @@ fn passes(state: &State, service: &Service) -> bool {
 pub(crate) async fn service(
     Extract(app): Extract<App>,
     Path(name): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     let all = !query.strict_flag("passing")?;
     let read = |state: &State| -> Vec<_> {
         let wanted = state.instances(&name);
@@ -58,9 +57,8 @@ pub(crate) async fn service(
 pub(crate) async fn checks(
     Extract(app): Extract<App>,
     Path(name): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     let read = |state: &State| -> Vec<_> {
         let wanted = state.instances(&name);
         let wanted = wanted.filter(|service| is_on_wanted_node(state, &service.node, &query));
@@ -74,9 +72,8 @@ pub(crate) async fn checks(
 pub(crate) async fn state(
     Extract(app): Extract<App>,
     Path(name): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     let read = |state: &State| -> Vec<_> {
         // A word that is no status is one that no check has.
         let is_so = |check: &Check| name == "any" || check.status.name() == name;
@@ -91,9 +88,8 @@ pub(crate) async fn state(
 pub(crate) async fn node(
     Extract(app): Extract<App>,
     Path(name): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, Failure> {
-    let query = Query::parse(&query.unwrap_or_default());
     let name = app.engine.read(|state| state.node_name(&name));
     let read = |state: &State| -> Vec<_> {
         state.checks_on(&name).map(|check| Checked::find(state, check)).collect()

@@ -1,6 +1,10 @@
 //! The query string of a request, as Consul reads it.
 
+use std::convert::Infallible;
 use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 
 use super::failure::Failure;
 use crate::duration;
@@ -21,6 +25,14 @@ pub(crate) struct Blocking {
 impl Blocking {
     const DEFAULT_WAIT: Duration = Duration::from_secs(300);
     const MAX_WAIT: Duration = Duration::from_secs(600);
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+    }
 }
 
 impl Query {
