@@ -7,14 +7,15 @@ use http::{HeaderValue, Request, Response, Uri, Version};
 use regatta_core::{Deadline, Endpoint};
 use regatta_resilience::retry::Failure;
 use regatta_telemetry::client::{ClientSpan, Outgoing, span};
-use regatta_traffic::cluster::{Effect, Outcome, Picked};
-use regatta_traffic::fault::Fault;
+use regatta_traffic::answer::{Answering, unless_impatient};
+use regatta_traffic::cluster::{Effect, Picked};
 use regatta_traffic::verdict::{Silence, Verdict, silence};
 
 use crate::Error;
 use crate::body::RequestBody;
 use crate::call::{Call, now};
 use crate::classify;
+use crate::feed::Feed;
 use crate::transport::{Pool, PooledBody, Protocol, SendError, Unanswered};
 use crate::upload::{Progress, UploadError};
 
@@ -45,7 +46,7 @@ pub(crate) struct Ended {
     /// None once it has ended.
     pub(crate) span: Option<ClientSpan>,
     /// The instance as long as its answer lasts, unless its head says that the call failed.
-    pub(crate) answering: Option<Answering>,
+    pub(crate) answering: Option<Answering<Pool>>,
     /// The body of a request of which nothing left.
     pub(crate) unsent: Option<Box<RequestBody>>,
 }
@@ -65,40 +66,20 @@ impl Ended {
     }
 }
 
-/// An instance whose answer is on its way: the call is in flight until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Answering {
-    picked: Picked<Pool>,
-    latency: Duration,
-    /// Whether it was said that the answer is a good one. Dropped before, the call counts as
-    /// abandoned.
-    has_begun: bool,
-}
-
-impl Answering {
-    pub(crate) fn has_begun(&self) -> bool {
-        self.has_begun
+impl Trial {
+    /// How much of the call's time has passed.
+    fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started)
     }
 
-    /// Reports that the answer is a good one, as far as it has come.
-    pub(crate) fn begin(&mut self, span: Option<&ClientSpan>) {
-        self.has_begun = true;
-        annotate(span, self.picked.begin(now(), self.latency));
-    }
-
-    /// Whether an answer that began so is a good one by the policies in force.
-    pub(crate) fn is_good(&self, fault: Option<Fault>) -> bool {
-        self.picked.judge(fault) == Outcome::Success
-    }
-
-    /// Reports how the call went after all, also if it had begun well.
-    pub(crate) fn finish(self, fault: Option<Fault>, span: Option<&ClientSpan>) {
-        annotate(span, self.picked.conclude(now(), fault, self.latency));
+    /// From the call's beginning until its deadline.
+    fn given(&self) -> Duration {
+        self.deadline.instant().saturating_duration_since(self.started)
     }
 }
 
 /// Notes on the span what the call did to the instance.
-fn annotate(span: Option<&ClientSpan>, effect: Effect) {
+pub(crate) fn annotate(span: Option<&ClientSpan>, effect: Effect) {
     let Some(span) = span else { return };
     if let Some(state) = effect.breaker {
         span.annotate("regatta.breaker.changed_to", state.name());
@@ -116,7 +97,8 @@ pub(crate) async fn make(
     trial: Trial,
 ) -> Ended {
     let (service, endpoint) = (call.target.name(), picked.instance().endpoint.clone());
-    let upload = body.progress();
+    let feed = body.feed();
+    let upload = feed.as_ref().and_then(Feed::progress);
     let outgoing = Outgoing::new(&call.method, call.path.path(), endpoint.host(), endpoint.port())
         .service(service.as_str())
         .attempt(trial.sent);
@@ -146,7 +128,7 @@ pub(crate) async fn make(
     let answer = tokio::select! {
         biased;
         answer = sent => Ok(answer),
-        why = too_late(call, upload.as_deref(), trial) => Err(why),
+        why = too_late(call, upload, trial) => Err(why),
     };
     let latency = now().saturating_duration_since(began);
     let (silence_is, error, unsent) = match answer {
@@ -156,14 +138,17 @@ pub(crate) async fn make(
                 Protocol::Grpc => classify::grpc(response.status(), response.headers()),
             };
             span.respond(response.status().as_u16(), response.headers());
-            let mut answering = Answering { picked, latency, has_begun: false };
-            let answering = if is_grpc && classify::is_open(&response) {
+            let own = trial.is_callers.then_some(trial.given());
+            let fault = unless_impatient(fault, own, trial.waited(now()));
+            let awaits_status = is_grpc && classify::is_open(&response);
+            let mut answering = Answering::new(picked, latency, awaits_status);
+            let answering = if awaits_status {
                 Some(answering)
             } else if answering.is_good(fault) {
-                answering.begin(Some(&span));
+                annotate(Some(&span), answering.begin(now()));
                 Some(answering)
             } else {
-                answering.finish(fault, Some(&span));
+                annotate(Some(&span), answering.finish(now(), fault));
                 None
             };
             let (span, is_impatient, answer, unsent) = (Some(span), false, Ok(response), None);
@@ -179,7 +164,9 @@ pub(crate) async fn make(
             };
         }
         Ok(Err(Unanswered { error, unsent })) => {
-            let (silence_is, service, at) = (error.silence(), service.clone(), endpoint.clone());
+            let is_ours = feed.as_ref().is_some_and(Feed::has_failed);
+            let silence_is = if is_ours { Silence::Withdrawn } else { error.silence() };
+            let (service, at) = (service.clone(), endpoint.clone());
             let error = match error {
                 SendError::Connect(source) => {
                     Error::Connect { service, endpoint: at, source: source.into() }
@@ -200,7 +187,7 @@ pub(crate) async fn make(
             (Silence::Withdrawn, error, None)
         }
         Err(why) => {
-            let waited = now().saturating_duration_since(trial.started);
+            let waited = trial.waited(now());
             (why, Error::Timeout { service: service.clone(), waited }, None)
         }
     };

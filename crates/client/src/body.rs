@@ -1,7 +1,9 @@
 //! Bodies on their way out and in.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -11,16 +13,18 @@ use http_body_util::Full;
 use regatta_core::{Deadline, Endpoint, ServiceName};
 use regatta_resilience::concurrency::{Ending, Permit};
 use regatta_telemetry::client::ClientSpan;
+use regatta_traffic::answer::{self, Answering};
 use regatta_traffic::fault::Fault;
 use regatta_traffic::verdict::Silence;
 use tokio::time::Sleep;
 
 use crate::Error;
-use crate::attempt::Answering;
+use crate::attempt::annotate;
 use crate::classify;
 use crate::error::Cause;
-use crate::transport::PooledBody;
-use crate::upload::{Progress, Upload};
+use crate::feed::Feed;
+use crate::transport::{Pool, PooledBody};
+use crate::upload::Upload;
 
 /// The body of a request.
 #[derive(Debug)]
@@ -28,17 +32,23 @@ pub(crate) enum RequestBody {
     /// In memory.
     Full(Full<Bytes>),
     /// What was read to see whether it is small, then the rest.
-    Stream { first: std::collections::VecDeque<Bytes>, rest: tonic::body::Body },
+    Messages { first: VecDeque<Bytes>, rest: tonic::body::Body, failed: Arc<AtomicBool> },
     /// As it comes.
     Upload(Upload),
 }
 
 impl RequestBody {
-    /// How far it has come, if it comes as a stream of HTTP.
-    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+    /// gRPC's messages as they come.
+    pub(crate) fn messages(first: VecDeque<Bytes>, rest: tonic::body::Body) -> Self {
+        Self::Messages { first, rest, failed: Arc::default() }
+    }
+
+    /// What it is fed from, if it comes as a stream.
+    pub(crate) fn feed(&self) -> Option<Feed> {
         match self {
-            Self::Upload(upload) => Some(upload.progress()),
-            Self::Full(_) | Self::Stream { .. } => None,
+            Self::Full(_) => None,
+            Self::Messages { failed, .. } => Some(Feed::Messages(Arc::clone(failed))),
+            Self::Upload(upload) => Some(Feed::Upload(upload.progress())),
         }
     }
 }
@@ -53,9 +63,13 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
         match self.get_mut() {
             Self::Full(full) => Pin::new(full).poll_frame(cx).map_err(|never| match never {}),
-            Self::Stream { first, rest } => match first.pop_front() {
+            Self::Messages { first, rest, failed } => match first.pop_front() {
                 Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
-                None => Pin::new(rest).poll_frame(cx).map_err(Into::into),
+                None => Pin::new(rest).poll_frame(cx).map_err(|error| {
+                    // Relaxed, as in the reads: nothing but the flag is looked at.
+                    failed.store(true, Ordering::Relaxed);
+                    error.into()
+                }),
             },
             Self::Upload(upload) => Pin::new(upload).poll_frame(cx),
         }
@@ -64,7 +78,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(full) => full.is_end_stream(),
-            Self::Stream { first, rest } => first.is_empty() && rest.is_end_stream(),
+            Self::Messages { first, rest, .. } => first.is_empty() && rest.is_end_stream(),
             Self::Upload(upload) => upload.is_end_stream(),
         }
     }
@@ -72,7 +86,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(full) => full.size_hint(),
-            Self::Stream { .. } => SizeHint::default(),
+            Self::Messages { .. } => SizeHint::default(),
             Self::Upload(upload) => upload.size_hint(),
         }
     }
@@ -92,11 +106,11 @@ pub struct ResponseBody {
     span: Option<ClientSpan>,
     limit: Limit,
     /// Held as long as the body lasts.
-    answering: Option<Answering>,
+    answering: Option<Answering<Pool>>,
     /// One of the calls that may be in flight at a time, and how it ended as far as its head says.
     permit: Option<(Permit, Ending)>,
     /// Of the request's own body, which may outlast the answer's head.
-    upload: Option<Arc<Progress>>,
+    feed: Option<Feed>,
 }
 
 /// By when the body must be here, and what to say if it is not.
@@ -119,11 +133,11 @@ impl ResponseBody {
         incoming: PooledBody,
         span: Option<ClientSpan>,
         limit: Limit,
-        answering: Option<Answering>,
+        answering: Option<Answering<Pool>>,
         permit: Option<(Permit, Ending)>,
-        upload: Option<Arc<Progress>>,
+        feed: Option<Feed>,
     ) -> Self {
-        Self { incoming, span, limit, answering, permit, upload }
+        Self { incoming, span, limit, answering, permit, feed }
     }
 
     /// The service that answers.
@@ -133,28 +147,38 @@ impl ResponseBody {
 
     /// Whether nothing that has come says how the call went.
     fn is_unjudged(&self) -> bool {
-        self.answering.as_ref().is_some_and(|answering| !answering.has_begun())
+        self.answering.as_ref().is_some_and(Answering::is_unjudged)
     }
 
-    /// Takes what the first frame says, where the head said nothing.
-    fn judge(&mut self, fault: Option<Fault>) {
-        match &mut self.answering {
-            Some(answering) if answering.is_good(fault) => answering.begin(self.span.as_ref()),
-            _ => self.fail(fault),
+    /// Takes what a frame says of a gRPC answer whose head said nothing: a message that all is well
+    /// so far, trailers how it ended.
+    fn hear(&mut self, frame: Option<&Frame<Bytes>>) {
+        let awaiting = self.answering.as_mut().filter(|answering| answering.awaits_status());
+        let Some(answering) = awaiting else { return };
+        let trailers = frame.map(Frame::trailers_ref);
+        if trailers == Some(None) && answering.is_unjudged() {
+            annotate(self.span.as_ref(), answering.begin(crate::call::now()));
         }
+        if trailers == Some(None) && !self.incoming.is_end_stream() {
+            return;
+        }
+        let status = trailers.flatten().and_then(classify::grpc_status);
+        let fault = answer::ended(status, !answering.is_unjudged());
+        let waited = crate::call::now().saturating_duration_since(self.limit.started);
+        self.fail(answer::unless_impatient(fault, self.limit.own(), waited));
     }
 
-    /// The call went so after all; a success needs no word.
+    /// The call went so after all.
     fn fail(&mut self, fault: impl Into<Option<Fault>>) {
         if let Some(answering) = self.answering.take() {
-            answering.finish(fault.into(), self.span.as_ref());
+            annotate(self.span.as_ref(), answering.finish(crate::call::now(), fault.into()));
         }
     }
 
     fn end(&mut self, failure: Option<&'static str>) {
         self.answering = None;
         // The call is over, whatever of the request has not been sent.
-        self.upload.iter().for_each(|upload| upload.stop());
+        self.feed.iter().for_each(Feed::stop);
         if let Some((permit, ending)) = self.permit.take() {
             let broken = if self.limit.is_callers { Ending::Ignored } else { Ending::Overloaded };
             permit.finish(crate::call::now(), failure.map_or(ending, |_| broken));
@@ -178,9 +202,7 @@ impl Body for ResponseBody {
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.limit.moves();
-                if this.is_unjudged() {
-                    this.judge(classify::first_frame(frame.trailers_ref()));
-                }
+                this.hear(Some(&frame));
                 if let (Some(trailers), Some(span)) = (frame.trailers_ref(), &mut this.span) {
                     span.trailers(trailers);
                 }
@@ -188,17 +210,14 @@ impl Body for ResponseBody {
             }
             Poll::Ready(Some(Err(error))) => {
                 // What ended the connection may be the request's own body.
-                let is_ours = this.upload.as_ref().is_some_and(|upload| upload.has_failed());
+                let is_ours = this.feed.as_ref().is_some_and(Feed::has_failed);
                 this.fail(if is_ours { Fault::Silent(Silence::Withdrawn) } else { Fault::CutOff });
                 let error = this.limit.broken(error, is_ours);
                 this.end(Some(error.name()));
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
-                // A gRPC answer that ends without a status is none.
-                if this.is_unjudged() {
-                    this.fail(Fault::Silent(Silence::Broken));
-                }
+                this.hear(None);
                 this.end(None);
                 Poll::Ready(None)
             }
@@ -226,7 +245,7 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.upload.iter().for_each(|upload| upload.stop());
+        self.feed.iter().for_each(Feed::stop);
     }
 }
 
@@ -242,6 +261,12 @@ impl Limit {
         let deadline = self.deadline.instant();
         let silent = self.idle.map(|idle| Deadline::after(crate::call::now(), idle).instant());
         tokio::time::Instant::from_std(silent.map_or(deadline, |silent| silent.min(deadline)))
+    }
+
+    /// The time that the caller itself has set, if that is what ends the call.
+    fn own(&self) -> Option<Duration> {
+        let time = self.deadline.instant().saturating_duration_since(self.started);
+        self.is_callers.then_some(time)
     }
 
     /// Something came.

@@ -14,11 +14,11 @@ use regatta_traffic::cluster::Hints;
 use crate::attempt::Ended;
 use crate::body::{Limit, ResponseBody};
 use crate::course::Course;
+use crate::feed::Feed;
 use crate::hedged;
 use crate::replay::Replay;
 use crate::target::Target;
 use crate::transport::Protocol;
-use crate::upload::Progress;
 use crate::{Error, Options};
 
 /// One call, before its first try.
@@ -68,7 +68,7 @@ impl Call {
     }
 
     async fn tries(self, mut body: Replay) -> Result<Response<ResponseBody>, Error> {
-        let (started, upload) = (now(), body.progress());
+        let (started, feed) = (now(), body.feed());
         let mut course = Course::new(&self, body.is_kept(), started);
         let target = Arc::clone(&self.target);
         if course.deadline.is_over(started) {
@@ -85,7 +85,7 @@ impl Call {
                 Err(error) => {
                     return match last {
                         // What happened says more than that it may not be repeated.
-                        Some(ended) => self.hand_on(ended, &course, permit, upload),
+                        Some(ended) => self.hand_on(ended, &course, permit, feed),
                         None => Err(self.reject(error)),
                     };
                 }
@@ -95,7 +95,7 @@ impl Call {
             let mut ended = hedged::attempt(&self, picked, &mut body, &mut course).await;
             let Some(failure) = ended.failure else {
                 target.budget().deposit(now());
-                return self.hand_on(ended, &course, permit, upload);
+                return self.hand_on(ended, &course, permit, feed);
             };
             if let Some(unsent) = ended.unsent.take() {
                 body.give_back(*unsent);
@@ -111,7 +111,7 @@ impl Call {
                 }
                 Err(stop) => {
                     ended.annotate("regatta.client.retry_stopped", stop.name());
-                    return self.hand_on(ended, &course, permit, upload);
+                    return self.hand_on(ended, &course, permit, feed);
                 }
             }
         }
@@ -175,7 +175,7 @@ impl Call {
         ended: Ended,
         course: &Course,
         permit: Option<Permit>,
-        upload: Option<Arc<Progress>>,
+        feed: Option<Feed>,
     ) -> Result<Response<ResponseBody>, Error> {
         let ending = match ended.failure {
             Some(Failure::Lost) if ended.is_impatient => Ending::Ignored,
@@ -192,7 +192,7 @@ impl Call {
                 let limit = Limit { service, endpoint, started, deadline, is_callers, idle, sleep };
                 let permit = permit.map(|held| (held, ending));
                 Ok(response
-                    .map(|body| ResponseBody::new(body, span, limit, answering, permit, upload)))
+                    .map(|body| ResponseBody::new(body, span, limit, answering, permit, feed)))
             }
             Err(error) => {
                 permit.into_iter().for_each(|permit| permit.finish(now(), ending));

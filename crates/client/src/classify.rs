@@ -3,9 +3,8 @@
 use std::time::SystemTime;
 
 use http::{HeaderMap, Method, StatusCode};
-use regatta_traffic::fault::Fault;
 use regatta_traffic::retry_info::{DETAILS, PUSHBACK};
-use regatta_traffic::verdict::{self, Head, Silence, Verdict};
+use regatta_traffic::verdict::{self, Head, Verdict};
 
 /// Judges the head of an HTTP response.
 pub(crate) fn http(status: StatusCode, headers: &HeaderMap) -> Verdict {
@@ -28,21 +27,16 @@ fn head(status: StatusCode, headers: &HeaderMap) -> Head<'_> {
     }
 }
 
-/// Whether a gRPC answer has begun without saying how the call went: its first frame will.
+/// Whether a gRPC answer has begun without saying how the call went: its frames will.
 pub(crate) fn is_open<B: http_body::Body>(response: &http::Response<B>) -> bool {
     response.status() == StatusCode::OK
         && !response.headers().contains_key(GRPC_STATUS)
         && !response.body().is_end_stream()
 }
 
-/// What the first frame of such an answer says: a message, or trailers in place of one.
-pub(crate) fn first_frame(trailers: Option<&HeaderMap>) -> Option<Fault> {
-    let trailers = trailers?;
-    match trailers.contains_key(GRPC_STATUS) {
-        true => grpc(StatusCode::OK, trailers).fault,
-        // Without a status it is no answer.
-        false => Some(Fault::Silent(Silence::Broken)),
-    }
+/// How the call went, as the end of such an answer says.
+pub(crate) fn grpc_status(trailers: &HeaderMap) -> Option<&[u8]> {
+    trailers.get(GRPC_STATUS).map(http::HeaderValue::as_bytes)
 }
 
 const GRPC_STATUS: &str = "grpc-status";
@@ -97,17 +91,6 @@ mod tests {
         let pushed = headers(&[("grpc-status", "14"), (PUSHBACK, "250")]);
         assert_eq!(grpc(StatusCode::OK, &pushed).failure, later(Duration::from_millis(250)));
         assert!(grpc(StatusCode::OK, &pushed).is_turned_away);
-    }
-
-    #[test]
-    fn an_open_grpc_answer_is_judged_by_its_first_frame() {
-        assert_eq!(first_frame(None), None);
-        let unavailable = Some(Fault::Grpc(regatta_core::Code::Unavailable));
-        for (code, fault) in [("0", None), ("14", unavailable)] {
-            assert_eq!(first_frame(Some(&headers(&[("grpc-status", code)]))), fault, "{code}");
-        }
-        let none = Some(Fault::Silent(Silence::Broken));
-        assert_eq!(first_frame(Some(&HeaderMap::new())), none);
     }
 
     #[test]

@@ -65,6 +65,7 @@ mod attempt;
 mod call;
 mod classify;
 mod course;
+mod feed;
 mod hedged;
 mod metrics;
 mod replay;

@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
-use http_body::Body;
-use http_body_util::Full;
+use futures::stream;
+use http_body::{Body, Frame};
+use http_body_util::{Full, StreamBody};
+use tonic::Status;
 
 use crate::body::RequestBody;
-use crate::upload::Progress;
+use crate::feed::Feed;
 
 /// The body of a call, for one try or for several.
 #[derive(Debug)]
@@ -43,14 +44,18 @@ impl Replay {
                         }
                     }
                     Poll::Ready(None) => return Poll::Ready(true),
-                    // The rest will report the error again, or end; either way it is sent once.
-                    Poll::Ready(Some(Err(_))) | Poll::Pending => return Poll::Ready(false),
+                    // What is asked again after that would end as if it were whole.
+                    Poll::Ready(Some(Err(error))) => {
+                        body = failing(error);
+                        return Poll::Ready(false);
+                    }
+                    Poll::Pending => return Poll::Ready(false),
                 }
             }
         })
         .await;
         match (is_whole, first.len()) {
-            (false, _) => Self::Once(Some(Box::new(RequestBody::Stream { first, rest: body }))),
+            (false, _) => Self::Once(Some(Box::new(RequestBody::messages(first, body)))),
             (true, 1) => Self::Kept(first.pop_front().unwrap_or_default()),
             (true, _) => {
                 let mut whole = BytesMut::with_capacity(length);
@@ -60,10 +65,10 @@ impl Replay {
         }
     }
 
-    /// How far the body has come, if it is a stream of HTTP.
-    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+    /// What the body is fed from, if it comes as a stream.
+    pub(crate) fn feed(&self) -> Option<Feed> {
         match self {
-            Self::Once(Some(body)) => body.progress(),
+            Self::Once(Some(body)) => body.feed(),
             Self::Once(None) | Self::Kept(_) => None,
         }
     }
@@ -92,4 +97,10 @@ impl Replay {
     pub(crate) fn is_kept(&self) -> bool {
         matches!(self, Self::Kept(_))
     }
+}
+
+/// A body that fails so.
+fn failing(error: Status) -> tonic::body::Body {
+    let error = Err::<Frame<Bytes>, Status>(error);
+    tonic::body::Body::new(StreamBody::new(stream::iter([error])))
 }

@@ -77,6 +77,7 @@ fn json(line: &Line, record: &Record, took: Duration) -> String {
         "method": line.method,
         "path": line.path,
         "status": record.status,
+        "grpc_status": record.grpc_name(),
         "duration_ms": took.as_secs_f64() * 1000.0,
         "service": record.service.as_ref().map(|service| service.as_str()),
         "route": record.route.as_deref(),
@@ -94,12 +95,13 @@ fn text(line: &Line, record: &Record, took: Duration) -> String {
     // Writing to memory cannot fail.
     _ = writeln!(
         text,
-        "{} {} {} {} {} {:.1}ms {} {}",
+        "{} {} {} {} {}{} {:.1}ms {} {}",
         httpdate::fmt_http_date(line.at),
         line.client,
         line.method,
         line.path,
         record.status,
+        record.grpc_name().map_or(String::new(), |name| format!("/{name}")),
         took.as_secs_f64() * 1000.0,
         record.service.as_ref().map_or("-", |service| service.as_str()),
         line.request_id,
@@ -129,5 +131,24 @@ mod tests {
         assert_eq!(json["duration_ms"], 3.0);
         let text = text(&line, &record, Duration::from_millis(3));
         assert!(text.ends_with("192.0.2.1 GET /a\"b 200 3.0ms - r\n"), "{text}");
+        assert_eq!(json["grpc_status"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn a_line_of_a_grpc_call_says_its_status() {
+        let line = Line {
+            at: SystemTime::UNIX_EPOCH,
+            client: "192.0.2.1".parse().unwrap(),
+            method: "POST".into(),
+            path: "/p.S/X".into(),
+            request_id: "r".into(),
+            trace_id: "t".into(),
+        };
+        let record = Record::for_tests(200).with_code(regatta_core::Code::Unavailable);
+        let json: serde_json::Value =
+            serde_json::from_str(&json(&line, &record, Duration::from_millis(3))).unwrap();
+        assert_eq!((&json["status"], &json["grpc_status"]), (&200.into(), &"UNAVAILABLE".into()));
+        let text = text(&line, &record, Duration::from_millis(3));
+        assert!(text.ends_with("POST /p.S/X 200/UNAVAILABLE 3.0ms - r\n"), "{text}");
     }
 }

@@ -48,6 +48,8 @@ struct Labels {
     route: String,
     method: &'static str,
     status: u16,
+    /// gRPC's, by its name.
+    grpc: Option<&'static str>,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +66,7 @@ struct Key {
     route: usize,
     method: Method,
     status: u16,
+    grpc: Option<u8>,
 }
 
 /// A core's series by key, with the names whose addresses the key holds.
@@ -89,6 +92,7 @@ impl Metrics {
             route: record.route.as_ref().map_or(0, |name| name.as_ptr() as usize),
             method: record.method,
             status: record.status,
+            grpc: record.grpc,
         };
         KNOWN.with_borrow_mut(|known| {
             if let Some((series, _)) = known.get(&key) {
@@ -155,6 +159,7 @@ impl Metrics {
             route: record.route.as_deref().unwrap_or("").to_owned(),
             method: record.method.name(),
             status: record.status,
+            grpc: record.grpc_name(),
         };
         let own = std::ptr::from_ref(self) as usize;
         let named = (own, labels.clone());
@@ -201,13 +206,16 @@ impl Metrics {
         writeln!(text, "# HELP {DURATION} Time from a request's head to the end of its answer.")?;
         writeln!(text, "# TYPE {DURATION} histogram")?;
         for (labels, (buckets, nanoseconds)) in sums {
-            let Labels { service, route, method, status } = labels;
-            let names = format!(
+            let Labels { service, route, method, status, grpc } = labels;
+            let mut names = format!(
                 "service=\"{}\",http_route=\"{}\",http_request_method=\"{method}\",\
                  http_response_status_code=\"{status}\"",
                 escape(service),
                 escape(route)
             );
+            if let Some(grpc) = grpc {
+                write!(names, ",rpc_response_status_code=\"{grpc}\"")?;
+            }
             let mut count = 0;
             for (index, bucket) in buckets.iter().enumerate() {
                 count += bucket;

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderMap;
-use regatta_core::{ServiceName, TraceContext};
+use regatta_core::{Code, ServiceName, TraceContext};
+use regatta_telemetry::{grpc_name, grpc_status};
 use regatta_traffic::cluster::{Effect, Picked};
 use tokio::time::Instant;
 
@@ -23,6 +24,9 @@ pub(crate) struct Record {
     pub(crate) route: Option<Arc<str>>,
     pub(crate) status: u16,
     pub(crate) attempts: u8,
+    is_grpc: bool,
+    /// gRPC's status of the answer, 0 to 16; none when it is not known, or not gRPC.
+    pub(crate) grpc: Option<u8>,
     line: Option<Box<Line>>,
     spans: Option<Box<Spans>>,
 }
@@ -106,8 +110,8 @@ impl Record {
             })
         });
         let route = plan.route.clone();
-        let method = Method::of(method);
-        Self { started, method, service, route, status: 0, attempts: 0, line, spans }
+        let (method, is_grpc) = (Method::of(method), plan.is_grpc);
+        Self { is_grpc, line, spans, ..Self::new(started, method, service, route) }
     }
 
     /// A request that could not be read; the log has what is known of it.
@@ -118,7 +122,6 @@ impl Record {
         started: Instant,
     ) -> Self {
         let method = Method::Other;
-        let (service, route, spans) = (None, None, None);
         let line = shared.log.as_ref().map(|_| {
             Box::new(Line {
                 at: wall_clock(),
@@ -129,7 +132,17 @@ impl Record {
                 trace_id: ids.trace.trace_id().to_owned(),
             })
         });
-        Self { started, method, service, route, status: 0, attempts: 0, line, spans }
+        Self { line, ..Self::new(started, method, None, None) }
+    }
+
+    fn new(
+        started: Instant,
+        method: Method,
+        service: Option<ServiceName>,
+        route: Option<Arc<str>>,
+    ) -> Self {
+        let (status, attempts, is_grpc, grpc, line, spans) = (0, 0, false, None, None, None);
+        Self { started, method, service, route, status, attempts, is_grpc, grpc, line, spans }
     }
 
     /// A try at an instance begins; says what `traceparent` it carries if spans are made.
@@ -188,8 +201,16 @@ impl Record {
         }
     }
 
+    /// The head or the trailers of the answer that is passed on; gRPC's status is in one of them.
+    pub(crate) fn grpc_status(&mut self, headers: &HeaderMap) {
+        if self.is_grpc && self.grpc.is_none() {
+            self.grpc = grpc_status(headers);
+        }
+    }
+
     /// The trailers of the answer that is passed on.
     pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
+        self.grpc_status(trailers);
         if let Some(spans) = &mut self.spans {
             spans.trailers(trailers);
         }
@@ -206,6 +227,18 @@ impl Record {
     pub(crate) fn with(mut self, status: u16) -> Self {
         self.status = status;
         self
+    }
+
+    /// An answer of the gateway's own to a gRPC call.
+    #[must_use]
+    pub(crate) fn with_code(mut self, code: Code) -> Self {
+        self.grpc = u8::try_from(code.grpc()).ok();
+        self
+    }
+
+    /// gRPC's status by its name, if it is known.
+    pub(crate) fn grpc_name(&self) -> Option<&'static str> {
+        self.grpc.map(grpc_name)
     }
 
     /// Counts and logs the request. A status of 0 is a client that left before the answer (499).
@@ -230,8 +263,6 @@ impl Record {
     #[expect(clippy::disallowed_methods, reason = "any instant does")]
     pub(crate) fn for_tests(status: u16) -> Self {
         let started = Instant::from_std(std::time::Instant::now());
-        let method = Method::Get;
-        let (service, route, line, spans) = (None, None, None, None);
-        Self { started, method, service, route, status, attempts: 0, line, spans }
+        Self { status, ..Self::new(started, Method::Get, None, None) }
     }
 }

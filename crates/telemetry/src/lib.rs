@@ -50,7 +50,9 @@ mod span;
 pub use span::{annotate, is_recording};
 
 mod metrics;
+
 mod status;
+pub use status::{grpc_name, grpc_status};
 
 mod server;
 pub use server::{

@@ -115,15 +115,16 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The `grpc-status` of headers (a response of trailers only) or of trailers.
-pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u8> {
+/// The `grpc-status` of headers (a response of trailers only) or of trailers, 0 to 16; none where
+/// there is none, or it is no number.
+pub fn grpc_status(headers: &HeaderMap) -> Option<u8> {
     let code = headers.get("grpc-status")?.to_str().ok()?.parse::<u8>().ok()?;
     // A number that the standard does not know is unknown.
     Some(if code <= 16 { code } else { 2 })
 }
 
-/// The name of a gRPC code as semantic conventions write it.
-pub(crate) fn grpc_name(code: u8) -> &'static str {
+/// The name of a gRPC code as semantic conventions write it, such as `UNAVAILABLE`.
+pub fn grpc_name(code: u8) -> &'static str {
     const NAMES: [&str; 17] = [
         "OK",
         "CANCELLED",

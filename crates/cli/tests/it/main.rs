@@ -10,3 +10,4 @@ mod guarded;
 mod life;
 mod new;
 mod refusals;
+mod shared_limits;

@@ -12,6 +12,7 @@ use super::body::{Held, PooledBody};
 use super::error::{ConnectError, Unanswered};
 use super::pool::{Limits, Shared};
 use crate::body::RequestBody;
+use crate::feed::Feed;
 use crate::upload::Progress;
 
 pub(super) type Sender = http1::SendRequest<RequestBody>;
@@ -39,7 +40,7 @@ pub(super) async fn send(
     limits: Limits,
     mut request: Request<RequestBody>,
 ) -> Result<Response<PooledBody>, Unanswered> {
-    let upload = request.body().progress();
+    let feed = request.body().feed();
     loop {
         let (mut sender, is_new) = match shared.take_idle(&limits) {
             Some(sender) => (sender, false),
@@ -54,7 +55,7 @@ pub(super) async fn send(
         }
         match sender.try_send_request(request).await {
             Ok(response) => {
-                let lease = Lease { sender, pool: Arc::downgrade(shared), limits, upload };
+                let lease = Lease { sender, pool: Arc::downgrade(shared), limits, feed };
                 let held = Held::Http1(lease);
                 return Ok(response.map(|incoming| PooledBody::new(incoming, held)));
             }
@@ -86,14 +87,15 @@ pub(super) struct Lease {
     sender: Sender,
     pool: Weak<Shared>,
     limits: Limits,
-    upload: Option<Arc<Progress>>,
+    feed: Option<Feed>,
 }
 
 impl Lease {
     /// The answer was read to its end: keeps the connection for the next request, unless half a
     /// request is on it.
     pub(super) fn give_back(self) {
-        let is_sending = self.upload.as_ref().is_some_and(|upload| upload.is_sending());
+        let progress = self.feed.as_ref().and_then(Feed::progress);
+        let is_sending = progress.is_some_and(Progress::is_sending);
         if let Some(pool) = self.pool.upgrade()
             && !self.sender.is_closed()
             && !is_sending

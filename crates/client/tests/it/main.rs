@@ -11,6 +11,7 @@ mod failure_on;
 mod fleet;
 mod grpc;
 mod grpc_retry;
+mod grpc_status;
 mod in_flight;
 mod live;
 mod memory;

@@ -34,7 +34,7 @@ pub(super) fn deny(
 ) -> Response<Download> {
     if stamp.is_grpc {
         let fields = denial.grpc_fields();
-        let record = record.with(denial.status());
+        let record = record.with(denial.status()).with_code(denial.code());
         return own(200, "application/grpc", &fields, String::new(), stamp, record, shared);
     }
     let body = denial.body(Some(stamp.trace.trace_id()));

@@ -9,11 +9,11 @@ use hyper::body::Incoming;
 use regatta_traffic::verdict::Silence;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::body::{Upload, UploadError};
+use super::body::Upload;
 use super::exchange::Outgoing;
 use super::pool::{self, Sender};
+use super::progress::Progress;
 use super::request;
-use crate::http1::Refusal;
 use crate::policy::{Denial, Rules};
 
 /// What an upload that does not move is given beyond the time in which its own side gives up.
@@ -75,10 +75,12 @@ pub(super) async fn attempt(
             upload.headers_mut().insert(header::HOST, host);
         }
     }
+    let progress = &outgoing.progress;
     let send = async {
         match sender {
             Sender::One(mut sender) => {
-                let response = sender.try_send_request(upload).await.map_err(lost)?;
+                let sent = sender.try_send_request(upload).await;
+                let response = sent.map_err(|error| lost(error, progress))?;
                 let most = rules.limits.idle_upstream;
                 pool::put(address, Sender::One(sender), Instant::now(), most);
                 Ok(response)
@@ -87,7 +89,8 @@ pub(super) async fn attempt(
                 if sender.ready().await.is_err() {
                     return Err(Lost::Unsent(Box::new(upload)));
                 }
-                sender.try_send_request(upload).await.map_err(lost)
+                let sent = sender.try_send_request(upload).await;
+                sent.map_err(|error| lost(error, progress))
             }
         }
     };
@@ -98,7 +101,7 @@ pub(super) async fn attempt(
     let too_late = async {
         tokio::select! {
             // The service gets its whole time once it has the whole body.
-            () = outgoing.ended.notified() => sleep(outgoing.timeout).await,
+            () = progress.ended() => sleep(outgoing.timeout).await,
             // It does not take the body, or the client does not send it.
             () = outgoing.moved.still_for(outgoing.idle + GRACE) => (),
         }
@@ -110,9 +113,15 @@ pub(super) async fn attempt(
     }
 }
 
-fn lost(mut error: hyper::client::conn::TrySendError<Request<Upload>>) -> Lost {
+fn lost(
+    mut error: hyper::client::conn::TrySendError<Request<Upload>>,
+    progress: &Progress,
+) -> Lost {
     if let Some(upload) = error.take_message() {
         return Lost::Unsent(Box::new(upload));
+    }
+    if let Some(failure) = progress.failure() {
+        return Lost::Refused(Box::new(failure.into()));
     }
     let error = error.into_error();
     let mut cause = std::error::Error::source(&error);
@@ -123,13 +132,6 @@ fn lost(mut error: hyper::client::conn::TrySendError<Request<Upload>>) -> Lost {
                 || (error.is_go_away() && error.is_remote())
         }) {
             return Lost::Untaken;
-        }
-        if let Some(error) = found.downcast_ref::<UploadError>() {
-            return Lost::Refused(Box::new(match error {
-                UploadError::TooLong => Refusal::BodyTooLong.into(),
-                // Whoever broke off does not read it.
-                UploadError::TooSlow | UploadError::Client(_) => Denial::body_too_slow(),
-            }));
         }
         cause = found.source();
     }

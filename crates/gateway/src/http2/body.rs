@@ -1,21 +1,20 @@
 //! Bodies of HTTP/2 exchanges, with what must be known when they end.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use regatta_traffic::cluster::Picked;
-use regatta_traffic::fault::Fault;
-use tokio::sync::Notify;
+use regatta_traffic::cluster::Effect;
 use tokio::time::Instant;
 
 use super::idle::Idle;
+use super::judged::Judged;
+use super::progress::{Failure, Progress};
 use super::reader::Reader;
 use super::replay::{Again, Kept};
 use super::streams::Open;
@@ -31,7 +30,7 @@ pub(super) struct Upload {
     kept: Option<Kept>,
     /// Bytes that may still come; none for gRPC, whose streams have no length.
     left: Option<u64>,
-    ended: Arc<Notify>,
+    progress: Arc<Progress>,
     /// None for a body that is known to be empty.
     idle: Option<Idle>,
 }
@@ -55,22 +54,31 @@ pub(super) enum UploadError {
     Client(#[source] hyper::Error),
 }
 
+impl UploadError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::TooLong => Failure::TooLong,
+            Self::TooSlow | Self::Client(_) => Failure::Withheld,
+        }
+    }
+}
+
 impl Upload {
-    /// A body of at most `most` bytes; `ended` is told when the last one was taken.
+    /// A body of at most `most` bytes; `progress` is told how it ends.
     /// Frames are noted in `kept` as they are taken.
     pub(super) fn new(
         inner: Incoming,
         most: Option<u64>,
         kept: Option<Kept>,
-        ended: Arc<Notify>,
+        progress: Arc<Progress>,
         idle: Idle,
     ) -> Self {
-        Self { inner: Source::Client(inner), left: most, kept, ended, idle: Some(idle) }
+        Self { inner: Source::Client(inner), left: most, kept, progress, idle: Some(idle) }
     }
 
     /// A body that was sent before.
-    pub(super) fn again(again: Again, ended: Arc<Notify>) -> Self {
-        Self { inner: Source::Kept(again), left: None, kept: None, ended, idle: None }
+    pub(super) fn again(again: Again, progress: Arc<Progress>) -> Self {
+        Self { inner: Source::Kept(again), left: None, kept: None, progress, idle: None }
     }
 }
 
@@ -83,13 +91,18 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = &mut *self;
+        let progress = &this.progress;
+        let fail = |error: UploadError| {
+            progress.fail(error.failure());
+            error
+        };
         let inner = match &mut this.inner {
             Source::Client(inner) => inner,
             Source::Kept(again) => return Poll::Ready(again.next().map(Ok)),
         };
         let Poll::Ready(found) = Pin::new(&mut *inner).poll_frame(cx) else {
             let Some(idle) = &mut this.idle else { return Poll::Pending };
-            return idle.poll(cx).map(|()| Some(Err(UploadError::TooSlow)));
+            return idle.poll(cx).map(|()| Some(Err(fail(UploadError::TooSlow))));
         };
         if let Some(idle) = &mut this.idle {
             idle.moved();
@@ -99,13 +112,13 @@ impl Body for Upload {
                 this.kept.iter().for_each(Kept::end);
                 return Poll::Ready(None);
             }
-            Some(Err(error)) => return Poll::Ready(Some(Err(UploadError::Client(error)))),
+            Some(Err(error)) => return Poll::Ready(Some(Err(fail(UploadError::Client(error))))),
             Some(Ok(frame)) => frame,
         };
         if let (Some(data), Some(left)) = (frame.data_ref(), this.left) {
             match left.checked_sub(data.len() as u64) {
                 Some(rest) => this.left = Some(rest),
-                None => return Poll::Ready(Some(Err(UploadError::TooLong))),
+                None => return Poll::Ready(Some(Err(fail(UploadError::TooLong)))),
             }
         }
         if let Some(kept) = &this.kept {
@@ -138,7 +151,7 @@ impl Body for Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         // Dropped when its last frame was taken, or when nobody wants the rest.
-        self.ended.notify_one();
+        self.progress.end();
     }
 }
 
@@ -152,8 +165,8 @@ pub(crate) struct Download {
     /// The stream is open as long as this is.
     open: Option<Open>,
     slot: Option<Slot>,
-    /// The instance whose answer it is: the call is in flight as long as this is.
-    answering: Option<Picked<SocketAddr>>,
+    /// The call whose answer it is; none for an answer of the gateway's own.
+    judged: Option<Judged>,
     /// Whether the last frame was seen; not every body knows before it is asked for one more.
     is_over: bool,
 }
@@ -181,7 +194,7 @@ impl Download {
             reader: None,
             open: None,
             slot: None,
-            answering: None,
+            judged: None,
             is_over: true,
         }
     }
@@ -191,9 +204,16 @@ impl Download {
         self.slot = Some(slot);
     }
 
-    /// Keeps the call in flight to the instance that answers.
-    pub(super) fn answers(&mut self, picked: Option<Picked<SocketAddr>>) {
-        self.answering = picked;
+    /// Keeps the call in flight to the instance that answers, and judges it.
+    pub(super) fn judges(&mut self, call: Judged) {
+        self.judged = Some(call);
+    }
+
+    /// Tells the call, and notes what that did to its instance.
+    fn tell(&mut self, what: impl FnOnce(&mut Judged) -> Effect) {
+        if let (Some(judged), Some((record, _))) = (&mut self.judged, &mut self.done) {
+            record.effect(what(judged));
+        }
     }
 
     /// Keeps the stream counted as open.
@@ -219,7 +239,7 @@ impl Download {
             reader,
             open: None,
             slot: None,
-            answering: None,
+            judged: None,
             is_over: false,
         }
     }
@@ -241,17 +261,19 @@ impl Body for Download {
             Inner::Own(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
-            Inner::Upstream(body, idle) => match Pin::new(body).poll_frame(cx) {
-                Poll::Pending => idle.poll(cx).map(|()| Some(Err(DownloadError::Idle))),
+            Inner::Upstream(body, idle) => match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Pending => {
+                    ready!(idle.poll(cx));
+                    this.tell(Judged::rested);
+                    Poll::Ready(Some(Err(DownloadError::Idle)))
+                }
                 Poll::Ready(Some(Err(error))) => {
-                    if let Some(picked) = this.answering.take() {
-                        let (now, fault) = (Instant::now().into_std(), Fault::CutOff);
-                        _ = picked.conclude(now, Some(fault), Duration::ZERO);
-                    }
+                    this.tell(Judged::broke);
                     Poll::Ready(Some(Err(DownloadError::Upstream(error))))
                 }
                 Poll::Ready(frame) => {
                     idle.moved();
+                    let is_last = body.is_end_stream();
                     this.is_over = frame.is_none();
                     if let (Some((reader, limit)), false) = (&this.reader, this.is_over) {
                         reader.given(Instant::now(), *limit);
@@ -261,6 +283,8 @@ impl Body for Download {
                     {
                         record.trailers(trailers);
                     }
+                    let heard = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+                    this.tell(|call| call.hear(heard, is_last));
                     Poll::Ready(frame.map(|frame| frame.map_err(DownloadError::Upstream)))
                 }
             },

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HeaderValue;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
 use hyper::body::Incoming;
 use regatta_resilience::retry::Decision;
-use regatta_traffic::cluster::{Hints, Outcome, PickError, Picked};
+use regatta_traffic::answer::{Answering, unless_impatient};
+use regatta_traffic::cluster::{Hints, PickError, Picked};
 use regatta_traffic::fault::Fault;
 use regatta_traffic::retry_info;
 use regatta_traffic::verdict::{self, Failure, Head, Silence, Verdict};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::attempt::{Lost, attempt, connect, is_closed};
 use super::body::Upload;
 use super::hedge::{self, Asking};
 use super::pool;
+use super::progress::Progress;
 use super::replay::{Again, Kept};
 use super::request;
 use crate::policy::{Denial, Rules};
@@ -46,7 +48,7 @@ pub(super) struct Outgoing {
     pub(super) key: Option<u64>,
     /// Only instances of this version will do; none for any.
     pub(super) version: Option<Arc<str>>,
-    pub(super) ended: Arc<Notify>,
+    pub(super) progress: Arc<Progress>,
     pub(super) started: Instant,
     pub(super) timeout: Duration,
     /// Known from the start when it is the caller's own, or when there is no body to wait for.
@@ -67,6 +69,12 @@ impl Outgoing {
         hints(self.key, self.version.as_deref())
     }
 
+    /// The time that the caller has set for the call itself, if it has.
+    pub(super) fn own(&self) -> Option<Duration> {
+        let head = self.is_callers_timeout.then_some(self.timeout);
+        self.whole.into_iter().chain(head).min()
+    }
+
     fn end(&self) -> Instant {
         self.started + self.timeout
     }
@@ -84,7 +92,7 @@ impl Outgoing {
 }
 
 /// Sends the request until an instance answers or nothing more may be tried. With the answer comes
-/// the instance, if it is a good one: the call is in flight as long as that is held.
+/// the instance, unless it failed: the call is in flight as long as that is held.
 ///
 /// # Errors
 ///
@@ -100,7 +108,7 @@ pub(super) async fn exchange(
     rules: &Rules,
     shared: &Shared,
     record: &mut Record,
-) -> Result<(Response<Incoming>, Option<Picked<SocketAddr>>), Denial> {
+) -> Result<(Response<Incoming>, Option<Answering<SocketAddr>>), Denial> {
     let mut tries = Tries::new();
     let mut stale = 0;
     // Attempts of which an instance may have seen something.
@@ -185,11 +193,15 @@ pub(super) async fn exchange(
         let member = Arc::clone(picked.member());
         let now = Instant::now();
         let (at, took) = (now.into_std(), now.duration_since(began));
-        let answering = if picked.judge(fault) == Outcome::Success {
-            record.effect(picked.begin(at, took));
-            Some(picked)
+        let awaits_status = outgoing.is_grpc && ended.as_ref().is_ok_and(awaits_status);
+        let mut answering = Answering::new(picked, took, awaits_status);
+        let answering = if awaits_status {
+            Some(answering)
+        } else if answering.is_good(fault) {
+            record.effect(answering.begin(at));
+            Some(answering)
         } else {
-            record.effect(picked.conclude(at, fault, took));
+            record.effect(answering.finish(at, fault));
             None
         };
         let (failure, next, answer) = match ended {
@@ -310,7 +322,11 @@ pub(super) fn fault(
     is_reused: bool,
 ) -> Option<Fault> {
     let how = match ended {
-        Ok(response) => return judge(response, outgoing.is_grpc).fault,
+        Ok(response) => {
+            let fault = judge(response, outgoing.is_grpc).fault;
+            let waited = Instant::now().duration_since(outgoing.started);
+            return unless_impatient(fault, outgoing.own(), waited);
+        }
         Err(Lost::Unsent(_) | Lost::Untaken) if is_reused => Silence::Stale,
         Err(Lost::Unsent(_) | Lost::Untaken) => Silence::Untaken,
         Err(Lost::Refused(_)) => Silence::Withdrawn,
@@ -321,6 +337,13 @@ pub(super) fn fault(
         Err(Lost::Broken) => Silence::Broken,
     };
     Some(Fault::Silent(how))
+}
+
+/// Whether a gRPC answer has begun without saying how the call went: its frames will.
+fn awaits_status(response: &Response<Incoming>) -> bool {
+    response.status() == StatusCode::OK
+        && !response.headers().contains_key("grpc-status")
+        && !response.body().is_end_stream()
 }
 
 /// What the head of an answer says.
@@ -367,5 +390,5 @@ pub(super) fn again(head: Request<()>, outgoing: &Outgoing) -> Option<Request<Up
         Some(kept) => kept.again()?,
         None => Again::default(),
     };
-    Some(head.map(|()| Upload::again(body, Arc::clone(&outgoing.ended))))
+    Some(head.map(|()| Upload::again(body, Arc::clone(&outgoing.progress))))
 }

@@ -10,14 +10,15 @@ use http_body::Body;
 use hyper::body::Incoming;
 use regatta_resilience::concurrency::Ending;
 use regatta_traffic::clients::client_address;
-use regatta_traffic::verdict;
-use tokio::sync::Notify;
+use regatta_traffic::verdict::{self, Failure};
 use tokio::time::Instant;
 
 use super::answer::{Stamp, deny, own, stamp_headers, strip};
 use super::body::{Download, Upload};
-use super::exchange::{Outgoing, exchange};
+use super::exchange::{Outgoing, exchange, judge};
 use super::idle::Idle;
+use super::judged::Judged;
+use super::progress::Progress;
 use super::replay::{Kept, MOST_KEPT};
 use super::request::{self, Rewrite};
 use super::streams::Open;
@@ -27,7 +28,7 @@ use crate::http1::target::is_authority;
 use crate::policy::{self, Denial, Rules, Settled, Verdict, decide};
 use crate::record::Record;
 use crate::shared::{Shared, wall_clock};
-use crate::upstream::{Slot, is_overloaded};
+use crate::upstream::Slot;
 use crate::worker::activity::Activity;
 use crate::worker::random;
 
@@ -134,7 +135,7 @@ async fn answer(
             is_grpc: stamp.is_grpc,
         },
     );
-    let ended = Arc::new(Notify::new());
+    let progress = Arc::new(Progress::default());
     let most = has_length.then_some(rules.limits.body_bytes);
     // A stream of calls may rest in one direction while the other moves; a plain body may not.
     let activity = Arc::new(Activity::new(started));
@@ -156,7 +157,7 @@ async fn answer(
         host,
         key,
         version,
-        ended: Arc::clone(&ended),
+        progress: Arc::clone(&progress),
         started,
         timeout: allowance.timeout,
         deadline: (allowance.is_callers || body.is_end_stream())
@@ -169,7 +170,8 @@ async fn answer(
         idle,
     };
     let upload_idle = Idle::new(activity, idle);
-    let mut upload = Request::new(Upload::new(body, most, kept, ended, upload_idle));
+    let mut upload =
+        Request::new(Upload::new(body, most, kept, Arc::clone(&progress), upload_idle));
     *upload.method_mut() = method;
     *upload.headers_mut() = parts.headers;
     let mut record = record;
@@ -189,16 +191,19 @@ async fn answer(
             deny(&denial, &stamp, record, shared)
         }
         Ok((response, answering)) => {
-            let is_overloaded = is_overloaded(response.status().as_u16());
+            let failure = judge(&response, outgoing.is_grpc).failure;
+            let is_overloaded = matches!(failure, Some(Failure::Refused { .. } | Failure::Lost));
             slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
             let (mut head, body) = response.into_parts();
             head.version = Version::HTTP_2;
             strip(&mut head.headers);
             stamp_headers(&mut head.headers, &stamp, true);
             record.status = head.status.as_u16();
+            record.grpc_status(&head.headers);
             let mut body = Download::upstream(body, Idle::new(answers, idle), idle, record, shared);
             body.keeps(slot);
-            body.answers(answering);
+            let own = outgoing.own();
+            body.judges(Judged { answering, upload: progress, started, own });
             Response::from_parts(head, body)
         }
     }

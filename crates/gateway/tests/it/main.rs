@@ -7,6 +7,7 @@ mod bodies;
 mod failure_on;
 mod forwarding;
 mod framing;
+mod grpc;
 mod hedging;
 mod http2;
 mod in_flight;

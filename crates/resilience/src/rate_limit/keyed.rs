@@ -10,13 +10,42 @@ use crate::rate_limit::{Decision, InvalidSettings};
 /// Cells behind locks, found by a hash under a secret of this process.
 pub(crate) struct Keyed<C: Cell> {
     rule: C::Rule,
-    tick: Duration,
+    tick: Tick,
     capacity: usize,
     /// Tick 1 is at the first call.
     origin: OnceLock<Instant>,
     hasher: RandomState,
     /// Each on cache lines of its own.
     shards: [Aligned<C>; SHARDS],
+}
+
+/// The unit in which a limiter counts time. One of a few, so that nothing is divided by what is no
+/// constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tick {
+    Nanosecond,
+    Microsecond,
+    Millisecond,
+}
+
+impl Tick {
+    pub(crate) const fn duration(self) -> Duration {
+        match self {
+            Self::Nanosecond => Duration::from_nanos(1),
+            Self::Microsecond => Duration::from_micros(1),
+            Self::Millisecond => Duration::from_millis(1),
+        }
+    }
+
+    /// Whole ticks, without a division of 128 bits.
+    fn whole(self, since: Duration) -> u64 {
+        let (seconds, nanos) = (since.as_secs(), since.subsec_nanos());
+        match self {
+            Self::Nanosecond => seconds * 1_000_000_000 + u64::from(nanos),
+            Self::Microsecond => seconds * 1_000_000 + u64::from(nanos / 1_000),
+            Self::Millisecond => seconds * 1_000 + u64::from(nanos / 1_000_000),
+        }
+    }
 }
 
 #[repr(align(128))]
@@ -29,10 +58,10 @@ const SHARDS: usize = 16;
 const SHARED_CELLS: usize = 16;
 
 impl<C: Cell> Keyed<C> {
-    /// For as many clients as fit into the memory; `tick` is a part of a second.
+    /// For as many clients as fit into the memory.
     pub(crate) fn try_new(
         rule: C::Rule,
-        tick: Duration,
+        tick: Tick,
         max_bytes: usize,
     ) -> Result<Self, InvalidSettings> {
         let bytes = |capacity| SHARDS * Shard::<C>::most_bytes(capacity, SHARED_CELLS, rule);
@@ -54,11 +83,8 @@ impl<C: Cell> Keyed<C> {
     pub(crate) fn check<Client: Hash + ?Sized>(&self, client: &Client, now: Instant) -> Decision {
         let hash = self.hasher.hash_one(client);
         let since = now.saturating_duration_since(*self.origin.get_or_init(|| now));
-        // No division of 128 bits, as `as_nanos` would need: a tick is a part of a second.
-        let nanos = u64::from(self.tick.subsec_nanos());
-        let ticks_in_second = 1_000_000_000 / nanos;
-        let tick = 1 + since.as_secs() * ticks_in_second + u64::from(since.subsec_nanos()) / nanos;
-        lock(&self.shards[hash as usize % SHARDS]).check(self.rule, hash, tick)
+        let now = 1 + self.tick.whole(since);
+        lock(&self.shards[hash as usize % SHARDS]).check(self.rule, hash, now)
     }
 
     pub(crate) fn rule(&self) -> C::Rule {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::rate_limit::gcra::{Arrival, Rule};
-use crate::rate_limit::keyed::Keyed;
+use crate::rate_limit::keyed::{Keyed, Tick};
 use crate::rate_limit::{Decision, InvalidSettings, Settings};
 
 /// Admits `burst` calls per client at once and the rest of the limit at an even pace (GCRA); never
@@ -46,7 +46,7 @@ impl Gcra {
         settings.validate_burst(burst)?;
         let Settings { limit, window, max_bytes } = settings;
         let rule = Rule::new(limit, window, burst);
-        let arrivals = Keyed::try_new(rule, Duration::from_nanos(1), max_bytes)?;
+        let arrivals = Keyed::try_new(rule, Tick::Nanosecond, max_bytes)?;
         Ok(Self { arrivals: Arc::new(arrivals), window, burst })
     }
 

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::rate_limit::keyed::Keyed;
+use crate::rate_limit::keyed::{Keyed, Tick};
 use crate::rate_limit::window::{Rule, Window};
 use crate::rate_limit::{Decision, InvalidSettings, Settings};
 
@@ -51,11 +51,11 @@ impl SlidingWindow {
     pub fn try_new(settings: Settings) -> Result<Self, InvalidSettings> {
         settings.validate()?;
         let Settings { limit, window, max_bytes } = settings;
-        let micros = if window <= LONGEST_FINE { 1 } else { 1000 };
-        let tick = Duration::from_micros(micros);
+        let fine = window <= LONGEST_FINE;
+        let tick = if fine { Tick::Microsecond } else { Tick::Millisecond };
         // A window that is no whole number of ticks is rounded up: never more than the limit.
-        let ticks = window.as_nanos().div_ceil(tick.as_nanos()) as u32;
-        let rule = Rule { limit, window: ticks, tick };
+        let ticks = window.as_nanos().div_ceil(tick.duration().as_nanos()) as u32;
+        let rule = Rule { limit, window: ticks, tick: tick.duration() };
         Ok(Self { windows: Arc::new(Keyed::try_new(rule, tick, max_bytes)?) })
     }
 

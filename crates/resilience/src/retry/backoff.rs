@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use crate::sliding::nanos;
+
 /// Waits between 0 and a cap that doubles from retry to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
@@ -49,9 +51,9 @@ impl Backoff {
 
     /// The wait before this retry, for 64 random bits: from nothing up to, not including, the cap.
     pub fn delay(&self, retry: u32, random: u64) -> Duration {
-        // The upper 53 bits as a fraction: exactly what an f64 holds.
-        let fraction = (random >> 11) as f64 / (1_u64 << 53) as f64;
-        self.cap(retry).mul_f64(fraction)
+        // The bits as a fraction of 2^64. A cap past 584 years is that.
+        let cap = u128::from(nanos(self.cap(retry)));
+        Duration::from_nanos((cap * u128::from(random) >> 64) as u64)
     }
 }
 

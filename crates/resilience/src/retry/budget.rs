@@ -10,11 +10,15 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 #[cfg(loom)]
+use loom::sync::atomic::{AtomicU64, Ordering};
+#[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(loom))]
 use std::sync::{Mutex, MutexGuard};
 
-use crate::sliding::{Origin, Ring, Tally};
+use crate::sliding::{Origin, Ring};
 
 /// Bounds the retries of all calls to one target. Cheap to clone; all clones are one budget.
 ///
@@ -26,11 +30,19 @@ pub struct Budget {
     shared: Arc<Shared>,
 }
 
+/// Within a second a budget is two words and no lock: one that is counted in, and one that says when
+/// the second ends. Whoever comes after that turns the window first, under the lock.
 struct Shared {
-    /// Successes that the account does not have yet.
-    successes: Tally,
+    /// What counts now. Relaxed: whatever changes it reads and writes it in one step.
+    counts: AtomicU64,
+    /// As [`Limits::pack`] has them. Relaxed: it is the only thing that changes with them.
+    limits: AtomicU64,
+    /// In nanoseconds since the origin; zero before the first second. Whoever reads an end that was
+    /// stored (release) finds `counts` turned to that second (acquire).
+    second_ends: AtomicU64,
     origin: Origin,
-    account: Mutex<Account>,
+    /// When what counts now came. Its sum lags behind `counts` by what came since its last use.
+    past: Mutex<Ring<2>>,
 }
 
 /// A budget setting is out of range.
@@ -66,12 +78,14 @@ impl Budget {
     }
 
     fn new(percent: u32, floor_per_second: u32) -> Self {
-        let account = Account {
-            limits: Limits::new(percent, floor_per_second),
-            last: Ring::new(Self::WINDOW),
+        let limits = Limits { percent, floor_per_second }.pack();
+        let shared = Shared {
+            counts: AtomicU64::new(0),
+            limits: AtomicU64::new(limits),
+            second_ends: AtomicU64::new(0),
+            origin: Origin::default(),
+            past: Mutex::new(Ring::new(Self::WINDOW)),
         };
-        let (successes, origin) = (Tally::default(), Origin::default());
-        let shared = Shared { successes, origin, account: Mutex::new(account) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -84,28 +98,34 @@ impl Budget {
         if percent > 100 {
             return Err(InvalidBudget { percent });
         }
-        self.lock().limits = Limits::new(percent, floor_per_second);
+        let limits = Limits { percent, floor_per_second }.pack();
+        self.shared.limits.store(limits, Ordering::Relaxed);
         Ok(())
     }
 
     /// Counts a success.
     #[inline]
     pub fn deposit(&self, now: Instant) {
-        // Once a second the account is turned; all other deposits are one atomic addition.
-        let Shared { successes, origin, .. } = &*self.shared;
-        if !origin.since(now).is_some_and(|since| successes.count(since)) {
-            self.with(now, |account| account.last.add(SUCCESSES, 1));
-        }
+        self.turn_to(now);
+        self.shared.counts.fetch_add(SUCCESS, Ordering::Relaxed);
     }
 
     /// Takes a retry out, if there is one.
+    #[inline]
     #[must_use = "without a withdrawal there is no right to retry"]
     pub fn withdraw(&self, now: Instant) -> bool {
-        self.with(now, |account| {
-            let allowed = account.left() > 0;
-            account.last.add(RETRIES, allowed.into());
-            allowed
-        })
+        self.turn_to(now);
+        let limits = self.limits();
+        let counts = &self.shared.counts;
+        let mut held = counts.load(Ordering::Relaxed);
+        while limits.allow(Counts::of(held)) {
+            let (taken, order) = (held + RETRY, Ordering::Relaxed);
+            match counts.compare_exchange_weak(held, taken, order, order) {
+                Ok(_) => return true,
+                Err(others) => held = others,
+            }
+        }
+        false
     }
 
     /// Takes a retry out, if there is one, to be put back should it never go out.
@@ -115,26 +135,58 @@ impl Budget {
 
     /// How many retries could be taken out at `now`.
     pub fn left(&self, now: Instant) -> u64 {
-        self.with(now, |account| account.left())
+        self.turn_to(now);
+        self.limits().left(self.counts())
     }
 
-    /// Uses the account with all successes in it and what is too old out of it.
-    fn with<T>(&self, now: Instant, use_it: impl FnOnce(&mut Account) -> T) -> T {
-        let mut account = self.lock();
-        // Before the turn: they belong to the second that may end now.
-        let waiting = self.shared.successes.take();
-        account.last.add(SUCCESSES, waiting);
-        if account.last.turn_to(now)
-            && let Some(slot) = account.last.present()
-        {
-            self.shared.successes.publish(self.shared.origin.until(|| slot.start, slot.end));
+    /// Forgets what is too old.
+    #[inline]
+    fn turn_to(&self, now: Instant) {
+        let Shared { origin, second_ends, .. } = &*self.shared;
+        let is_present = |since| since < second_ends.load(Ordering::Acquire);
+        if !origin.since(now).is_some_and(is_present) {
+            self.turn(now);
         }
-        use_it(&mut account)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Account> {
+    /// Goes on to the second that holds `now`, unless somebody else did.
+    #[cold]
+    fn turn(&self, now: Instant) {
+        self.forget(|past| {
+            past.turn_to(now);
+        });
+    }
+
+    /// Has the past forget something, and takes that out of what counts now.
+    fn forget(&self, forget: impl FnOnce(&mut Ring<2>)) {
+        let Shared { counts, second_ends, origin, .. } = &*self.shared;
+        let mut past = self.lock();
+        // Before it turns: what came since its last use belongs to the second that may end now.
+        // Without the lock counts only grow, so nothing here goes below zero.
+        let present = self.counts();
+        let [successes, retries] = past.sum();
+        past.add(SUCCESSES, present.successes - successes);
+        past.add(RETRIES, present.retries - retries);
+        forget(&mut past);
+        let [successes, retries] = past.sum();
+        let forgotten = (present.successes - successes) * SUCCESS + present.retries - retries;
+        counts.fetch_sub(forgotten, Ordering::Relaxed);
+        if let Some(second) = past.present() {
+            second_ends.store(origin.until(|| second.start, second.end), Ordering::Release);
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts::of(self.shared.counts.load(Ordering::Relaxed))
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::unpack(self.shared.limits.load(Ordering::Relaxed))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring<2>> {
         // The sums are whole after each line that changes them.
-        self.shared.account.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,246 +209,84 @@ impl Withdrawal {
 impl Drop for Withdrawal {
     fn drop(&mut self) {
         if let Some(budget) = self.budget.take() {
-            budget.lock().last.take_back(RETRIES);
+            budget.forget(|past| past.take_back(RETRIES));
         }
     }
 }
 
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let account = self.lock();
+        let Counts { successes, retries } = self.counts();
         f.debug_struct("Budget")
-            .field("limits", &account.limits)
-            .field("successes", &account.last.sum()[SUCCESSES])
-            .field("retries", &account.last.sum()[RETRIES])
+            .field("limits", &self.limits())
+            .field("successes", &successes)
+            .field("retries", &retries)
             .finish()
     }
 }
 
-/// What the account counts.
+/// What the past counts.
 const SUCCESSES: usize = 0;
 const RETRIES: usize = 1;
 
-#[derive(Debug)]
-struct Limits {
-    percent: u64,
-    /// Retries in the window whatever the successes.
-    floor: u64,
+/// One of each in the word of what counts now: retries in its lower half, successes in its upper.
+/// Neither runs over: a word that all cores write is not written four thousand million times in
+/// [`Budget::WINDOW`].
+const SUCCESS: u64 = 1 << 32;
+const RETRY: u64 = 1;
+
+/// What counts now, of one moment.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    successes: u64,
+    retries: u64,
 }
 
-impl Limits {
-    fn new(percent: u32, floor_per_second: u32) -> Self {
-        let floor = u64::from(floor_per_second) * Budget::WINDOW.as_secs();
-        Self { percent: percent.into(), floor }
+impl Counts {
+    #[inline]
+    fn of(word: u64) -> Self {
+        Self { successes: word >> 32, retries: word & u64::from(u32::MAX) }
     }
 }
 
-struct Account {
-    limits: Limits,
-    last: Ring<2>,
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// At most 100.
+    percent: u32,
+    floor_per_second: u32,
 }
 
-impl Account {
-    fn left(&self) -> u64 {
-        let sum = self.last.sum();
-        let allowed = sum[SUCCESSES] * self.limits.percent / 100 + self.limits.floor;
-        allowed.saturating_sub(sum[RETRIES])
+impl Limits {
+    fn pack(self) -> u64 {
+        u64::from(self.percent) << 32 | u64::from(self.floor_per_second)
+    }
+
+    #[inline]
+    fn unpack(word: u64) -> Self {
+        Self { percent: (word >> 32) as u32, floor_per_second: word as u32 }
+    }
+
+    /// Whether one more retry may be taken out. As [`Self::left`], without a division.
+    #[inline]
+    fn allow(self, counts: Counts) -> bool {
+        (counts.retries + 1) * 100 <= self.hundredfold(counts)
+    }
+
+    fn left(self, counts: Counts) -> u64 {
+        (self.hundredfold(counts) / 100).saturating_sub(counts.retries)
+    }
+
+    /// A hundred times the retries that may be taken out in the window.
+    #[inline]
+    fn hundredfold(self, counts: Counts) -> u64 {
+        let floor = u64::from(self.floor_per_second) * Budget::WINDOW.as_secs() * 100;
+        counts.successes * u64::from(self.percent) + floor
     }
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::testing::now;
-
-    const SLOTS: u64 = Budget::WINDOW.as_secs();
-
-    fn withdrawals(budget: &Budget, now: Instant) -> u64 {
-        (0..10_000).take_while(|_| budget.withdraw(now)).count() as u64
-    }
-
-    #[test]
-    fn a_quiet_caller_has_the_floor() {
-        let (budget, now) = (Budget::default(), now());
-        assert_eq!(budget.left(now), 30);
-        assert_eq!(withdrawals(&budget, now), 30);
-        assert!(!budget.withdraw(now));
-    }
-
-    #[test]
-    fn a_fifth_of_the_successes_is_added() {
-        let (budget, now) = (Budget::try_new(20, 0).unwrap(), now());
-        (0..99).for_each(|_| budget.deposit(now));
-        assert_eq!(withdrawals(&budget, now), 19);
-    }
-
-    #[test]
-    fn both_are_forgotten_after_ten_seconds() {
-        let (budget, now) = (Budget::try_new(100, 1).unwrap(), now());
-        (0..5).for_each(|_| budget.deposit(now));
-        assert_eq!(withdrawals(&budget, now), 15);
-        let later = now + Duration::from_millis(9_999);
-        assert_eq!(budget.left(later), 0);
-        assert_eq!(budget.left(now + Budget::WINDOW), 10);
-        assert_eq!(budget.left(now + Duration::from_secs(3_000_000)), 10);
-    }
-
-    #[test]
-    fn time_that_runs_back_stands_still() {
-        let (budget, now) = (Budget::try_new(100, 0).unwrap(), now());
-        for _ in 0..4 {
-            budget.deposit(now + Duration::from_secs(5));
-            budget.deposit(now);
-        }
-        assert_eq!(budget.left(now), 8);
-        assert_eq!(budget.left(now + Duration::from_secs(5)), 8);
-    }
-
-    #[test]
-    fn a_retry_that_never_went_out_is_put_back() {
-        let (budget, now) = (Budget::try_new(0, 1).unwrap(), now());
-        let taken: Vec<_> = (0..10).filter_map(|_| budget.take(now)).collect();
-        assert!(taken.len() == 10 && budget.take(now).is_none());
-        for (turn, withdrawal) in taken.into_iter().enumerate() {
-            if turn < 4 {
-                withdrawal.spend();
-            }
-        }
-        assert_eq!(budget.left(now), 6);
-    }
-
-    #[test]
-    fn a_retry_that_is_put_back_when_it_counts_no_more_changes_nothing() {
-        let (budget, now) = (Budget::try_new(0, 1).unwrap(), now());
-        let late = budget.take(now).unwrap();
-        let later = now + Budget::WINDOW;
-        assert_eq!(budget.left(later), 10);
-        drop(late);
-        assert_eq!(budget.left(later), 10);
-    }
-
-    #[test]
-    fn a_long_silence_forgets_all_at_once() {
-        let (budget, now) = (Budget::try_new(100, 0).unwrap(), now());
-        budget.deposit(now);
-        assert_eq!(budget.left(now + Budget::WINDOW), 0);
-        budget.deposit(now + Budget::WINDOW);
-        assert_eq!(budget.left(now + 100 * Budget::WINDOW), 0);
-    }
-
-    #[test]
-    fn another_share_goes_for_what_was_counted() {
-        let (budget, now) = (Budget::try_new(0, 0).unwrap(), now());
-        (0..100).for_each(|_| budget.deposit(now));
-        assert!(!budget.withdraw(now));
-        budget.reconfigure(10, 1).unwrap();
-        assert_eq!(withdrawals(&budget, now), 20);
-        budget.reconfigure(5, 0).unwrap();
-        assert!(!budget.withdraw(now));
-        assert!(budget.reconfigure(101, 0).is_err());
-    }
-
-    #[test]
-    fn threads_that_share_it_take_out_what_they_put_in_and_no_more() {
-        let (budget, now) = (Budget::try_new(20, 1).unwrap(), now());
-        let taken = std::sync::atomic::AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for step in 0..1_000 {
-                        let now = now + Duration::from_millis(step);
-                        budget.deposit(now);
-                        let allowed = u64::from(budget.withdraw(now));
-                        taken.fetch_add(allowed, std::sync::atomic::Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        let all = taken.into_inner() + budget.left(now);
-        assert_eq!(all, 4_000 / 5 + 10);
-    }
-
-    #[test]
-    fn a_share_over_the_whole_is_refused() {
-        assert!(Budget::try_new(101, 0).unwrap_err().to_string().contains("`101` percent"));
-    }
-
-    proptest! {
-        #[test]
-        fn retries_are_at_most_the_share_of_successes_plus_the_floor(
-            steps in prop::collection::vec((0_u64..3_000, 0_u32..40, 0_u32..40), 1..80),
-            percent in 0_u32..=100, floor in 0_u32..5,
-        ) {
-            let (budget, start) = (Budget::try_new(percent, floor).unwrap(), now());
-            let mut elapsed = Duration::ZERO;
-            let (mut all_successes, mut all_retries) = (0, 0);
-            let mut taken: Vec<(u64, u64, u64)> = Vec::new();
-            budget.deposit(start);
-            for (millis, successes, tries) in steps {
-                elapsed += Duration::from_millis(millis);
-                let (now, second) = (start + elapsed, elapsed.as_secs());
-                (0..successes).for_each(|_| budget.deposit(now));
-                let retries = (0..tries).filter(|_| budget.withdraw(now)).count() as u64;
-                taken.push((second, successes.into(), retries));
-                let share = |successes: u64| successes * u64::from(percent) / 100;
-                let floor = u64::from(floor) * SLOTS;
-
-                // The first deposit counts until second 9.
-                let recent = taken.iter().filter(|(then, ..)| then + SLOTS > second);
-                let first = u64::from(second < SLOTS);
-                let (recent_successes, recent_retries) =
-                    recent.fold((first, 0), |(a, b), (_, s, r)| (a + s, b + r));
-                let most = share(recent_successes) + floor;
-                prop_assert!(retries == 0 || recent_retries <= most, "{recent_retries} > {most}");
-
-                all_successes += u64::from(successes);
-                all_retries += retries;
-                let most = share(1 + all_successes) + floor * (1 + second / SLOTS);
-                prop_assert!(all_retries <= most, "{all_retries} > {most}");
-            }
-        }
-    }
-}
+mod tests;
 
 // `RUSTFLAGS="--cfg loom" cargo test -p regatta-resilience --lib loom`
 #[cfg(all(test, loom))]
-mod loom_tests {
-    //! Every interleaving of two threads.
-
-    use loom::thread;
-
-    use super::*;
-
-    #[test]
-    fn no_success_is_lost_or_counted_twice() {
-        loom::model(|| {
-            let now = crate::testing::now();
-            let budget = Budget::try_new(100, 0).unwrap();
-            // The second deposit and all later ones of the second take no lock.
-            budget.deposit(now);
-            let other = budget.clone();
-            let thread = thread::spawn(move || other.deposit(now));
-            let mine = u64::from(budget.withdraw(now));
-            thread.join().unwrap();
-            assert_eq!(mine + budget.left(now), 2);
-            assert_eq!(mine, 1);
-        });
-    }
-
-    #[test]
-    fn a_success_that_meets_the_turn_of_the_second_is_counted_once() {
-        loom::model(|| {
-            let now = crate::testing::now();
-            let later = now + Duration::from_secs(1);
-            let budget = Budget::try_new(100, 0).unwrap();
-            budget.deposit(now);
-            let other = budget.clone();
-            let thread = thread::spawn(move || other.deposit(now));
-            budget.deposit(later);
-            thread.join().unwrap();
-            assert_eq!(budget.left(later), 3);
-        });
-    }
-}
+mod loom_tests;

@@ -1,0 +1,149 @@
+//! How gRPC calls are judged: by their status, wherever it stands, and not by what is ours.
+
+use std::future::ready;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use regatta_client::{Channel, Error};
+use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tower_service::Service as _;
+
+use crate::fleet::{Fleet, Server, options};
+use crate::grpc::healthy;
+
+/// The frames of an answer after its head.
+type Frames = fn(&'static str) -> Vec<Frame<Bytes>>;
+
+const PLACES: [Frames; 2] =
+    [|status| vec![trailers(status)], |status| vec![message(), trailers(status)]];
+
+#[tokio::test]
+async fn a_failure_in_the_trailers_counts_with_messages_before_it_and_without() {
+    for place in PLACES {
+        for (status, expected) in [("14", 5), ("13", 5), ("0", 10), ("5", 10)] {
+            let fleet = Fleet::new();
+            let server = answering(&fleet, move || place(status)).await;
+            let mut channel = fleet.channel(options());
+            for _ in 0..10 {
+                read(&mut channel, None).await;
+            }
+            assert_eq!(server.hits(), expected, "{status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_status_counts() {
+    for frames in [Vec::new as fn() -> _, || vec![message()]] {
+        let fleet = Fleet::new();
+        let server = answering(&fleet, frames).await;
+        let mut channel = fleet.channel(options());
+        for _ in 0..10 {
+            read(&mut channel, None).await;
+        }
+        assert_eq!(server.hits(), 5);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_gives_up_before_the_callers_own_time_is_over_is_to_blame() {
+    let fleet = Fleet::new();
+    let server = answering(&fleet, || PLACES[1]("4")).await;
+    let mut channel = fleet.channel(options());
+    for _ in 0..10 {
+        read(&mut channel, Some(Duration::from_secs(2))).await;
+    }
+    assert_eq!(server.hits(), 5);
+}
+
+#[tokio::test]
+async fn a_request_stream_that_fails_is_not_held_against_the_instance() {
+    let fleet = Fleet::new();
+    healthy(&fleet).await;
+    let mut channel = fleet.channel(options());
+    for is_later in [false, true] {
+        for _ in 0..10 {
+            let status = channel.call(failing_request("/p.S/X", is_later)).await.unwrap_err();
+            assert_eq!(status.code(), Code::Internal, "{status}");
+            let source = std::error::Error::source(&status).unwrap().downcast_ref();
+            assert!(matches!(source, Some(Error::RequestBody { .. })), "{status:?}");
+        }
+        let mut health = HealthClient::new(channel.clone());
+        health.check(HealthCheckRequest::default()).await.expect("its breaker is closed");
+    }
+}
+
+#[tokio::test]
+async fn a_request_stream_that_fails_after_the_head_of_the_answer_is_not_held_against_it_either() {
+    let fleet = Fleet::new();
+    let echo = |request: axum::extract::Request| {
+        let response = Response::builder().header("content-type", "application/grpc");
+        ready(response.body(request.into_body()).unwrap())
+    };
+    let server = fleet.serve_router(Router::new().fallback(echo)).await;
+    let mut channel = fleet.channel(options());
+    for _ in 0..10 {
+        let answer = channel.call(failing_request("/p.S/X", true)).await;
+        if let Ok(answer) = answer {
+            answer.into_body().collect().await.unwrap_err();
+        }
+    }
+    assert_eq!(server.hits(), 10);
+}
+
+fn message() -> Frame<Bytes> {
+    Frame::data(Bytes::from_static(&[0; 5]))
+}
+
+fn trailers(status: &'static str) -> Frame<Bytes> {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static(status));
+    Frame::trailers(trailers)
+}
+
+/// An instance whose answers have these frames after their heads.
+async fn answering(
+    fleet: &Fleet,
+    frames: impl Fn() -> Vec<Frame<Bytes>> + Clone + Send + Sync + 'static,
+) -> Server {
+    let handler = move || {
+        let frames = frames().into_iter().map(Ok::<_, std::convert::Infallible>);
+        let body = Body::new(StreamBody::new(stream::iter(frames)));
+        let response = Response::builder().header("content-type", "application/grpc");
+        ready(response.body(body).unwrap())
+    };
+    fleet.serve_router(Router::new().fallback(handler)).await
+}
+
+/// Makes a call and reads its answer to the end, if one comes.
+async fn read(channel: &mut Channel, timeout: Option<Duration>) {
+    let mut request = Request::post("http://x/p.S/X").header("content-type", "application/grpc");
+    if let Some(timeout) = timeout {
+        request = request.header("grpc-timeout", regatta_core::format_grpc_timeout(timeout));
+    }
+    if let Ok(answer) = channel.call(request.body(tonic::body::Body::empty()).unwrap()).await {
+        _ = answer.into_body().collect().await;
+    }
+}
+
+/// A call whose request stream fails after a message, at once or when that has gone.
+fn failing_request(path: &str, is_later: bool) -> Request<tonic::body::Body> {
+    let failure = async move {
+        if is_later {
+            tokio::task::yield_now().await;
+        }
+        Err(Status::aborted("expected by this test"))
+    };
+    let frames = stream::iter([Ok(message())]).chain(stream::once(failure));
+    let body = tonic::body::Body::new(StreamBody::new(frames.boxed()));
+    let request = Request::post(format!("http://x{path}"));
+    request.header("content-type", "application/grpc").body(body).unwrap()
+}
