@@ -7,6 +7,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
+use bytes::Bytes;
 use http::{StatusCode, header};
 use regatta_client::Client;
 use regatta_core::{Chain, InstanceId, ServiceName};
@@ -102,25 +103,29 @@ struct Decision {
 async fn breaker_of_service(
     State(shared): State<Shared>,
     Path(service): Path<String>,
-    decision: crate::Json<Decision>,
+    body: Bytes,
 ) -> std::result::Result<StatusCode, Problem> {
-    decide(&shared, &service, None, decision.0)
+    decide(&shared, &service, None, &body)
 }
 
 async fn breaker_of_instance(
     State(shared): State<Shared>,
     Path((service, instance)): Path<(String, String)>,
-    decision: crate::Json<Decision>,
+    body: Bytes,
 ) -> std::result::Result<StatusCode, Problem> {
-    decide(&shared, &service, Some(&instance), decision.0)
+    decide(&shared, &service, Some(&instance), &body)
 }
 
 fn decide(
     shared: &Shared,
     service: &str,
     instance: Option<&str>,
-    decision: Decision,
+    body: &[u8],
 ) -> std::result::Result<StatusCode, Problem> {
+    // Whatever type it says that it has: curl says it is a form.
+    let decision: Decision = serde_json::from_slice(body).map_err(|error| {
+        Problem::invalid(format!("the body is not {{\"state\": \"...\"}}: {error}"))
+    })?;
     let name =
         ServiceName::try_new(service).map_err(|error| Problem::invalid(error.to_string()))?;
     let id = instance.map(InstanceId::new);

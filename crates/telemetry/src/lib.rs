@@ -56,7 +56,7 @@ pub use status::{grpc_name, grpc_status};
 
 mod server;
 pub use server::{
-    Exchange, Head, NoteRoute, Observed, Route, RouteLayer, Serve, ServeFuture, ServerLayer,
+    Exchange, Head, NoteRoute, Observed, Probed, Route, RouteLayer, Serve, ServeFuture, ServerLayer,
 };
 
 pub mod client;

@@ -80,19 +80,23 @@ pub fn ended(grpc_status: Option<&[u8]>, had_messages: bool) -> Option<Fault> {
     }
 }
 
+/// What rounding may take from a time on its way through some hops, beside a share of it.
+const ROUNDED: Duration = Duration::from_millis(5);
+
 /// The fault, unless it is that the caller's own time was over: a service that keeps to that time
-/// says so just when it ends. `own` is that time, if it has set one, and `waited` how much of it has
-/// passed; a hundredth less is as good, for a time that is handed on is rounded down.
+/// says so just when it ends, by 504 or DEADLINE_EXCEEDED. `own` is that time, if it has set one, and
+/// `waited` how much of it has passed; a hundredth and five milliseconds less is as good, for each
+/// hop that hands a time on rounds it down.
 #[must_use]
 pub fn unless_impatient(
     fault: Option<Fault>,
     own: Option<Duration>,
     waited: Duration,
 ) -> Option<Fault> {
-    match (fault, own) {
-        (Some(Fault::Grpc(Code::DeadlineExceeded)), Some(own)) if waited >= own - own / 100 => {
-            Some(Fault::Silent(Silence::Impatient))
-        }
+    let is_late = matches!(fault, Some(Fault::Grpc(Code::DeadlineExceeded) | Fault::Status(504)));
+    let is_over = |own: Duration| waited + own / 100 + ROUNDED >= own;
+    match own {
+        Some(own) if is_late && is_over(own) => Some(Fault::Silent(Silence::Impatient)),
         _ => fault,
     }
 }
@@ -116,18 +120,22 @@ mod tests {
 
     #[test]
     fn time_that_the_caller_has_set_is_not_held_against_the_instance_when_it_is_over() {
-        let late = Some(Fault::Grpc(Code::DeadlineExceeded));
         let impatient = Some(Fault::Silent(Silence::Impatient));
-        for (own, waited, expected) in [
-            (Some(SECOND), SECOND, impatient),
-            (Some(SECOND), SECOND * 99 / 100, impatient),
-            (Some(SECOND), SECOND * 98 / 100, late),
-            (None, SECOND * 3600, late),
-        ] {
-            assert_eq!(unless_impatient(late, own, waited), expected, "{own:?} {waited:?}");
+        let millis = Duration::from_millis;
+        for late in [Fault::Grpc(Code::DeadlineExceeded), Fault::Status(504)].map(Some) {
+            for (own, waited, expected) in [
+                (Some(SECOND), SECOND, impatient),
+                (Some(SECOND), millis(985), impatient),
+                (Some(SECOND), millis(984), late),
+                (Some(millis(2)), Duration::ZERO, impatient),
+                (None, SECOND * 3600, late),
+            ] {
+                assert_eq!(unless_impatient(late, own, waited), expected, "{own:?} {waited:?}");
+            }
         }
-        let other = Some(Fault::Grpc(Code::Unavailable));
-        assert_eq!(unless_impatient(other, Some(SECOND), SECOND), other);
+        for other in [Fault::Grpc(Code::Unavailable), Fault::Status(503)].map(Some) {
+            assert_eq!(unless_impatient(other, Some(SECOND), SECOND), other);
+        }
         assert_eq!(unless_impatient(None, Some(SECOND), SECOND), None);
     }
 }

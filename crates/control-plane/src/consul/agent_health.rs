@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, State as Extract};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use regatta_telemetry::Probed;
 use serde_json::{Value, json};
 
 use super::app::{App, json};
@@ -93,9 +95,10 @@ fn answer(query: &Query, status: Option<Aggregated>, text: &str, value: &Value) 
         Some(_) => StatusCode::SERVICE_UNAVAILABLE,
         None => StatusCode::NOT_FOUND,
     };
+    let probed = Extension(Probed);
     if query.get("format") == Some("text") {
         let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
-        return (code, plain, text.to_owned()).into_response();
+        return (code, probed, plain, text.to_owned()).into_response();
     }
-    (code, json(query, value)).into_response()
+    (code, probed, json(query, value)).into_response()
 }

@@ -10,7 +10,7 @@ use regatta_traffic::cluster::Hints;
 use tokio::time::Instant;
 
 use super::write::{self, Common, Outgoing, Patch};
-use super::{Body, Facts, Fields, parse_request};
+use super::{Body, Facts, Fields, Refusal, parse_request};
 use crate::health;
 use crate::http1::name::{Name, classify};
 use crate::policy::ids::{RequestId, Trace};
@@ -294,7 +294,7 @@ pub(crate) fn too_many_connections(peer: IpAddr, shared: &Shared) -> Vec<u8> {
 fn server_wide(request_id: Option<&[u8]>) -> Plan<'static> {
     let wide = || u128::from(random::next()) << 64 | u128::from(random::next());
     let problem = regatta_core::Problem::new(204, "options", "Options", String::new());
-    let denial = Denial::new(problem).with("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    let denial = Denial::new(problem).with("Allow", Refusal::SERVED);
     Plan {
         request_id: RequestId::echo_or_make(request_id, wide),
         trace: Trace::pass_or_make(None, || (wide(), wide() as u64)),

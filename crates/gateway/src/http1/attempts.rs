@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use regatta_core::TraceContext;
 use regatta_resilience::retry::Decision;
+use regatta_traffic::answer::unless_impatient;
 use regatta_traffic::cluster::{Effect, Member, Outcome, PickError, Picked};
 use regatta_traffic::fault::Fault;
 use regatta_traffic::verdict::{Failure, Silence};
@@ -224,6 +225,13 @@ impl Attempts {
 
 impl Forward {
     /// When the exchange is over, whatever was tried.
+    /// A fault, unless it is that the caller's own time was over.
+    pub(super) fn blame(&self) -> impl Fn(Option<Fault>) -> Option<Fault> + use<> {
+        let (began, own) = (self.record.started, self.is_callers_timeout.then_some(self.timeout));
+        let waited = move || Instant::now().duration_since(began);
+        move |fault| fault.and_then(|fault| unless_impatient(Some(fault), own, waited()))
+    }
+
     pub(super) fn end(&self) -> Instant {
         self.record.started + self.timeout
     }

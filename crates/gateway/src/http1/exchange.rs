@@ -165,6 +165,7 @@ pub(super) async fn run(
         match head {
             Ok(Look { status, verdict: Verdict { fault, failure, .. } }) => {
                 forward.record.answered(status, None);
+                let fault = forward.blame()(fault);
                 let refused = failure.filter(|it| matches!(it, Failure::Refused { .. }));
                 let is_overloaded = refused.is_some();
                 forward.slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });

@@ -83,10 +83,10 @@ async fn race(
         return (first, found);
     };
     let address = *picked.data();
-    let (out, rules) = (&*asking.out, asking.rules);
+    let (out, rules, blame) = (&*asking.out, asking.rules, asking.forward.blame());
     let raced = alarm.within(deadline, async {
         let own = pin!(read_head(&mut first.upstream, &mut first.response, is_head));
-        let other = pin!(ask(picked, out, is_head, rules));
+        let other = pin!(ask(picked, out, is_head, rules, &blame));
         match select(own, other).await {
             Either::Left((found, _)) if stands(&found) => (found, None),
             Either::Left((found, other)) => (found, other.await),
@@ -111,7 +111,7 @@ async fn race(
             asking.forward.record.effect(effect);
         }
         Ok(look) => {
-            let effect = Reached::finish(first.picked, first.began, look.verdict.fault);
+            let effect = Reached::finish(first.picked, first.began, blame(look.verdict.fault));
             asking.forward.record.effect(effect);
         }
     }
@@ -142,6 +142,7 @@ async fn ask(
     out: &[u8],
     is_head: bool,
     rules: &Rules,
+    blame: &impl Fn(Option<Fault>) -> Option<Fault>,
 ) -> Option<(Try, Look)> {
     let (address, began) = (*picked.data(), Instant::now());
     let idle = pool::take(address, began, rules.timeouts.upstream_idle, true);
@@ -167,7 +168,7 @@ async fn ask(
             Some((Try { upstream, picked, began, is_reused, response }, look))
         }
         Ok(look) => {
-            _ = Reached::finish(picked, began, look.verdict.fault);
+            _ = Reached::finish(picked, began, blame(look.verdict.fault));
             None
         }
         Err(_) => {

@@ -20,6 +20,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The methods that are served, as `Allow` lists them.
+    pub(crate) const SERVED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
     /// The HTTP status.
     pub fn status(self) -> u16 {
         match self {

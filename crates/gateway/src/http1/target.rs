@@ -15,14 +15,14 @@ pub struct Target<'a> {
     pub query: &'a str,
 }
 
-/// Takes a target apart (RFC 9112, section 3.2). Fragments, user names and anything but printable
-/// ASCII are refused.
+/// Takes a target apart (RFC 9112, section 3.2). Fragments, user names, `"`, `<`, `>` and anything
+/// but printable ASCII are refused: clients escape these, and servers refuse them.
 ///
 /// # Errors
 ///
 /// [`Refusal::Malformed`] for a target of no known form.
 pub fn parse<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Refusal> {
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+    if !target.bytes().all(|it| it.is_ascii_graphic() && !matches!(it, b'#' | b'"' | b'<' | b'>')) {
         return Err(Refusal::Malformed("the target has a character that must be escaped"));
     }
     let (authority, rest) = if target.starts_with('/') {
@@ -84,6 +84,7 @@ pub fn canonical(path: &str) -> Result<Cow<'_, str>, Refusal> {
     for byte in bytes {
         match byte {
             b';' => return Err(Refusal::Malformed("the path has parameters (`;`); escape it")),
+            b'`' => return Err(Refusal::Malformed("the path has a backtick; escape it")),
             b'%' => has_escapes = true,
             _ => (),
         }
@@ -146,6 +147,8 @@ mod tests {
             "http://h:port/",
             "http://[::1/",
             "/a b",
+            "/a?b=\"",
+            "/<a>",
         ] {
             assert!(parse("GET", target).is_err(), "{target:?}");
         }

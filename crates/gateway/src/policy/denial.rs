@@ -8,6 +8,7 @@ use regatta_traffic::cluster::PickError;
 use regatta_traffic::retry_info;
 
 use super::whole_seconds;
+use crate::http1::Refusal;
 
 /// An error answer of the gateway's own: a problem, and the header fields that belong to it.
 #[derive(Clone, Debug)]
@@ -163,8 +164,8 @@ impl Denial {
     }
 }
 
-impl From<crate::http1::Refusal> for Denial {
-    fn from(refusal: crate::http1::Refusal) -> Self {
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
         let (code, title) = match refusal.status() {
             400 => ("malformed_request", "Bad request"),
             405 => ("method_not_allowed", "Method not allowed"),
@@ -174,7 +175,11 @@ impl From<crate::http1::Refusal> for Denial {
             431 => ("head_too_long", "Request header fields too large"),
             _ => ("unknown_version", "HTTP version not supported"),
         };
-        Self::new(Problem::new(refusal.status(), code, title, refusal.detail().into()))
+        let problem = Problem::new(refusal.status(), code, title, refusal.detail().into());
+        match refusal {
+            Refusal::Method => Self::new(problem).with("Allow", Refusal::SERVED),
+            _ => Self::new(problem),
+        }
     }
 }
 

@@ -154,3 +154,19 @@ async fn an_answer_that_does_not_count_is_no_success_to_the_budget_of_retries() 
     }
     assert_eq!(busy.unseen(), 10);
 }
+
+#[tokio::test]
+async fn a_504_to_a_caller_with_less_time_than_the_policy_gives_opens_nothing() {
+    let mut late = answering("HTTP/1.1 504 Late\r\nContent-Length: 0\r\n\r\n").await;
+    let ask = async |millis: &str, service: &mut Upstream| {
+        let gateway = start(counting(&["5xx", "timeout"]), &[service.addr]).await;
+        for _ in 0..10 {
+            let line = format!("x-envoy-expected-rq-timeout-ms: {millis}\r\n");
+            get_with(gateway.addr, "/a/x", &line).await;
+        }
+        service.unseen()
+    };
+    assert_eq!(ask("2", &mut late).await, 10);
+    // So long before the end of that time it is the service's own word.
+    assert_eq!(ask("4000", &mut late).await, 5);
+}

@@ -80,6 +80,7 @@ async fn nothing_ambiguous_reaches_a_service() {
         (400, "GET /a/../b HTTP/1.1\r\nHost: h\r\n\r\n".into()),
         (400, "GET /a%2fadmin HTTP/1.1\r\nHost: h\r\n\r\n".into()),
         (400, "GET //a/x HTTP/1.1\r\nHost: h\r\n\r\n".into()),
+        (400, "GET /a/x?b=<c> HTTP/1.1\r\nHost: h\r\n\r\n".into()),
         (414, format!("GET /a/{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(9000))),
         (431, format!("GET /a/x HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(40_000))),
         (431, format!("GET /a/x HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(120))),
@@ -93,6 +94,9 @@ async fn nothing_ambiguous_reaches_a_service() {
         let answer = wire.message().await.unwrap_or_else(|| panic!("{request:?}"));
         assert_eq!(answer.status, status, "{request:?}");
         assert_eq!(answer.field("content-type"), Some("application/problem+json"), "{request:?}");
+        // RFC 9110, section 15.5.6.
+        let served = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        assert_eq!(answer.field("allow"), (status == 405).then_some(served), "{request:?}");
         if !request.starts_with("GET /a/.") && !request.contains("%2f") && !request.contains("//a")
         {
             assert!(wire.rest().await.is_empty(), "a second answer to {request:?}");

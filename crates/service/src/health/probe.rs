@@ -128,8 +128,25 @@ impl Group {
         };
         let (findings, load) = tokio::join!(asked, load);
         let round = Round { findings: findings.into(), load };
+        tell(latest.as_ref().map_or(&[], |(_, before)| &before.findings), &round.findings);
         *latest = Some((Instant::now(), round.clone()));
         round
+    }
+}
+
+/// Says once when a dependency fails, and once when it is back.
+fn tell(before: &[Finding], now: &[Finding]) {
+    for (place, finding) in now.iter().enumerate() {
+        let dependency = &*finding.name;
+        let had_failed = before.get(place).is_some_and(|it| it.error.is_some());
+        match &finding.error {
+            Some(error) if !had_failed => {
+                let is_critical = finding.is_critical;
+                tracing::warn!(dependency, is_critical, error, "a dependency fails");
+            }
+            None if had_failed => tracing::info!(dependency, "a dependency is back"),
+            _ => (),
+        }
     }
 }
 

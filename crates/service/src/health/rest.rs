@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use http::StatusCode;
+use regatta_telemetry::Probed;
 use serde_json::json;
 
 use super::Health;
@@ -34,7 +35,7 @@ pub(crate) fn routes(health: Health, version: Arc<str>) -> Router {
 async fn whole(State(shared): State<Shared>) -> Response {
     let report = shared.health.report().await;
     let status = if report.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(report.to_json(&shared.version))).into_response()
+    (status, Extension(Probed), Json(report.to_json(&shared.version))).into_response()
 }
 
 async fn ready(State(shared): State<Shared>) -> Response {
@@ -42,7 +43,7 @@ async fn ready(State(shared): State<Shared>) -> Response {
         Json(json!({ "status": "ready" })).into_response()
     } else {
         let body = Json(json!({ "status": "not ready" }));
-        (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, Extension(Probed), body).into_response()
     }
 }
 

@@ -25,6 +25,11 @@ impl Deadline {
         Some(Self(regatta_core::Deadline::after(now.into_std(), timeout)))
     }
 
+    #[cfg(test)]
+    pub(super) fn at(instant: Instant) -> Self {
+        Self(regatta_core::Deadline::after(instant.into_std(), Duration::ZERO))
+    }
+
     pub(super) fn is_over(self, now: Instant) -> bool {
         self.0.is_over(now.into_std())
     }

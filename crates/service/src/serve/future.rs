@@ -17,9 +17,9 @@ use regatta_resilience::rate_limit::Decision;
 use tokio::time::Sleep;
 
 use super::admission::{Inside, tell as tell_rate};
-use super::convert;
 use super::deadline::Deadline;
 use super::until::Until;
+use super::{blame, convert};
 use crate::rest::Problem;
 
 /// How errors are told.
@@ -197,7 +197,15 @@ impl Future for Serving {
                     if let Some(inside) = this.inside.take() {
                         inside.leave(response.status() == StatusCode::SERVICE_UNAVAILABLE);
                     }
-                    if *this.protocol != Protocol::Rest || !convert::is_plain_error(&response) {
+                    if blame::is_too_late(&response, *this.protocol, *this.deadline) {
+                        this.stage.set(Stage::Answered { problem: Some(convert::late()) });
+                        continue;
+                    }
+                    if *this.protocol != Protocol::Rest {
+                        let response = blame::of_grpc(response);
+                        return Poll::Ready(Ok(finished(response, this.extras)));
+                    }
+                    if !convert::is_plain_error(&response) {
                         return Poll::Ready(Ok(finished(response, this.extras)));
                     }
                     let asked = std::mem::take(this.asked);

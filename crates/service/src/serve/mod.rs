@@ -3,6 +3,7 @@
 mod admission;
 pub(crate) use admission::{Admission, Door, Peer};
 
+mod blame;
 mod body;
 mod convert;
 mod deadline;

@@ -45,7 +45,8 @@ async fn calling(yaml: &str) -> (Running, Running, SocketAddr) {
 }
 
 async fn put(admin: SocketAddr, path: &str, body: &str) -> regatta::testing::Answer {
-    let request = Request::put(path).header("content-type", "application/json");
+    // As curl says it of what `-d` gives.
+    let request = Request::put(path).header("content-type", "application/x-www-form-urlencoded");
     ask(admin, request.body(body.to_owned())).await
 }
 

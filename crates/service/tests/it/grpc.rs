@@ -136,3 +136,19 @@ async fn grpc_takes_a_token_where_the_operator_asks_for_one_and_health_never_doe
     let request = HealthCheckRequest { service: String::new() };
     assert!(HealthClient::new(channel).check(request).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_message_that_is_none_is_the_callers_fault_and_a_panic_the_services() {
+    let (_service, channel) = running("").await;
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    // Its first field is a text, where a number belongs.
+    let codec = tonic_prost::ProstCodec::<CreateUserRequest, GetUserResponse>::default();
+    let request = CreateUserRequest { name: "Ada".into(), ..Default::default() };
+    let path = "/userservice.UserService/GetUser".parse().unwrap();
+    let error = client.unary(Request::new(request), path, codec).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+    assert!(error.message().starts_with("failed to decode Protobuf message"), "{error}");
+    let error = UserServiceClient::new(channel).get_user(asking(2)).await.unwrap_err();
+    assert_eq!(error.code(), Code::Internal, "{error}");
+}

@@ -89,6 +89,22 @@ async fn an_outgoing_call_of_a_request_without_a_deadline_is_bounded_too() {
 }
 
 #[tokio::test]
+async fn an_error_that_comes_when_the_callers_time_is_over_is_that_it_is_over() {
+    let routes = axum::Router::new().route(
+        "/late",
+        get(async || {
+            let deadline = regatta::Context::current().and_then(|it| it.deadline).unwrap();
+            tokio::time::sleep_until(deadline.instant().into()).await;
+            Err::<(), _>(regatta::Problem::unavailable("another service is too slow"))
+        }),
+    );
+    let service = Running::start(opened("").await.rest(routes)).await.unwrap();
+    let request = Request::get("/late").header("x-envoy-expected-rq-timeout-ms", "30");
+    let answer = service.send(request.body(String::new())).await;
+    assert_eq!((answer.status(), &answer.json()["code"]), (504, &json!("deadline_exceeded")));
+}
+
+#[tokio::test]
 async fn the_settings_problems_are_told_all_at_once() {
     let yaml = "server:\n  port: many\nauth:\n  secret: short\nlog:\n  format: xml\nsrever: {}\n";
     let config = Config::builder().yaml("config.yaml", yaml).build().unwrap();

@@ -10,7 +10,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanKind, Status};
 use regatta_core::{Context, Deadline};
 
-use super::Route;
+use super::{Probed, Route};
 use crate::metrics::OTHER;
 use crate::propagation::{self, REQUEST_ID};
 use crate::span::{self, Current, Recording};
@@ -36,6 +36,7 @@ pub struct Exchange {
     /// Echoed to the caller; kept as a header so that an echo costs no allocation.
     request_id: Option<HeaderValue>,
     outcome: Outcome,
+    is_probe: bool,
     is_over: bool,
 }
 
@@ -104,6 +105,7 @@ impl Exchange {
             name,
             request_id: echo,
             outcome: Outcome::failed("cancelled"),
+            is_probe: false,
             is_over: false,
         }
     }
@@ -148,6 +150,7 @@ impl Exchange {
             let route = Arc::clone(&route.0);
             self.set_route(route);
         }
+        self.is_probe = response.extensions().get::<Probed>().is_some();
         self.outcome = Outcome::of(response.status().as_u16(), response.headers(), self.is_grpc);
         if let Some(request_id) = self.request_id.take() {
             response.headers_mut().insert(REQUEST_ID, request_id);
@@ -270,7 +273,7 @@ impl Exchange {
                         route,
                         status = self.outcome.status,
                         error = $error,
-                        duration_ms = elapsed.as_secs_f64() * 1e3,
+                        duration_ms = elapsed.as_micros() as f64 / 1e3,
                         $message
                     );
                 }))
@@ -280,6 +283,7 @@ impl Exchange {
             Some(error) if error == "cancelled" => {
                 line!(debug, error.as_str(), "caller went away");
             }
+            Some(error) if self.is_probe => line!(debug, error.as_str(), "probe answered"),
             Some(error) => line!(warn, error.as_str(), "request failed"),
             None if tracing::enabled!(target: "regatta::request", tracing::Level::DEBUG) => {
                 line!(debug, tracing::field::Empty, "request served");

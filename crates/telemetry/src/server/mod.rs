@@ -6,6 +6,9 @@ pub use exchange::{Exchange, Head};
 mod route;
 pub use route::Route;
 
+mod probed;
+pub use probed::Probed;
+
 mod matched;
 pub use matched::{NoteRoute, RouteLayer};
 

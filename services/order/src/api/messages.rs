@@ -6,6 +6,7 @@
 use regatta::events::{CloudEvent, TypeFilter};
 use regatta_eventstore::{NewEvent, StreamId};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use serde_json::{Value, json};
 
 use crate::domain::{Amount, InvalidId, OrderCommand, OrderEvent, OrderId};
@@ -80,6 +81,7 @@ pub fn read(message: &CloudEvent) -> Result<(OrderId, OrderCommand), NoMessage> 
     #[derive(Deserialize)]
     struct Told {
         order_id: i64,
+        #[serde(deserialize_with = "positive")]
         payment_id: i32,
         #[serde(default)]
         reason: String,
@@ -105,6 +107,14 @@ pub fn read(message: &CloudEvent) -> Result<(OrderId, OrderCommand), NoMessage> 
         other => return Err(NoMessage::Type(other.to_owned())),
     };
     Ok((OrderId::try_new(order_id)?, command))
+}
+
+/// The number of a payment: one that cannot be would be refused by whoever is asked to refund it.
+fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    match i32::deserialize(deserializer)? {
+        number @ 1.. => Ok(number),
+        number => Err(D::Error::custom(format!("`{number}` is no payment; they begin with 1"))),
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +171,8 @@ mod tests {
             ("payment.lost", json!({ "order_id": 1, "payment_id": 1 })),
             ("payment.made", json!({ "order_id": 1 })),
             ("payment.made", json!({ "order_id": 0, "payment_id": 1 })),
+            ("payment.made", json!({ "order_id": 1, "payment_id": -5 })),
+            ("payment.refunded", json!({ "order_id": 1, "payment_id": 0 })),
             ("payment.made", json!(null)),
         ] {
             assert!(read(&message(event_type, data.clone())).is_err(), "{event_type} {data}");

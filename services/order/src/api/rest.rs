@@ -115,15 +115,17 @@ async fn list_orders(
     State(desk): State<Desk>,
     claims: Claims,
     Query(page): Query<PageQuery>,
-) -> Result<Json<OrderPage>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let caller = (!claims.has_role("admin")).then(|| claims.user_id().to_owned());
     let listing = page.listing(caller)?;
     let orders = desk.list(&listing).await?;
     // A full page that happens to be the last one is followed by an empty one.
     let next = orders.last().filter(|_| orders.len() == listing.limit as usize);
-    let next =
-        next.map(|last| format!("/orders?limit={}&after={}", listing.limit, last.id.number()));
-    Ok(Json(OrderPage { orders: orders.into_iter().map(OrderBody::from).collect(), next }))
+    let next = next.map(|last| format!("?limit={}&after={}", listing.limit, last.id.number()));
+    let link = next.as_ref().map(|next| [(header::LINK, format!("<{next}>; rel=\"next\""))]);
+    let next = next.map(|next| format!("/orders{next}"));
+    let orders = orders.into_iter().map(OrderBody::from).collect();
+    Ok((link, Json(OrderPage { orders, next })))
 }
 
 fn key(headers: &HeaderMap) -> Result<IdempotencyKey, Problem> {

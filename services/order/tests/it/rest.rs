@@ -117,8 +117,9 @@ async fn a_caller_lists_its_own_orders_page_by_page_and_an_administrator_all() {
         list("1", &["user"], "/orders").await["orders"].as_array().unwrap().len() == 3
     })
     .await;
-    let page = list("1", &["user"], "/orders?limit=2").await;
-    assert_eq!(page["next"], "/orders?limit=2&after=2");
+    let page = shop.get("1", &["user"], "/orders?limit=2").await;
+    assert_eq!(page.header("link"), "<?limit=2&after=2>; rel=\"next\"");
+    assert_eq!(page.json()["next"], "/orders?limit=2&after=2");
     let rest = list("1", &["user"], "/orders?limit=2&after=2").await;
     assert_eq!((&rest["orders"][0]["order_id"], &rest["next"]), (&json!(3), &json!(null)));
     assert_eq!(list("2", &["user"], "/orders").await["orders"], json!([]));
