@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::answer::{Stamp, deny, own, stamp_headers, strip};
 use super::body::{Download, Upload};
+use super::discard::discard;
 use super::exchange::{Outgoing, exchange, judge};
 use super::idle::Idle;
 use super::judged::Judged;
@@ -115,7 +116,10 @@ async fn answer(
             let (status, body) = health::answer(health, shared);
             return own(status, "application/json", &[], body, &stamp, record, shared);
         }
-        Verdict::Deny(denial) => return deny(&denial, &stamp, record, shared),
+        Verdict::Deny(denial) => {
+            discard(body);
+            return deny(&denial, &stamp, record, shared);
+        }
         // Waiting was settled above.
         Verdict::Wait(_) => return deny(&Denial::no_keys(), &stamp, record, shared),
         Verdict::Forward { target, path, from, allowance, caller, version, .. } => {

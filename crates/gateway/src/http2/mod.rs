@@ -5,6 +5,7 @@ pub(crate) use server::serve;
 mod answer;
 mod attempt;
 mod body;
+mod discard;
 mod exchange;
 mod forward;
 mod hedge;

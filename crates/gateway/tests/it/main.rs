@@ -4,6 +4,7 @@
 mod support;
 
 mod bodies;
+mod early_answers;
 mod failure_on;
 mod forwarding;
 mod framing;

@@ -68,6 +68,9 @@ impl Serve {
     }
 }
 
+/// What a client may send over HTTP/2 before anybody reads it (RFC 9113, section 6.9.2).
+const HTTP2_WINDOW: u64 = 65_535;
+
 impl Service<Request<Body>> for Serve {
     type Response = axum::response::Response;
     type Error = Infallible;
@@ -118,8 +121,11 @@ impl Service<Request<Body>> for Serve {
                 discard(request.into_body(), tracker);
                 return Serving::answered(body_too_large(Some(limit)), protocol);
             }
-            // On HTTP/2 a body that is not read ends with its stream, and nothing else does.
-            let is_polite = request.version() < Version::HTTP_2;
+            // On HTTP/2 a body that is not read ends with its stream, and nothing else does. A short
+            // one is taken all the same: it is on its way, and clients are known to lose an answer
+            // whose stream is reset behind it, which RFC 9113 (section 8.1) allows.
+            let is_short = size.upper().is_some_and(|bytes| bytes <= HTTP2_WINDOW);
+            let is_polite = request.version() < Version::HTTP_2 || is_short;
             if is_polite || size.upper().is_none_or(|bytes| bytes > limit) {
                 let body = std::mem::take(request.body_mut());
                 let body = Bounded::new(body, limit, is_polite, tracker.clone());
