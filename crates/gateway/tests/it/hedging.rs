@@ -145,7 +145,7 @@ async fn what_fails_at_once_does_not_teach_that_answers_come_at_once() {
         let script: Arc<crate::support::Script> = Arc::new(script);
         let (one, other) = (upstream(Arc::clone(&script)).await, upstream(script).await);
         let mut settings = hedging();
-        settings.timeouts.request = Duration::from_millis(200);
+        settings.timeouts.request = Duration::from_secs(1);
         let cluster = &mut settings.traffic.cluster;
         (cluster.breaker, cluster.service_breaker, cluster.outlier) = (None, None, None);
         let gateway = start(settings, &[one.addr, other.addr]).await;
