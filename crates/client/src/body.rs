@@ -156,7 +156,9 @@ impl ResponseBody {
         let awaiting = self.answering.as_mut().filter(|answering| answering.awaits_status());
         let Some(answering) = awaiting else { return };
         let trailers = frame.map(Frame::trailers_ref);
-        if trailers == Some(None) && answering.is_unjudged() {
+        // The end of a stream may come as data without a byte.
+        let is_message = frame.and_then(Frame::data_ref).is_some_and(|data| !data.is_empty());
+        if is_message && answering.is_unjudged() {
             annotate(self.span.as_ref(), answering.begin(crate::call::now()));
         }
         if trailers == Some(None) && !self.incoming.is_end_stream() {

@@ -71,7 +71,12 @@ async fn a_request_stream_that_fails_is_not_held_against_the_instance() {
     let mut channel = fleet.channel(options());
     for is_later in [false, true] {
         for _ in 0..10 {
-            let status = channel.call(failing_request("/p.S/X", is_later)).await.unwrap_err();
+            let request = failing_request(async move {
+                if is_later {
+                    tokio::task::yield_now().await;
+                }
+            });
+            let status = channel.call(request).await.unwrap_err();
             assert_eq!(status.code(), Code::Internal, "{status}");
             let source = std::error::Error::source(&status).unwrap().downcast_ref();
             assert!(matches!(source, Some(Error::RequestBody { .. })), "{status:?}");
@@ -91,10 +96,11 @@ async fn a_request_stream_that_fails_after_the_head_of_the_answer_is_not_held_ag
     let server = fleet.serve_router(Router::new().fallback(echo)).await;
     let mut channel = fleet.channel(options());
     for _ in 0..10 {
-        let answer = channel.call(failing_request("/p.S/X", true)).await;
-        if let Ok(answer) = answer {
-            answer.into_body().collect().await.unwrap_err();
-        }
+        let (fail, told) = tokio::sync::oneshot::channel::<()>();
+        let request = failing_request(async { _ = told.await });
+        let answer = channel.call(request).await.unwrap();
+        fail.send(()).unwrap();
+        answer.into_body().collect().await.unwrap_err();
     }
     assert_eq!(server.hits(), 10);
 }
@@ -134,16 +140,14 @@ async fn read(channel: &mut Channel, timeout: Option<Duration>) {
     }
 }
 
-/// A call whose request stream fails after a message, at once or when that has gone.
-fn failing_request(path: &str, is_later: bool) -> Request<tonic::body::Body> {
-    let failure = async move {
-        if is_later {
-            tokio::task::yield_now().await;
-        }
+/// A call whose request stream has a message, and then fails.
+fn failing_request(when: impl Future<Output = ()> + Send + 'static) -> Request<tonic::body::Body> {
+    let failure = async {
+        when.await;
         Err(Status::aborted("expected by this test"))
     };
     let frames = stream::iter([Ok(message())]).chain(stream::once(failure));
     let body = tonic::body::Body::new(StreamBody::new(frames.boxed()));
-    let request = Request::post(format!("http://x{path}"));
-    request.header("content-type", "application/grpc").body(body).unwrap()
+    let request = Request::post("http://x/p.S/X").header("content-type", "application/grpc");
+    request.body(body).unwrap()
 }

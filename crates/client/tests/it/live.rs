@@ -101,14 +101,13 @@ async fn a_breaker_nobody_knows_cannot_be_opened() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grpc_answer_without_a_message_counts_by_its_trailers_and_one_with_a_message_as_answered()
-{
-    for (message, breaker) in [(None, "open"), (Some("a message"), "closed")] {
+async fn a_grpc_answer_counts_by_its_trailers_with_a_message_before_them_and_without() {
+    for (message, code) in [(None, "14"), (Some("a message"), "14"), (Some("a message"), "0")] {
         let answer = move || async move {
             let message = message.map(|text| Frame::data(Bytes::from(text)));
             let trailers = HeaderMap::from_iter([(
                 HeaderName::from_static("grpc-status"),
-                HeaderValue::from_static("14"),
+                HeaderValue::from_static(code),
             )]);
             let frames = message.into_iter().chain([Frame::trailers(trailers)]);
             let frames = tokio_stream::iter(frames.map(Ok::<_, std::convert::Infallible>));
@@ -122,7 +121,8 @@ async fn a_grpc_answer_without_a_message_counts_by_its_trailers_and_one_with_a_m
             let answer = tower_service::Service::call(&mut channel, request).await.unwrap();
             answer.into_body().collect().await.unwrap();
         }
-        assert_eq!(client.clusters()[0].instances[0].breaker, breaker, "{message:?}");
+        let breaker = if code == "0" { "closed" } else { "open" };
+        assert_eq!(client.clusters()[0].instances[0].breaker, breaker, "{message:?} {code}");
     }
 }
 

@@ -35,7 +35,9 @@ impl Judged {
         let Some(answering) = awaiting else { return Effect::default() };
         let trailers = frame.map(Frame::trailers_ref);
         let mut effect = Effect::default();
-        if trailers == Some(None) && answering.is_unjudged() {
+        // The end of a stream may come as data without a byte.
+        let is_message = frame.and_then(Frame::data_ref).is_some_and(|data| !data.is_empty());
+        if is_message && answering.is_unjudged() {
             effect = answering.begin(Instant::now().into_std());
         }
         if trailers == Some(None) && !is_last {

@@ -39,6 +39,8 @@ enum Says {
 
 const PLACES: [fn(&'static str) -> Says; 3] = [Says::InHead, Says::InTrailers, Says::AfterMessage];
 
+type Answer = Response<UnsyncBoxBody<Bytes, hyper::Error>>;
+
 /// A service that answers so.
 struct Service {
     addr: SocketAddr,
@@ -56,11 +58,15 @@ impl Service {
                 let service = service_fn(move |request: Request<Incoming>| {
                     count.fetch_add(1, Ordering::SeqCst);
                     async move {
-                        if let Says::Never = says {
-                            _ = request.into_body().collect().await;
-                            return std::future::pending().await;
+                        if let Says::Echo = says {
+                            return Ok(echo(request));
                         }
-                        Ok::<_, Infallible>(says.answer(request))
+                        let (head, body) = request.into_parts();
+                        _ = body.collect().await;
+                        if let Says::Never = says {
+                            std::future::pending().await
+                        }
+                        Ok::<_, Infallible>(says.answer(&head))
                     }
                 });
                 tasks.spawn(
@@ -78,7 +84,7 @@ impl Service {
 }
 
 impl Says {
-    fn answer(self, request: Request<Incoming>) -> Response<UnsyncBoxBody<Bytes, hyper::Error>> {
+    fn answer(self, head: &http::request::Parts) -> Answer {
         let response = Response::builder().header("content-type", "application/grpc");
         let message = || Frame::data(Bytes::from_static(&[0; 5]));
         let frames = match self {
@@ -87,13 +93,12 @@ impl Says {
                     Full::default().map_err(|never: Infallible| match never {}).boxed_unsync();
                 return response.header("grpc-status", status).body(body).unwrap();
             }
-            Self::Echo => return response.body(request.into_body().boxed_unsync()).unwrap(),
             Self::InTrailers(status) => stream::iter(vec![trailers(status)]).boxed(),
             Self::AfterMessage(status) => stream::iter(vec![message(), trailers(status)]).boxed(),
-            Self::Nowhere | Self::Never => stream::iter(Vec::new()).boxed(),
+            Self::Nowhere | Self::Never | Self::Echo => stream::iter(Vec::new()).boxed(),
             Self::NowhereAfterMessage => stream::iter(vec![message()]).boxed(),
             Self::WhenTimeIsOver(status) => {
-                let said = request.headers()["grpc-timeout"].to_str().unwrap();
+                let said = head.headers["grpc-timeout"].to_str().unwrap();
                 let time = regatta_core::parse_grpc_timeout(said).unwrap();
                 let end = stream::once(async move {
                     tokio::time::sleep(time).await;
@@ -105,6 +110,11 @@ impl Says {
         let body = StreamBody::new(frames.map(Ok::<_, hyper::Error>));
         response.body(body.boxed_unsync()).unwrap()
     }
+}
+
+fn echo(request: Request<Incoming>) -> Answer {
+    let response = Response::builder().header("content-type", "application/grpc");
+    response.body(request.into_body().boxed_unsync()).unwrap()
 }
 
 fn trailers(status: &'static str) -> Frame<Bytes> {
@@ -242,8 +252,13 @@ async fn metrics_have_the_status_of_grpc_calls() {
 
 type Upload = StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, &'static str>>>;
 
-/// Ten calls whose bodies come as streams, to a service that answers so; how many came through.
-async fn uploads(settings: Settings, says: Says, body: impl Fn() -> Upload) -> usize {
+/// Ten calls whose bodies come as streams: a message, and then this, when the service has the call or
+/// has answered it; how many came through.
+async fn uploads(
+    settings: Settings,
+    says: Says,
+    then: fn() -> Result<Frame<Bytes>, &'static str>,
+) -> usize {
     let service = Service::start(says).await;
     let gateway = start(settings, &[service.addr]).await;
     let stream = TcpStream::connect(gateway.addr).await.unwrap();
@@ -251,26 +266,41 @@ async fn uploads(settings: Settings, says: Says, body: impl Fn() -> Upload) -> u
     let (mut client, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
     TaskTracker::new().spawn(connection);
-    for _ in 0..10 {
-        let call = client.send_request(grpc("/a/up/load").body(body()).unwrap());
-        if let Ok(answer) = tokio::time::timeout(LIMIT, call).await.unwrap() {
-            _ = tokio::time::timeout(LIMIT, answer.into_body().collect()).await.unwrap();
-        }
-        // What the gateway does of it is done when it answers again.
-        get(gateway.addr, "/health/live").await;
+    for call in 1..=10 {
+        let (go_on, told) = tokio::sync::oneshot::channel::<()>();
+        let then = async move {
+            _ = told.await;
+            then()
+        };
+        let frames = stream::iter([Ok(Frame::data(Bytes::from("12345")))]);
+        let frames = frames.chain(stream::once(then)).chain(stream::pending());
+        let body: Upload = StreamBody::new(frames.boxed());
+        let answer = client.send_request(grpc("/a/up/load").body(body).unwrap());
+        let ended = async {
+            if let Says::Echo = says {
+                let answer = answer.await.unwrap();
+                go_on.send(()).unwrap();
+                answer.into_body().collect().await.map(drop)
+            } else {
+                let has_come = async {
+                    while service.hits() < call {
+                        tokio::task::yield_now().await;
+                    }
+                    go_on.send(()).unwrap();
+                };
+                futures::join!(answer, has_come).0.map(drop)
+            }
+        };
+        _ = tokio::time::timeout(LIMIT, ended).await.unwrap();
     }
     service.hits()
 }
 
 #[tokio::test]
 async fn a_client_that_breaks_off_its_own_upload_says_nothing_about_the_instance() {
-    let failing = || {
-        let frames = [Ok(Frame::data(Bytes::from("12345"))), Err("expected by this test")];
-        StreamBody::new(stream::iter(frames).boxed())
-    };
-    // Before a head, and after one.
     for says in [Says::Never, Says::Echo] {
-        assert_eq!(uploads(plain(), says, failing).await, 10, "{says:?}");
+        let broken = || Err("expected by this test");
+        assert_eq!(uploads(plain(), says, broken).await, 10, "{says:?}");
     }
 }
 
@@ -278,11 +308,8 @@ async fn a_client_that_breaks_off_its_own_upload_says_nothing_about_the_instance
 async fn an_upload_that_the_gateway_refuses_says_nothing_about_the_instance() {
     let mut settings = plain();
     settings.limits.body_bytes = 8;
-    let long = || {
-        let frame = || Ok(Frame::data(Bytes::from("12345")));
-        StreamBody::new(stream::iter([frame(), frame()]).chain(stream::pending()).boxed())
-    };
     for says in [Says::Never, Says::Echo] {
-        assert_eq!(uploads(settings.clone(), says, long).await, 10, "{says:?}");
+        let more = || Ok(Frame::data(Bytes::from("67890")));
+        assert_eq!(uploads(settings.clone(), says, more).await, 10, "{says:?}");
     }
 }
