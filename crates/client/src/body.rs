@@ -180,9 +180,11 @@ impl ResponseBody {
     fn end(&mut self, failure: Option<&'static str>) {
         self.answering = None;
         // The call is over, whatever of the request has not been sent.
+        let is_ours = self.feed.as_ref().is_some_and(Feed::has_failed);
         self.feed.iter().for_each(Feed::stop);
         if let Some((permit, ending)) = self.permit.take() {
-            let broken = if self.limit.is_callers { Ending::Ignored } else { Ending::Overloaded };
+            let is_theirs = !is_ours && !self.limit.is_callers;
+            let broken = if is_theirs { Ending::Overloaded } else { Ending::Ignored };
             permit.finish(crate::call::now(), failure.map_or(ending, |_| broken));
         }
         if let Some(mut span) = self.span.take() {

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use regatta_client::{Channel, Error};
+use regatta_traffic::fault::FailureOn;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -41,15 +42,19 @@ async fn a_failure_in_the_trailers_counts_with_messages_before_it_and_without() 
 }
 
 #[tokio::test]
-async fn an_answer_without_a_status_counts() {
-    for frames in [Vec::new as fn() -> _, || vec![message()]] {
-        let fleet = Fleet::new();
-        let server = answering(&fleet, frames).await;
-        let mut channel = fleet.channel(options());
-        for _ in 0..10 {
-            read(&mut channel, None).await;
+async fn an_answer_without_a_status_is_none_and_after_a_message_half_of_one() {
+    for (frames, word) in [(Vec::new as fn() -> _, "reset"), (|| vec![message()], "cut_off")] {
+        for (words, expected) in [(word, 5), ("5xx", 10)] {
+            let fleet = Fleet::new();
+            let server = answering(&fleet, frames).await;
+            let mut options = options();
+            options.cluster.failure_on = FailureOn::new([words.parse().unwrap()]);
+            let mut channel = fleet.channel(options);
+            for _ in 0..10 {
+                read(&mut channel, None).await;
+            }
+            assert_eq!(server.hits(), expected, "{word} {words}");
         }
-        assert_eq!(server.hits(), 5);
     }
 }
 

@@ -10,13 +10,13 @@ use http_body::Body;
 use hyper::body::Incoming;
 use regatta_resilience::concurrency::Ending;
 use regatta_traffic::clients::client_address;
-use regatta_traffic::verdict::{self, Failure};
+use regatta_traffic::verdict;
 use tokio::time::Instant;
 
 use super::answer::{Stamp, deny, own, stamp_headers, strip};
 use super::body::{Download, Upload};
 use super::discard::discard;
-use super::exchange::{Outgoing, exchange, judge};
+use super::exchange::{Outgoing, exchange};
 use super::idle::Idle;
 use super::judged::Judged;
 use super::progress::Progress;
@@ -29,7 +29,7 @@ use crate::http1::target::is_authority;
 use crate::policy::{self, Denial, Rules, Settled, Verdict, decide};
 use crate::record::Record;
 use crate::shared::{Shared, wall_clock};
-use crate::upstream::Slot;
+use crate::upstream::{Slot, is_overloaded};
 use crate::worker::activity::Activity;
 use crate::worker::random;
 
@@ -195,8 +195,7 @@ async fn answer(
             deny(&denial, &stamp, record, shared)
         }
         Ok((response, answering)) => {
-            let failure = judge(&response, outgoing.is_grpc).failure;
-            let is_overloaded = matches!(failure, Some(Failure::Refused { .. } | Failure::Lost));
+            let is_overloaded = is_overloaded(response.status().as_u16());
             slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
             let (mut head, body) = response.into_parts();
             head.version = Version::HTTP_2;

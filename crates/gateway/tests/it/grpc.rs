@@ -29,6 +29,8 @@ enum Says {
     AfterMessage(&'static str),
     Nowhere,
     NowhereAfterMessage,
+    /// Has a head and no more.
+    Later,
     /// As soon as the caller's own time is over.
     WhenTimeIsOver(&'static str),
     /// Answers with what it is sent, as it comes.
@@ -96,6 +98,7 @@ impl Says {
             Self::InTrailers(status) => stream::iter(vec![trailers(status)]).boxed(),
             Self::AfterMessage(status) => stream::iter(vec![message(), trailers(status)]).boxed(),
             Self::Nowhere | Self::Never | Self::Echo => stream::iter(Vec::new()).boxed(),
+            Self::Later => stream::pending().boxed(),
             Self::NowhereAfterMessage => stream::iter(vec![message()]).boxed(),
             Self::WhenTimeIsOver(status) => {
                 let said = head.headers["grpc-timeout"].to_str().unwrap();
@@ -141,7 +144,7 @@ async fn let_through(settings: Settings, says: Says, timeout: Option<&str>) -> u
         if let Some(timeout) = timeout {
             request = request.header("grpc-timeout", timeout);
         }
-        let answer = send(&mut client, request.body(Full::from("12345")).unwrap()).await;
+        let answer = send(&mut client, request.body(Full::default()).unwrap()).await;
         // To its end, or until it is cut off.
         _ = answer.into_body().collect().await;
     }
@@ -178,6 +181,16 @@ async fn an_answer_without_a_status_is_none_and_after_a_message_half_of_one() {
             settings.traffic.cluster.failure_on = FailureOn::new([words.parse().unwrap()]);
             assert_eq!(let_through(settings, says, None).await, expected, "{words} {says:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_says_how_the_call_went_is_late() {
+    for (words, expected) in [("timeout", 5), ("cut_off", 10)] {
+        let mut settings = plain();
+        settings.timeouts.tunnel_idle = std::time::Duration::from_millis(20);
+        settings.traffic.cluster.failure_on = FailureOn::new([words.parse().unwrap()]);
+        assert_eq!(let_through(settings, Says::Later, None).await, expected, "{words}");
     }
 }
 
@@ -233,20 +246,22 @@ async fn a_caller_whose_own_time_is_over_opens_no_breaker() {
 
 #[tokio::test]
 async fn metrics_have_the_status_of_grpc_calls() {
-    let service = Service::start(Says::AfterMessage("14")).await;
-    let gateway = start(plain(), &[service.addr]).await;
-    let mut client = client(gateway.addr).await;
-    for path in ["/a/p.S/X", "/nowhere.S/X"] {
-        let answer = send(&mut client, grpc(path).body(Full::default()).unwrap()).await;
-        answer.into_body().collect().await.unwrap();
-    }
-    let metrics = get(gateway.admin, "/metrics").await.text();
-    for names in [
-        "http_response_status_code=\"200\",rpc_response_status_code=\"UNAVAILABLE\"} 1",
-        "http_response_status_code=\"404\",rpc_response_status_code=\"UNIMPLEMENTED\"} 1",
-    ] {
-        let counted = |line: &str| line.contains("seconds_count") && line.ends_with(names);
-        assert!(metrics.lines().any(counted), "{metrics}");
+    for place in PLACES {
+        let service = Service::start(place("5")).await;
+        let gateway = start(plain(), &[service.addr]).await;
+        let mut client = client(gateway.addr).await;
+        for path in ["/a/p.S/X", "/nowhere.S/X"] {
+            let answer = send(&mut client, grpc(path).body(Full::default()).unwrap()).await;
+            answer.into_body().collect().await.unwrap();
+        }
+        let metrics = get(gateway.admin, "/metrics").await.text();
+        for names in [
+            "http_response_status_code=\"200\",rpc_response_status_code=\"NOT_FOUND\"} 1",
+            "http_response_status_code=\"404\",rpc_response_status_code=\"UNIMPLEMENTED\"} 1",
+        ] {
+            let counted = |line: &str| line.contains("seconds_count") && line.ends_with(names);
+            assert!(metrics.lines().any(counted), "{metrics}");
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! The standard map may double when many entries come and go; this one is as large as it was made.
 
-/// Slot numbers in open addressing with linear probing; at most half full.
+/// Slot numbers in open addressing with linear probing; at most half full. Beside each, in the eight
+/// bits that a number has no use for, a part of its hash: so a slot is looked at only where it is most
+/// likely the one.
 ///
 /// # Source
 ///
@@ -14,6 +16,24 @@ pub(crate) struct Index {
 }
 
 const EMPTY: u32 = u32::MAX;
+
+/// The most entries of an index: one slot number less than 24 bits have, which makes [`EMPTY`].
+pub(crate) const MOST: usize = (1 << 24) - 1;
+
+/// The slot of an entry.
+fn slot(entry: u32) -> u32 {
+    entry & 0xff_ffff
+}
+
+/// An entry without its slot: bits that choose neither the shard nor the place.
+fn tag(hash: u64) -> u32 {
+    (hash as u32 >> 16) << 24
+}
+
+/// Whether it is the entry of this hash.
+fn is_of(entry: u32, hash: u64, hash_of: impl Fn(u32) -> u64) -> bool {
+    entry & !0xff_ffff == tag(hash) && hash_of(slot(entry)) == hash
+}
 
 impl Index {
     /// An empty index for so many entries.
@@ -36,7 +56,7 @@ impl Index {
         loop {
             match self.places[place] {
                 EMPTY => return None,
-                slot if hash_of(slot) == hash => return Some(slot),
+                entry if is_of(entry, hash, &hash_of) => return Some(slot(entry)),
                 _ => place = self.after(place),
             }
         }
@@ -48,7 +68,7 @@ impl Index {
         while self.places[place] != EMPTY {
             place = self.after(place);
         }
-        self.places[place] = slot;
+        self.places[place] = tag(hash) | slot;
     }
 
     /// Takes out the slot of this hash.
@@ -57,7 +77,7 @@ impl Index {
         loop {
             match self.places[hole] {
                 EMPTY => return,
-                slot if hash_of(slot) == hash => break,
+                entry if is_of(entry, hash, &hash_of) => break,
                 _ => hole = self.after(hole),
             }
         }
@@ -67,7 +87,7 @@ impl Index {
             if self.places[place] == EMPTY {
                 break;
             }
-            let home = self.home(hash_of(self.places[place]));
+            let home = self.home(hash_of(slot(self.places[place])));
             // It may move back unless its home lies behind the hole.
             if self.distance(home, place) >= self.distance(hole, place) {
                 self.places[hole] = self.places[place];
@@ -103,7 +123,9 @@ mod tests {
         #[test]
         fn finds_what_a_map_finds(steps in prop::collection::vec((0_u64..12, any::<bool>()), 0..200)) {
             // Few homes, so that entries collide and wrap around the end.
-            let hash_of = |slot: u32| u64::from(slot / 3 + 14) << 32 | u64::from(slot);
+            let hash_of = |slot: u32| {
+                u64::from(slot / 3 + 14) << 32 | u64::from(slot % 2) << 23 | u64::from(slot)
+            };
             let mut index = Index::new(12);
             let mut map = BTreeMap::new();
             for (key, present) in steps {

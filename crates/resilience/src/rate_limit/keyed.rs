@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::rate_limit::index;
 use crate::rate_limit::shard::{Cell, Shard};
 use crate::rate_limit::{Decision, InvalidSettings};
 
@@ -105,9 +106,9 @@ fn lock<C>(shard: &Aligned<C>) -> MutexGuard<'_, Shard<C>> {
     shard.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The largest number under 2^24 for which `fits` holds; it holds for all below one that holds.
+/// The largest number up to what an index holds for which `fits` holds; it holds for all below one that holds.
 fn largest(fits: impl Fn(usize) -> bool) -> usize {
-    let (mut good, mut bad) = (0, 1 << 24);
+    let (mut good, mut bad) = (0, index::MOST + 1);
     while good + 1 < bad {
         let middle = usize::midpoint(good, bad);
         if fits(middle) { good = middle } else { bad = middle }
