@@ -161,7 +161,7 @@ impl<C: Cell> Shard<C> {
 fn shared_window<C>(shared: &[C], hash: u64) -> usize {
     // Bits that chose neither the shard nor, mostly, the place in the index; spread over all of them
     // without a division (Lemire, "Fast Random Integer Generation in an Interval", 2019).
-    (u64::from(hash as u32) * shared.len() as u64 >> 32) as usize
+    ((u64::from(hash as u32) * shared.len() as u64) >> 32) as usize
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Backoff {
     pub fn delay(&self, retry: u32, random: u64) -> Duration {
         // The bits as a fraction of 2^64. A cap past 584 years is that.
         let cap = u128::from(nanos(self.cap(retry)));
-        Duration::from_nanos((cap * u128::from(random) >> 64) as u64)
+        Duration::from_nanos(((cap * u128::from(random)) >> 64) as u64)
     }
 }
 
