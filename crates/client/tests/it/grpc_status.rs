@@ -1,4 +1,4 @@
-//! How gRPC calls are judged: by their status, wherever it stands, and not by what is ours.
+//! How gRPC calls are judged: by their status, wherever it stands.
 
 use std::future::ready;
 use std::time::Duration;
