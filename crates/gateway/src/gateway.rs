@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::access_log::AccessLogger;
-use crate::shared::Shared;
+use crate::shared::{DrainGuard, Shared};
 use crate::upstream::begin;
 use crate::worker::Listeners;
 use crate::{BindError, Handle, Settings, admin, worker};
@@ -101,7 +101,7 @@ impl Gateway {
         let tasks = handle.tasks().clone();
         // Dropped or done, the workers end.
         let _stop = shared.stop.clone().drop_guard();
-        let _drain = shared.drain.clone().drop_guard();
+        let _drain = DrainGuard(Arc::clone(&shared));
         {
             let rules = shared.rules.load_full();
             let first = rules.targets().map(|target| begin(&target.upstream, FIRST_ANSWER));
@@ -133,7 +133,7 @@ impl Gateway {
                 .map_err(failed)?;
         }
         drain.cancelled().await;
-        shared.drain.cancel();
+        shared.begin_drain();
         let all = async {
             for end in ends {
                 // A dropped sender is the worker's end.

@@ -1,7 +1,7 @@
 //! Request counts and durations, kept per core and summed when they are read.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,7 @@ use regatta_traffic::cluster::PickError;
 use crate::gauges;
 use crate::record::{Method, Record};
 use crate::upstream::Target;
+use crate::worker::hash::OwnKeys;
 
 /// Upper bounds in seconds; OpenTelemetry's advice for `http.server.request.duration`.
 const BOUNDS: [f64; 14] =
@@ -70,14 +71,14 @@ struct Key {
 }
 
 /// A core's series by key, with the names whose addresses the key holds.
-type Known = HashMap<Key, (Arc<Series>, Names)>;
+type Known = OwnKeys<Key, (Arc<Series>, Names)>;
 
 /// A core's series by metrics and labels: rules that were swapped have new names for old series.
 type Named = BTreeMap<(usize, Labels), Arc<Series>>;
 type Names = (Option<regatta_core::ServiceName>, Option<Arc<str>>);
 
 thread_local! {
-    static KNOWN: RefCell<Known> = RefCell::new(HashMap::new());
+    static KNOWN: RefCell<Known> = RefCell::default();
     static NAMED: RefCell<Named> = const { RefCell::new(BTreeMap::new()) };
 }
 

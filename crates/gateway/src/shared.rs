@@ -1,7 +1,7 @@
 //! What all workers share: the rules, the counters, the stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Option<Telemetry>,
     /// Stop accepting, finish what is in flight.
     pub(crate) drain: CancellationToken,
+    /// Whether that has begun: looking at the token takes a lock that all cores share.
+    draining: AtomicBool,
     /// The time for that is over.
     pub(crate) stop: CancellationToken,
     open: AtomicUsize,
@@ -44,9 +46,22 @@ impl Shared {
             log,
             telemetry,
             drain,
+            draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
             open: AtomicUsize::new(0),
         }
+    }
+
+    /// Begins to drain.
+    pub(crate) fn begin_drain(&self) {
+        // Before the token wakes anybody, who looks here; the token's lock orders the two.
+        self.draining.store(true, Ordering::Relaxed);
+        self.drain.cancel();
+    }
+
+    /// Whether draining has begun.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Client connections now.
@@ -104,6 +119,16 @@ async fn ask(limiter: &Limiter, client: &str, shared: &Shared) -> Rate {
         shared.metrics.limited_alone();
     }
     Rate { decision, window: limiter.window() }
+}
+
+/// Begins to drain when it is dropped.
+#[derive(Debug)]
+pub(crate) struct DrainGuard(pub(crate) Arc<Shared>);
+
+impl Drop for DrainGuard {
+    fn drop(&mut self) {
+        self.0.begin_drain();
+    }
 }
 
 /// One counted client connection.

@@ -51,6 +51,10 @@ fn main() {
             std::process::exit(1);
         }
     }
+    if let Some(requests) = value("--count") {
+        let round = Round::ALL.into_iter().find(|round| only.as_deref() == Some(round.name()));
+        return count(round.unwrap_or(Round::Plain), requests.parse().unwrap());
+    }
     peers::pin_self(1);
     let requests: usize = value("--requests").map_or(REQUESTS, |text| text.parse().unwrap());
     let (services, grpc) = (load::services(false), load::services(true));
@@ -63,6 +67,22 @@ fn main() {
         figures.extend(compare(round, services, rounds, requests));
     }
     report::print(&figures, json);
+}
+
+/// Serves so many requests by a gateway in this process, for tools that count instructions: its worker
+/// is the thread `gateway-0`.
+fn count(what: Round, requests: usize) {
+    let services = load::services(what == Round::Grpc);
+    let address = peers::free_address();
+    std::thread::spawn(move || {
+        let services = services.map(|service| service.to_string());
+        let [one, two] = services;
+        peers::serve_gateway(&[address.to_string(), one, two, what.name().to_owned()]);
+    });
+    while std::net::TcpStream::connect(address).is_err() {
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    Load::new(what).run(address, CONNECTIONS, requests);
 }
 
 fn compare(what: Round, services: &[SocketAddr; 2], rounds: usize, requests: usize) -> Vec<Figure> {

@@ -48,7 +48,7 @@ impl Findings {
 /// forwards to whatever instances it last knew, so neither a registry nor a service that is down
 /// makes it unready.
 pub(crate) fn answer(health: Health, shared: &Shared) -> (u16, String) {
-    let draining = shared.drain.is_cancelled();
+    let draining = shared.is_draining();
     match health {
         Health::Live => (200, r#"{"status":"alive"}"#.into()),
         Health::Ready if draining => (503, r#"{"status":"not ready"}"#.into()),

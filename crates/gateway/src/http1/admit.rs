@@ -123,7 +123,7 @@ pub(crate) fn admit(
             return (head.length, refused(refusal.into(), peer, shared, now, out));
         }
     };
-    let draining = shared.drain.is_cancelled();
+    let draining = shared.is_draining();
     let is_head = head.method == "HEAD";
     let trusts_peer =
         !rules.trusted.is_empty() && rules.trusted.iter().any(|network| network.contains(peer));

@@ -38,11 +38,11 @@ impl Reached {
         mut picked: Picked<SocketAddr>,
         began: Instant,
         fault: Option<Fault>,
+        now: Instant,
     ) -> (Option<Picked<SocketAddr>>, Effect) {
         if picked.judge(fault) != Outcome::Success {
             return (None, Self::finish(picked, began, fault));
         }
-        let now = Instant::now();
         let effect = picked.begin(now.into_std(), now.duration_since(began));
         (Some(picked), effect)
     }
@@ -191,8 +191,14 @@ impl Attempts {
     }
 
     /// Makes the head say which attempt it is and how much time is left, just before it is sent.
-    pub(super) fn prepare(&self, forward: &Forward, out: &mut [u8], head_length: usize) {
-        let left = self.deadline(forward).saturating_duration_since(Instant::now());
+    pub(super) fn prepare(
+        &self,
+        forward: &Forward,
+        out: &mut [u8],
+        head_length: usize,
+        now: Instant,
+    ) {
+        let left = self.deadline(forward).saturating_duration_since(now);
         let attempt = forward.attempt.saturating_add(self.sent);
         write::patch(&mut out[..head_length], forward.patch, attempt, left);
     }

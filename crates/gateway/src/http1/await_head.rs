@@ -4,7 +4,7 @@ use regatta_traffic::verdict::{self, Head, Verdict};
 use tokio::time::Instant;
 
 use super::io::read_some;
-use super::{Fields, parse_response};
+use super::{Fields, ResponseHead, parse_response};
 use crate::shared::wall_clock;
 use crate::upstream::is_overloaded;
 use crate::worker::alarm::Alarm;
@@ -14,17 +14,17 @@ use crate::worker::buffer::Buffer;
 const MOST_RESPONSE_HEAD: usize = 64 * 1024;
 
 /// Why there is no response head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum NoHead {
     Broken,
     Garbage(&'static str),
     TooLate,
 }
 
-/// What a head says about sending the request again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A head, and what it says about sending the request again.
+#[derive(Debug)]
 pub(super) struct Look {
-    pub(super) status: u16,
+    pub(super) head: Box<ResponseHead>,
     pub(super) verdict: Verdict,
 }
 
@@ -76,8 +76,8 @@ pub(super) async fn read_head<R: tokio::io::AsyncRead + Unpin>(
 fn look(response: &mut Buffer, is_head: bool) -> Result<Option<Look>, NoHead> {
     loop {
         let mut fields = Fields::default();
-        let head = match parse_response(response.filled(), &mut fields, is_head) {
-            Ok(Some(head)) => head,
+        let (head, fields) = match parse_response(response.filled(), &mut fields, is_head) {
+            Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
             Err(what) => return Err(NoHead::Garbage(what)),
         };
@@ -87,11 +87,12 @@ fn look(response: &mut Buffer, is_head: bool) -> Result<Option<Look>, NoHead> {
             });
             // Looked for only where it has a say.
             let retry_after = match is_overloaded(status) {
-                true => head.fields.iter().find(asks).map(|field| field.value),
+                true => fields.iter().find(asks).map(|field| field.value),
                 false => None,
             };
             let said = Head { status, retry_after, ..Head::default() };
-            return Ok(Some(Look { status, verdict: verdict::http(&said, wall_clock) }));
+            let verdict = verdict::http(&said, wall_clock);
+            return Ok(Some(Look { head: Box::new(head), verdict }));
         }
         let interim = head.length;
         response.consume(interim);

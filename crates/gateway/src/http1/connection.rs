@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_util::sync::WaitForCancellationFuture;
 
 use super::admit::{Admitted, admit, refused};
 use super::exchange;
@@ -44,14 +46,17 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// Not cancel safe: a dropped connection breaks what is in flight.
 pub(crate) async fn serve(mut stream: TcpStream, peer: IpAddr, shared: Arc<Shared>) {
     // The first request must come as soon as its head must; later ones may take the idle time.
-    let mut deadline = Instant::now() + shared.rules.load().timeouts.header_read;
-    let mut alarm = Alarm::new(deadline);
-    while becomes_readable(&stream, &shared, &mut alarm, deadline).await {
+    let mut most = shared.rules.load().timeouts.header_read;
+    let mut alarm = Alarm::new(Instant::now() + most);
+    let drain = shared.drain.clone();
+    let begins = std::pin::pin!(drain.cancelled());
+    let mut drain = Drain { begins, is_awaited: false };
+    while becomes_readable(&stream, &shared, &mut drain, &mut alarm, most).await {
         // Boxed, so that an idle connection does not hold the room an active one needs.
         let active = Box::pin(active(&mut stream, peer, &shared, &mut alarm));
         let (after, buffer) = active.await;
         match after {
-            After::Again => deadline = Instant::now() + shared.rules.load().timeouts.idle,
+            After::Again => most = shared.rules.load().timeouts.idle,
             After::Close => return,
             After::Linger => return linger(stream, &mut alarm).await,
             After::Http2 => return Box::pin(http2::serve(stream, buffer, peer, shared)).await,
@@ -59,21 +64,32 @@ pub(crate) async fn serve(mut stream: TcpStream, peer: IpAddr, shared: Arc<Share
     }
 }
 
+/// What wakes a connection when the gateway drains.
+struct Drain<'p, 't> {
+    begins: Pin<&'p mut WaitForCancellationFuture<'t>>,
+    /// It wakes the connection's task, which stays the same; waiting anew for each request would take
+    /// locks that all cores share.
+    is_awaited: bool,
+}
+
 /// Waits for the next request; false when the connection is to close.
 async fn becomes_readable(
     stream: &TcpStream,
     shared: &Shared,
+    drain: &mut Drain<'_, '_>,
     alarm: &mut Alarm,
-    deadline: Instant,
+    most: Duration,
 ) -> bool {
-    let mut drained = std::pin::pin!(shared.drain.cancelled());
     let ready = poll_fn(|cx| {
         if let Poll::Ready(ready) = stream.poll_read_ready(cx) {
             return Poll::Ready(ready.is_ok());
         }
-        drained.as_mut().poll(cx).map(|()| false)
+        let begun = shared.is_draining()
+            || !std::mem::replace(&mut drain.is_awaited, true)
+                && drain.begins.as_mut().poll(cx).is_ready();
+        if begun { Poll::Ready(false) } else { Poll::Pending }
     });
-    alarm.within(deadline, ready).await == Ok(true)
+    alarm.for_at_most(most, ready).await == Ok(true)
 }
 
 /// Serves requests until none is at hand.
@@ -139,9 +155,9 @@ async fn one(
                 }
                 Admitted::Answered { keep_alive, record } => {
                     buffer.consume(head);
-                    let deadline = now + rules.timeouts.body_idle;
                     let write = write_all(stream, &out.0);
-                    let written = matches!(alarm.within(deadline, write).await, Ok(Ok(())));
+                    let written = alarm.for_at_most(rules.timeouts.body_idle, write).await;
+                    let written = matches!(written, Ok(Ok(())));
                     record.finish(shared, Instant::now());
                     return match (written, keep_alive) {
                         (false, _) => After::Close,
@@ -151,9 +167,14 @@ async fn one(
                 }
             }
         }
-        let deadline = started.unwrap_or_else(Instant::now) + rules.timeouts.header_read;
+        let time = rules.timeouts.header_read;
         let most = rules.limits.header_bytes.max(super::admit::HTTP2_PREFACE.len());
-        match alarm.within(deadline, read_some(stream, buffer, most)).await {
+        let read = read_some(stream, buffer, most);
+        let read = match started {
+            Some(started) => alarm.within(started + time, read).await,
+            None => alarm.for_at_most(time, read).await,
+        };
+        match read {
             Ok(Ok(0)) if buffer.is_empty() => return After::Close,
             Ok(Ok(0)) => {
                 // A part of a request and then the end: nobody is there for an answer.
@@ -187,14 +208,16 @@ struct HeadProgress {
 }
 
 impl HeadProgress {
-    /// Whether the head may be whole, or has doubled since it was parsed last.
+    /// Whether the head may be whole, or has doubled since it was parsed last; what came first is.
     fn is_worth_parsing(&mut self, bytes: &[u8]) -> bool {
         // The end may lie across the seam.
         let fresh = &bytes[self.seen.saturating_sub(3).min(bytes.len())..];
         self.seen = bytes.len();
-        let ends = fresh.windows(2).any(|pair| pair == b"\n\n")
-            || fresh.windows(3).any(|three| three == b"\n\r\n");
-        if !ends && bytes.len() < self.again_at {
+        let ends = || {
+            fresh.windows(2).any(|pair| pair == b"\n\n")
+                || fresh.windows(3).any(|three| three == b"\n\r\n")
+        };
+        if bytes.len() < self.again_at && !ends() {
             return false;
         }
         self.again_at = bytes.len() * 2;

@@ -20,7 +20,7 @@ use super::hedge::{self, Asking, Try};
 use super::io::{write_all, write_counting};
 use super::relay::{self, Relayed};
 use super::upload::{self, Upload, UploadError};
-use super::{tunnel, write};
+use super::{ResponseHead, tunnel, write};
 use crate::policy::{Denial, Rules};
 use crate::shared::Shared;
 use crate::upstream::Slot;
@@ -50,11 +50,11 @@ pub(super) async fn run(
             return refuse_body(client, out, forward, error, shared, alarm).await;
         }
     };
+    buffer.rest();
     let mut attempts = Attempts::new();
     // An answer that says "not now": it stands when nobody else has one.
     let mut kept: Option<Kept> = None;
-    let left = forward.end().saturating_duration_since(Instant::now());
-    let slot = Slot::take(&forward.target, forward.priority, left).await;
+    let slot = Slot::take(&forward.target, forward.priority, forward.end()).await;
     let shed = match slot {
         Ok(slot) => {
             forward.slot = slot;
@@ -73,26 +73,29 @@ pub(super) async fn run(
         let reached = match attempts.reach(&mut forward, rules, shared, alarm).await {
             Ok(reached) => reached,
             Err(denial) => {
-                let Some(Kept { upstream, address, response, side }) = kept else { break denial };
+                let Some(Kept { upstream, address, response, head, side }) = kept else {
+                    break denial;
+                };
                 // Another one may have been tried in between.
                 attempts.address = address;
                 return answer(
-                    client, upstream, buffer, response, body, forward, shared, rules, alarm, out,
-                    &attempts, side, None,
+                    client, upstream, buffer, response, &head, body, forward, shared, rules, alarm,
+                    out, &attempts, side, None,
                 )
                 .await;
             }
         };
         let Reached { mut upstream, mut picked, mut began, mut is_reused, trace } = reached;
-        attempts.prepare(&forward, out, head_length);
+        let now = if is_reused { began } else { Instant::now() };
+        attempts.prepare(&forward, out, head_length, now);
         body.rewind();
         if let Some(trace) = trace {
             write::patch_trace(&mut out[..head_length], forward.patch, &trace);
         }
         let mut sent = 0;
         let written = write_counting(&mut upstream, out, &mut sent);
-        let deadline = Instant::now() + rules.timeouts.body_idle;
-        let written = matches!(alarm.within(deadline, written).await, Ok(Ok(())));
+        let written = alarm.for_at_most(rules.timeouts.body_idle, written).await;
+        let written = matches!(written, Ok(Ok(())));
         attempts.sent = attempts.sent.saturating_add(u8::from(sent > 0));
 
         let mut response = Buffer::default();
@@ -163,16 +166,17 @@ pub(super) async fn run(
         let is_replayable = body.may_come_again();
         let member = Arc::clone(picked.member());
         match head {
-            Ok(Look { status, verdict: Verdict { fault, failure, .. } }) => {
-                forward.record.answered(status, None);
+            Ok(Look { head, verdict: Verdict { fault, failure, .. } }) => {
+                forward.record.answered(head.status, None);
                 let fault = forward.blame()(fault);
                 let refused = failure.filter(|it| matches!(it, Failure::Refused { .. }));
                 let is_overloaded = refused.is_some();
                 forward.slot.learn(if is_overloaded { Ending::Overloaded } else { Ending::Done });
-                let (picked, effect) = Reached::begin(picked, began, fault);
+                let now = Instant::now();
+                let (picked, effect) = Reached::begin(picked, began, fault, now);
                 forward.record.effect(effect);
                 if failure.is_none() {
-                    forward.target.budget.deposit(Instant::now().into_std());
+                    forward.target.budget.deposit(now.into_std());
                 }
                 if let Some(failure) = refused
                     && attempts.go_on(&mut forward, &member, failure, is_replayable, shared).await
@@ -182,12 +186,12 @@ pub(super) async fn run(
                     if !body.is_done() {
                         side.result = Some(Err(UploadError::Upstream));
                     }
-                    kept = Some(Kept { upstream, address, response, side });
+                    kept = Some(Kept { upstream, address, response, head, side });
                     continue;
                 }
                 return answer(
-                    client, upstream, buffer, response, body, forward, shared, rules, alarm, out,
-                    &attempts, side, picked,
+                    client, upstream, buffer, response, &head, body, forward, shared, rules, alarm,
+                    out, &attempts, side, picked,
                 )
                 .await;
             }
@@ -251,6 +255,7 @@ struct Kept {
     upstream: TcpStream,
     address: Option<SocketAddr>,
     response: Buffer,
+    head: Box<ResponseHead>,
     side: Side,
 }
 
@@ -293,6 +298,7 @@ async fn answer(
     mut upstream: TcpStream,
     buffer: &mut Buffer,
     mut response: Buffer,
+    head: &ResponseHead,
     mut body: Upload,
     mut forward: Forward,
     shared: &Arc<Shared>,
@@ -308,7 +314,7 @@ async fn answer(
     let sending = !body.is_done() && side.result.is_none();
     // Half a body that nobody reads would be taken for the next request.
     forward.keep_alive &= body.is_taken() || sending;
-    let start = relay::begin(&mut response, &mut forward, out);
+    let start = relay::begin(&mut response, head, &mut forward, out);
     let relayed = match start {
         Err(what) => {
             broke_off(picked);

@@ -59,7 +59,7 @@ pub(super) async fn answer(
     let early = delay.map_or(deadline, |delay| deadline.min(began + delay));
     let mut found = head(&mut first.upstream, &mut first.response, is_head, early, alarm).await;
     let mut won = first;
-    if found == Err(NoHead::TooLate) && early < deadline {
+    if matches!(found, Err(NoHead::TooLate)) && early < deadline {
         (won, found) = race(won, deadline, &mut asking, alarm).await;
     }
     // How soon a try fails says nothing about how long an answer takes.
@@ -123,7 +123,7 @@ impl Asking<'_> {
     fn second(&mut self, first: &Try) -> Option<Picked<SocketAddr>> {
         let picked = self.attempts.second(self.forward, first.picked.member())?;
         let trace = self.forward.record.hedge(&picked);
-        self.attempts.prepare(self.forward, self.out, self.head_length);
+        self.attempts.prepare(self.forward, self.out, self.head_length, Instant::now());
         if let Some(trace) = trace {
             write::patch_trace(&mut self.out[..self.head_length], self.forward.patch, &trace);
         }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::ready;
+use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -22,11 +22,19 @@ pub(crate) async fn read_some<R: AsyncRead + Unpin>(
     poll_fn(|cx| {
         let count = {
             let mut room = ReadBuf::new(buffer.room(most));
-            ready!(Pin::new(&mut *reader).poll_read(cx, &mut room))?;
-            room.filled().len()
+            match Pin::new(&mut *reader).poll_read(cx, &mut room) {
+                Poll::Ready(read) => {
+                    read?;
+                    room.filled().len()
+                }
+                Poll::Pending => {
+                    buffer.rest();
+                    return Poll::Pending;
+                }
+            }
         };
         buffer.filled_more(count);
-        std::task::Poll::Ready(Ok(count))
+        Poll::Ready(Ok(count))
     })
     .await
 }
@@ -57,11 +65,11 @@ pub(crate) async fn write_counting<W: AsyncWrite + Unpin>(
         while *sent < bytes.len() {
             let count = ready!(Pin::new(&mut *writer).poll_write(cx, &bytes[*sent..]))?;
             if count == 0 {
-                return std::task::Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             *sent += count;
         }
-        std::task::Poll::Ready(Ok(()))
+        Poll::Ready(Ok(()))
     })
     .await
 }

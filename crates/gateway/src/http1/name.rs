@@ -94,12 +94,16 @@ fn reads_as(name: &[u8], known: &[u8]) -> bool {
         })
 }
 
-/// Whether a field is hop-by-hop by itself, in requests and responses of any version.
+impl Name {
+    /// Whether such a field is hop-by-hop by itself, in requests and responses of any version.
+    pub(crate) fn is_hop_by_hop(self) -> bool {
+        matches!(self, Self::HopByHop | Self::Connection | Self::Upgrade | Self::TransferEncoding)
+    }
+}
+
+/// Whether a field is hop-by-hop by itself.
 pub(crate) fn is_hop_by_hop(name: &[u8]) -> bool {
-    matches!(
-        classify(name),
-        Name::HopByHop | Name::Connection | Name::Upgrade | Name::TransferEncoding
-    )
+    classify(name).is_hop_by_hop()
 }
 
 /// The tokens of a comma-separated list, without the spaces around them and without empty ones.

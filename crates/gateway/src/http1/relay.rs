@@ -1,13 +1,12 @@
 //! A response on its way to the client.
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 
 use super::admit::Forward;
 use super::chunked::{self, Decoder, Output};
 use super::io::{read_some, write_all};
 use super::write::{self, Frame};
-use super::{Body, Fields, parse_response};
+use super::{Body, ResponseHead};
 use crate::policy::Rules;
 use crate::worker::alarm::Alarm;
 use crate::worker::buffer::Buffer;
@@ -46,29 +45,26 @@ pub(crate) struct Plan {
     reusable: bool,
 }
 
-/// Writes the client's head from the upstream's, which is whole, and takes it out of the buffer.
+/// Writes the client's head from the upstream's, and takes it out of the buffer.
 ///
 /// # Errors
 ///
 /// What makes the response one that cannot be passed on.
 pub(crate) fn begin(
     response: &mut Buffer,
+    head: &ResponseHead,
     forward: &mut Forward,
     out: &mut Vec<u8>,
 ) -> Result<Start, &'static str> {
-    let mut fields = Fields::default();
-    let head = parse_response(response.filled(), &mut fields, forward.is_head)?
-        .ok_or("the response's head is cut off")?;
     forward.record.status = head.status;
     if head.status == 101 {
-        if !forward.upgrade || head.upgrade.is_none() {
+        if !forward.upgrade || !head.upgrades {
             return Err("it switched protocols without being asked");
         }
         out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-        write::copy_lines(response.filled(), head.fields, head.length, head.dropped, out);
+        write::copy_lines(response.filled(), head.lines.starts(), head.length, head.dropped, out);
         out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-        let length = head.length;
-        response.consume(length);
+        response.consume(head.length);
         return Ok(Start::Switch);
     }
     let takes_chunks = forward.minor_version == 1;
@@ -79,10 +75,9 @@ pub(crate) fn begin(
         Body::Chunked | Body::UntilClose => (Frame::Close, Output::Plain),
     };
     forward.keep_alive &= frame != Frame::Close;
-    write::response_head(response.filled(), &head, frame, &forward.common(), out);
+    write::response_head(response.filled(), head, frame, &forward.common(), out);
     let plan = Plan { body: head.body, output, reusable: head.keep_alive };
-    let length = head.length;
-    response.consume(length);
+    response.consume(head.length);
     Ok(Start::Body(plan))
 }
 
@@ -118,20 +113,20 @@ where
             Ok(direct) => direct,
             Err(_) => {
                 // The head is gone to the client or about to: it gets what was good.
-                _ = alarm.within(Instant::now() + idle, write_all(client, out)).await;
+                _ = alarm.for_at_most(idle, write_all(client, out)).await;
                 return Relayed::CutOff;
             }
         };
         if !out.is_empty() {
             let write = write_all(client, out);
-            if !matches!(alarm.within(Instant::now() + idle, write).await, Ok(Ok(()))) {
+            if !matches!(alarm.for_at_most(idle, write).await, Ok(Ok(()))) {
                 return Relayed::Broken;
             }
             out.clear();
         }
         if direct > 0 {
             let write = write_all(client, &response.filled()[..direct]);
-            if !matches!(alarm.within(Instant::now() + idle, write).await, Ok(Ok(()))) {
+            if !matches!(alarm.for_at_most(idle, write).await, Ok(Ok(()))) {
                 return Relayed::Broken;
             }
             response.consume(direct);
@@ -142,16 +137,13 @@ where
         if left.is_long() {
             response.grow(LONG as usize);
         }
-        match alarm
-            .within(Instant::now() + idle, read_some(upstream, response, LONG as usize))
-            .await
-        {
+        match alarm.for_at_most(idle, read_some(upstream, response, LONG as usize)).await {
             Ok(Ok(0)) if matches!(left, Left::UntilClose) => {
                 if plan.output == Output::Chunks && chunked::finish(b"", out).is_err() {
                     return Relayed::Broken;
                 }
                 let write = write_all(client, out);
-                let written = alarm.within(Instant::now() + idle, write).await;
+                let written = alarm.for_at_most(idle, write).await;
                 out.clear();
                 return if matches!(written, Ok(Ok(()))) { whole } else { Relayed::Broken };
             }

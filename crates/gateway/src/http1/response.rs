@@ -1,20 +1,23 @@
 //! A response's head as an upstream sent it.
 
+use std::ops::Range;
+
 use httparse::{Header, Status};
 
 use super::Body;
 use super::framing::Framing;
 use super::name::{Name, classify, tokens};
-use super::request::{Fields, check_line_ends};
+use super::request::{Fields, MOST_FIELDS, check_line_ends, offset};
 
-/// A response's head, borrowed from the bytes it came in.
+/// A response's head as places in the bytes it came in, so that it is parsed once and kept while it is
+/// decided what becomes of it.
 #[derive(Debug)]
-pub(crate) struct ResponseHead<'b> {
+pub(crate) struct ResponseHead {
     /// Bytes of the head, the empty line included.
     pub(crate) length: usize,
     pub(crate) status: u16,
-    pub(crate) reason: &'b str,
-    pub(crate) fields: &'b [Header<'b>],
+    pub(crate) reason: Range<usize>,
+    pub(crate) lines: Lines,
     /// How the body ends.
     pub(crate) body: Body,
     /// The `Content-Length` of a body that is not sent (HEAD, 304).
@@ -25,11 +28,35 @@ pub(crate) struct ResponseHead<'b> {
     pub(crate) dropped: u128,
     /// A set bit for each field about the caller's limit, which the gateway's own replace.
     pub(crate) rate_fields: u128,
-    pub(crate) upgrade: Option<&'b [u8]>,
+    /// Whether it names a protocol that the connection is upgraded to.
+    pub(crate) upgrades: bool,
     pub(crate) has_request_id: bool,
 }
 
-/// Parses a response's head; none when more bytes are needed.
+/// Where the fields of a head begin, in order.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    starts: [u16; MOST_FIELDS],
+    count: usize,
+}
+
+impl Lines {
+    /// None for a head past 64 KiB.
+    fn of(bytes: &[u8], fields: &[Header<'_>]) -> Option<Self> {
+        let mut starts = [0; MOST_FIELDS];
+        for (start, field) in starts.iter_mut().zip(fields) {
+            *start = u16::try_from(offset(bytes, field.name.as_ptr())).ok()?;
+        }
+        Some(Self { starts, count: fields.len() })
+    }
+
+    pub(crate) fn starts(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.starts[..self.count].iter().map(|start| usize::from(*start))
+    }
+}
+
+/// Parses a response's head, which is at most 64 KiB long; none when more bytes are needed. The fields
+/// come beside it, for whoever looks at them now.
 ///
 /// # Errors
 ///
@@ -38,7 +65,7 @@ pub(crate) fn parse_response<'b>(
     bytes: &'b [u8],
     fields: &'b mut Fields<'b>,
     to_head: bool,
-) -> Result<Option<ResponseHead<'b>>, &'static str> {
+) -> Result<Option<(ResponseHead, &'b [Header<'b>])>, &'static str> {
     if matches!(bytes.first(), Some(b'\r' | b'\n')) {
         return Err("the response begins with an empty line");
     }
@@ -53,6 +80,13 @@ pub(crate) fn parse_response<'b>(
         Err(_) => return Err("the response's head is malformed"),
     };
     let (status, reason) = (response.code.unwrap_or(0), response.reason.unwrap_or(""));
+    let reason = match reason {
+        "" => 0..0,
+        reason => {
+            let start = offset(bytes, reason.as_ptr());
+            start..start + reason.len()
+        }
+    };
     let minor_version = response.version.unwrap_or(1);
     let fields: &'b [Header<'b>] = response.headers;
     if !(100..=599).contains(&status) {
@@ -63,7 +97,7 @@ pub(crate) fn parse_response<'b>(
 
     let mut framing = Framing::default();
     let (mut close, mut persist, mut upgrades) = (false, false, false);
-    let (mut upgrade, mut has_request_id) = (None, false);
+    let (mut names_protocol, mut has_request_id) = (false, false);
     let (mut dropped, mut rate_fields) = (0_u128, 0_u128);
     for (index, field) in fields.iter().enumerate() {
         match classify(field.name.as_bytes()) {
@@ -79,7 +113,7 @@ pub(crate) fn parse_response<'b>(
                     }
                 }
             }
-            Name::Upgrade => upgrade = Some(field.value),
+            Name::Upgrade => names_protocol = true,
             Name::RequestId => {
                 has_request_id = true;
                 continue;
@@ -95,19 +129,21 @@ pub(crate) fn parse_response<'b>(
     }
     let body = framing.of_response(minor_version, status, to_head)?;
     let keep_alive = !close && body != Body::UntilClose && (minor_version == 1 || persist);
-    Ok(Some(ResponseHead {
+    let lines = Lines::of(bytes, fields).ok_or("the response's head is too long")?;
+    let head = ResponseHead {
         length,
         status,
         reason,
-        fields,
+        lines,
         body,
         promised_length: framing.length().filter(|_| to_head || status == 304),
         keep_alive,
         dropped,
         rate_fields,
-        upgrade: upgrade.filter(|_| upgrades),
+        upgrades: upgrades && names_protocol,
         has_request_id,
-    }))
+    };
+    Ok(Some((head, fields)))
 }
 
 fn named(fields: &[Header<'_>], token: &[u8]) -> u128 {
@@ -123,11 +159,11 @@ mod tests {
     fn parse<T>(
         text: &str,
         to_head: bool,
-        look: impl FnOnce(&ResponseHead<'_>) -> T,
+        look: impl FnOnce(&ResponseHead) -> T,
     ) -> Result<T, &'static str> {
         let mut fields = Fields::default();
-        let head = parse_response(text.as_bytes(), &mut fields, to_head)?;
-        Ok(look(&head.expect("is complete")))
+        let (head, _) = parse_response(text.as_bytes(), &mut fields, to_head)?.expect("is complete");
+        Ok(look(&head))
     }
 
     #[test]
@@ -136,6 +172,18 @@ mod tests {
                     Content-Length: 3\r\n\r\n";
         let (dropped, body) = parse(text, false, |head| (head.dropped, head.body)).unwrap();
         assert_eq!((dropped, body), (0b1011, Body::Length(3)));
+    }
+
+    #[test]
+    fn says_where_its_parts_are() {
+        let text = "HTTP/1.1 404 Not Found\r\nA: 1\r\nBc: 2\r\n\r\nbody";
+        let (reason, starts) =
+            parse(text, false, |head| (head.reason.clone(), head.lines.starts().collect::<Vec<_>>()))
+                .unwrap();
+        assert_eq!(&text[reason], "Not Found");
+        assert_eq!(starts.iter().map(|at| &text[*at..*at + 2]).collect::<Vec<_>>(), ["A:", "Bc"]);
+        let bare = parse("HTTP/1.1 200\r\n\r\n", false, |head| head.reason.clone()).unwrap();
+        assert!(bare.is_empty());
     }
 
     #[test]

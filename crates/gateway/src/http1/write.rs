@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use httparse::Header;
 use regatta_core::TraceContext;
 use regatta_resilience::rate_limit::Decision;
 
@@ -56,7 +55,8 @@ pub(crate) fn request_head(
     if !outgoing.trace.is_callers {
         dropped |= facts.tracestate;
     }
-    copy_lines(bytes, head.fields, head.length, dropped, out);
+    let starts = head.fields.iter().map(|field| offset(bytes, field.name.as_ptr()));
+    copy_lines(bytes, starts, head.length, dropped, out);
 
     let trusted_fields = if outgoing.trusts_peer { head.fields } else { &[] };
     let existing = trusted_fields.iter().map(|field| (field.name.as_bytes(), field.value));
@@ -148,14 +148,14 @@ pub(crate) struct Common<'c> {
 /// Writes the head of a response that a service gave.
 pub(crate) fn response_head(
     bytes: &[u8],
-    head: &ResponseHead<'_>,
+    head: &ResponseHead,
     frame: Frame,
     common: &Common<'_>,
     out: &mut Vec<u8>,
 ) {
-    status_line(head.status, head.reason, out);
+    status_line(head.status, &bytes[head.reason.clone()], out);
     let replaced = if common.rate.is_some() { head.rate_fields } else { 0 };
-    copy_lines(bytes, head.fields, head.length, head.dropped | replaced, out);
+    copy_lines(bytes, head.lines.starts(), head.length, head.dropped | replaced, out);
     if !head.has_request_id {
         push_field(b"X-Request-Id: ", common.request_id.as_bytes(), out);
     }
@@ -173,7 +173,7 @@ pub(crate) fn own_answer(
     out: &mut Vec<u8>,
 ) {
     let reason = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
-    status_line(status, reason.unwrap_or(""), out);
+    status_line(status, reason.unwrap_or("").as_bytes(), out);
     for (name, value) in fields {
         out.extend_from_slice(name.as_bytes());
         push_field(b": ", value.as_bytes(), out);
@@ -190,11 +190,11 @@ pub(crate) fn own_answer(
     }
 }
 
-fn status_line(status: u16, reason: &str, out: &mut Vec<u8>) {
+fn status_line(status: u16, reason: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     number::push(out, status.into());
     out.push(b' ');
-    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -248,26 +248,22 @@ fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 /// where the next field's name begins.
 pub(crate) fn copy_lines(
     bytes: &[u8],
-    fields: &[Header<'_>],
+    starts: impl Iterator<Item = usize>,
     head_length: usize,
     dropped: u128,
     out: &mut Vec<u8>,
 ) {
-    let begin = |index: usize| match fields.get(index) {
-        Some(field) => offset(bytes, field.name.as_ptr()),
-        None => head_length - 2,
-    };
-    let mut index = 0;
-    while index < fields.len() {
-        if dropped >> index & 1 == 1 {
-            index += 1;
-            continue;
+    // Where the piece begins that is being gathered.
+    let mut piece = None;
+    for (index, start) in starts.enumerate() {
+        if dropped >> index & 1 == 0 {
+            piece.get_or_insert(start);
+        } else if let Some(begin) = piece.take() {
+            out.extend_from_slice(&bytes[begin..start]);
         }
-        let start = index;
-        while index < fields.len() && dropped >> index & 1 == 0 {
-            index += 1;
-        }
-        out.extend_from_slice(&bytes[begin(start)..begin(index)]);
+    }
+    if let Some(begin) = piece {
+        out.extend_from_slice(&bytes[begin..head_length - 2]);
     }
 }
 
@@ -339,7 +335,7 @@ mod tests {
         let text = b"HTTP/1.1 200 OK\r\nX-RateLimit-Limit: 9\r\nRateLimit: \"x\";r=1\r\n\
                      ratelimit-policy: \"x\"\r\nX-RateLimit-Remaining: 8\r\nContent-Length: 0\r\n\r\n";
         let mut fields = Fields::default();
-        let head = parse_response(text, &mut fields, false).unwrap().unwrap();
+        let (head, _) = parse_response(text, &mut fields, false).unwrap().unwrap();
         let request_id = RequestId::echo_or_make(Some(IDS), || 0);
         let rate = Decision::new(true, 60, 59, Duration::from_secs(60), Duration::ZERO);
         for (rate, limits) in [(Some(&rate), 1), (None, 1)] {
@@ -403,7 +399,7 @@ mod tests {
         let text = b"HTTP/1.1 299 Odd Reason\r\nConnection: keep-alive\r\nSet-Cookie: a=b\r\n\
                      Content-Length: 2\r\nSet-Cookie: c=d\r\n\r\nhi";
         let mut fields = Fields::default();
-        let head = parse_response(text, &mut fields, false).unwrap().unwrap();
+        let (head, _) = parse_response(text, &mut fields, false).unwrap().unwrap();
         let request_id = RequestId::echo_or_make(Some(IDS), || 0);
         let common = Common {
             request_id: &request_id,

@@ -9,6 +9,7 @@ use http::{HeaderMap, Response, StatusCode, header};
 use regatta_resilience::rate_limit;
 
 use super::body::Download;
+use super::request::once;
 use crate::http1::name::is_hop_by_hop;
 use crate::policy::ids::{RequestId, Trace};
 use crate::policy::{Denial, whole_seconds};
@@ -99,7 +100,7 @@ pub(super) fn stamp_headers(headers: &mut HeaderMap, stamp: &Stamp, keep_id: boo
     if !(keep_id && headers.contains_key(REQUEST_ID))
         && let Ok(id) = HeaderValue::from_bytes(stamp.request_id.as_bytes())
     {
-        headers.insert(REQUEST_ID, id);
+        headers.insert(REQUEST_ID, once(id));
     }
     let Some(rate) = &stamp.rate else { return };
     let (limit, remaining) = (rate.limit, rate.remaining);

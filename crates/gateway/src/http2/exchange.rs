@@ -135,7 +135,8 @@ pub(super) async fn exchange(
         let is_reused = reused.is_some();
         let connected = match reused {
             Some(sender) => Ok(sender),
-            None => connect(address, outgoing, began + rules.timeouts.connect).await,
+            // Boxed, since it is seldom and large.
+            None => Box::pin(connect(address, outgoing, began + rules.timeouts.connect)).await,
         };
         let may_follow = tries.may_follow(target) && outgoing.is_idempotent && outgoing.is_empty;
         let try_end = target.try_timeout.filter(|_| may_follow).map(|time| began + time);
@@ -302,7 +303,7 @@ pub(super) fn trace_second(
     if let Some(trace) = record.hedge(picked)
         && let Ok(trace) = HeaderValue::from_bytes(&trace)
     {
-        headers.insert("traceparent", trace);
+        headers.insert("traceparent", request::once(trace));
     }
 }
 
@@ -311,7 +312,7 @@ fn trace(headers: &mut http::HeaderMap, picked: &Picked<SocketAddr>, record: &mu
     if let Some(trace) = record.call(picked)
         && let Ok(trace) = HeaderValue::from_bytes(&trace)
     {
-        headers.insert("traceparent", trace);
+        headers.insert("traceparent", request::once(trace));
     }
 }
 

@@ -126,7 +126,7 @@ async fn answer(
             (target, path[from..].to_owned(), allowance, caller, version)
         }
     };
-    let key = target.key(&request::facts(&parts.headers), client, value);
+    let key = target.key(&facts, client, value);
     request::rewrite(
         &mut parts.headers,
         &Rewrite {
@@ -179,8 +179,7 @@ async fn answer(
     *upload.method_mut() = method;
     *upload.headers_mut() = parts.headers;
     let mut record = record;
-    let left = (started + allowance.timeout).saturating_duration_since(Instant::now());
-    let mut slot = match Slot::take(&target, priority, left).await {
+    let mut slot = match Slot::take(&target, priority, started + allowance.timeout).await {
         Ok(slot) => slot,
         Err(why) => {
             shared.metrics.shed(&why);

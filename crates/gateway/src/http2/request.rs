@@ -8,27 +8,50 @@ use http::{HeaderMap, Uri, header};
 use regatta_core::{ENVOY_TIMEOUT, GRPC_TIMEOUT, format_grpc_timeout};
 
 use crate::http1::Headers;
-use crate::http1::name::{Name, classify, is_hop_by_hop};
+use crate::http1::name::{Name, classify};
 use crate::policy::ids::{RequestId, Trace};
 use crate::policy::{Caller, forwarded};
 
+// Known beforehand, these cost neither a check nor memory.
+const ATTEMPT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+const CALL_TIMEOUT: HeaderName = HeaderName::from_static(GRPC_TIMEOUT);
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TIMEOUT: HeaderName = HeaderName::from_static(ENVOY_TIMEOUT);
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+const USER_ROLES: HeaderName = HeaderName::from_static("x-user-roles");
+
 /// What the rules look at, from a header map.
 pub(super) fn facts(map: &HeaderMap) -> Headers<'_> {
-    let first = |name: &str| map.get(name).map(HeaderValue::as_bytes);
-    Headers {
-        authorization: first("authorization"),
-        ambiguous_authorization: map.get_all(header::AUTHORIZATION).iter().nth(1).is_some(),
-        client_id: first("x-client-id"),
-        request_id: first("x-request-id"),
-        traceparent: first("traceparent"),
-        content_type: first("content-type"),
-        grpc_timeout: first(GRPC_TIMEOUT),
-        envoy_timeout: first(ENVOY_TIMEOUT),
-        attempt: first("x-envoy-attempt-count"),
-        has_forwarding: false,
-        priority: first("priority"),
-        has_idempotency_key: map.contains_key("idempotency-key"),
+    let mut headers = Headers::default();
+    for (name, value) in map {
+        let value = value.as_bytes();
+        // The first of each name stands; a caller's own address is looked for only where it is believed.
+        let field = match classify(name.as_str().as_bytes()) {
+            Name::Authorization => {
+                headers.ambiguous_authorization |= headers.authorization.is_some();
+                &mut headers.authorization
+            }
+            Name::IdempotencyKey => {
+                headers.has_idempotency_key = true;
+                continue;
+            }
+            Name::ClientId => &mut headers.client_id,
+            Name::RequestId => &mut headers.request_id,
+            Name::Traceparent => &mut headers.traceparent,
+            Name::ContentType => &mut headers.content_type,
+            Name::GrpcTimeout => &mut headers.grpc_timeout,
+            Name::EnvoyTimeout => &mut headers.envoy_timeout,
+            Name::AttemptCount => &mut headers.attempt,
+            Name::Priority => &mut headers.priority,
+            _ => continue,
+        };
+        field.get_or_insert(value);
     }
+    headers
 }
 
 /// What the gateway says to the upstream beside the client's own fields.
@@ -50,32 +73,25 @@ pub(super) fn rewrite(map: &mut HeaderMap, rewrite: &Rewrite<'_>) {
     } else {
         Vec::new()
     };
-    let wants_trailers = map.get("te").is_some_and(|te| te.as_bytes() == b"trailers");
-    let dropped: Vec<HeaderName> = map
-        .keys()
-        .filter(|name| {
-            let bytes = name.as_str().as_bytes();
-            is_hop_by_hop(bytes)
-                || matches!(
-                    classify(bytes),
-                    Name::Identity
-                        | Name::Disguised
-                        | Name::Forwarded
-                        | Name::ForwardedFor
-                        | Name::ForwardedHost
-                        | Name::ForwardedProto
-                        | Name::RequestId
-                        | Name::Traceparent
-                        | Name::AttemptCount
-                        | Name::EnvoyTimeout
-                        | Name::GrpcTimeout
-                        | Name::Host
-                        | Name::Expect
-                )
-                || (bytes == b"tracestate" && !rewrite.trace.is_callers)
-        })
-        .cloned()
-        .collect();
+    let wants_trailers = map.get(header::TE).is_some_and(|te| te.as_bytes() == b"trailers");
+    let is_dropped = |name: &&HeaderName| match classify(name.as_str().as_bytes()) {
+        Name::Tracestate => !rewrite.trace.is_callers,
+        Name::Identity
+        | Name::Disguised
+        | Name::Forwarded
+        | Name::ForwardedFor
+        | Name::ForwardedHost
+        | Name::ForwardedProto
+        | Name::RequestId
+        | Name::Traceparent
+        | Name::AttemptCount
+        | Name::EnvoyTimeout
+        | Name::GrpcTimeout
+        | Name::Host
+        | Name::Expect => true,
+        name => name.is_hop_by_hop(),
+    };
+    let dropped: Vec<HeaderName> = map.keys().filter(is_dropped).cloned().collect();
     for name in dropped {
         map.remove(name);
     }
@@ -87,26 +103,38 @@ pub(super) fn rewrite(map: &mut HeaderMap, rewrite: &Rewrite<'_>) {
     forwarded::write(existing, rewrite.peer, rewrite.host.as_bytes(), &mut lines);
     for line in lines.split(|byte| *byte == b'\n') {
         let mut parts = line.strip_suffix(b"\r").unwrap_or(line).splitn(2, |byte| *byte == b':');
-        if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
-            set(map, name, value.trim_ascii());
+        let (Some(name), Some(value)) = (parts.next(), parts.next()) else { continue };
+        let name = match classify(name) {
+            Name::Forwarded => header::FORWARDED,
+            Name::ForwardedFor => FORWARDED_FOR,
+            Name::ForwardedHost => FORWARDED_HOST,
+            Name::ForwardedProto => FORWARDED_PROTO,
+            _ => continue,
+        };
+        set(map, name, value.trim_ascii());
+    }
+    for (name, value) in
+        [(REQUEST_ID, rewrite.request_id.as_bytes()), (TRACEPARENT, &rewrite.trace.header[..])]
+    {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            map.insert(name, once(value));
         }
     }
-    set(map, b"x-request-id", rewrite.request_id.as_bytes());
-    set(map, b"traceparent", &rewrite.trace.header);
     if let Some(caller) = rewrite.caller {
-        set(map, b"x-user-id", caller.user_id().as_bytes());
+        set(map, USER_ID, caller.user_id().as_bytes());
         let roles: Vec<&str> = caller.roles().collect();
-        set(map, b"x-user-roles", roles.join(",").as_bytes());
+        set(map, USER_ROLES, roles.join(",").as_bytes());
     }
 }
 
 /// Says how much time is left until the head of the answer, and until the end of a call whose
 /// caller has set one; not nothing, which would be no request at all.
 pub(super) fn set_timeout(map: &mut HeaderMap, left: Duration, whole: Option<Duration>) {
-    set(map, ENVOY_TIMEOUT.as_bytes(), left.as_millis().max(1).to_string().as_bytes());
+    let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    map.insert(TIMEOUT, left.max(1).into());
     if let Some(whole) = whole {
         let whole = whole.max(Duration::from_millis(1));
-        set(map, GRPC_TIMEOUT.as_bytes(), format_grpc_timeout(whole).as_bytes());
+        set(map, CALL_TIMEOUT, format_grpc_timeout(whole).as_bytes());
     }
 }
 
@@ -126,7 +154,7 @@ pub(super) fn join_cookies(map: &mut HeaderMap) {
 
 /// Says which attempt it is.
 pub(super) fn set_attempt(map: &mut HeaderMap, attempt: u8) {
-    set(map, b"x-envoy-attempt-count", attempt.to_string().as_bytes());
+    map.insert(ATTEMPT, u16::from(attempt).into());
 }
 
 /// The target at the upstream: origin-form for HTTP/1.1, with an authority for HTTP/2.
@@ -143,8 +171,15 @@ pub(super) fn target(path: &str, query: Option<&str>, authority: Option<&str>) -
     }
 }
 
-fn set(map: &mut HeaderMap, name: &[u8], value: &[u8]) {
-    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+/// A value that does not come again. HPACK then keeps it out of the table of both sides (RFC 7541,
+/// section 6.2.3), where it would push out what does, and be compared with each later one.
+pub(super) fn once(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
+}
+
+fn set(map: &mut HeaderMap, name: HeaderName, value: &[u8]) {
+    if let Ok(value) = HeaderValue::from_bytes(value) {
         map.insert(name, value);
     }
 }

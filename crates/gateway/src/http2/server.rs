@@ -41,7 +41,10 @@ pub(crate) async fn serve(stream: TcpStream, read: Buffer, peer: IpAddr, shared:
         let (shared, streams) = (Arc::clone(&shared), Arc::clone(&streams));
         service_fn(move |request| {
             let (shared, open) = (Arc::clone(&shared), streams.open());
-            async move { Ok::<_, Infallible>(forward::serve(request, peer, open, &shared).await) }
+            // Boxed: hyper and the runtime move a stream's future several times, all of its bytes.
+            Box::pin(async move {
+                Ok::<_, Infallible>(forward::serve(request, peer, open, &shared).await)
+            })
         })
     };
     let io = TokioIo::new(Prefixed::new(read, stream));

@@ -1,7 +1,5 @@
 //! A request's place among those in flight to its service.
 
-use std::time::Duration;
-
 use regatta_resilience::concurrency::{Ending, Permit, Priority, Rejected};
 use tokio::time::Instant;
 
@@ -27,10 +25,11 @@ impl Slot {
     pub(crate) async fn take(
         target: &Target,
         priority: Priority,
-        at_most: Duration,
+        until: Instant,
     ) -> Result<Self, Rejected> {
         let Some(limit) = &target.limit else { return Ok(Self::default()) };
-        let permit = limit.acquire(priority, at_most).await?;
+        let left = until.saturating_duration_since(Instant::now());
+        let permit = limit.acquire(priority, left).await?;
         Ok(Self { permit: Some(permit), is_adaptive: target.is_adaptive })
     }
 

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -45,6 +46,29 @@ impl Alarm {
         .await
     }
 
+    /// Runs the future for as long as `most` after it first had to wait: what is done at once does not
+    /// even read the clock.
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as the future.
+    pub(crate) async fn for_at_most<F: Future>(
+        &mut self,
+        most: Duration,
+        future: F,
+    ) -> Result<F::Output, TimedOut> {
+        let mut future = std::pin::pin!(future);
+        let mut deadline = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + most);
+            self.poll(deadline, cx).map(|()| Err(TimedOut))
+        })
+        .await
+    }
+
     /// Ready at the deadline; wakes the task by then.
     pub(crate) fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if deadline < self.armed {
@@ -68,7 +92,6 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
-    use std::time::Duration;
 
     use super::*;
 
@@ -81,6 +104,20 @@ mod tests {
             assert_eq!(alarm.within(deadline, pending::<()>()).await, Err(TimedOut));
             assert_eq!(Instant::now(), deadline);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_of_a_length_ends_after_it_however_often_it_is_polled() {
+        let start = Instant::now();
+        let mut alarm = Alarm::new(start + Duration::from_secs(60));
+        let polled_often = async {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let waited = alarm.for_at_most(Duration::from_secs(2), polled_often).await;
+        assert_eq!((waited, start.elapsed()), (Err(TimedOut), Duration::from_secs(2)));
+        assert_eq!(alarm.for_at_most(Duration::ZERO, ready(1)).await, Ok(1));
     }
 
     #[tokio::test(start_paused = true)]

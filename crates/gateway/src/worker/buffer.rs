@@ -9,18 +9,19 @@ const SIZE: usize = 16 * 1024;
 const MOST_KEPT: usize = 128;
 
 thread_local! {
-    static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// Of full length, so that a read needs no clearing.
+    static READ: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// Of no length. Apart from the others: one list for both would clear 16 KiB in each request.
+    static WRITE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-fn lend() -> Vec<u8> {
-    FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(SIZE))
-}
+type Free = std::thread::LocalKey<RefCell<Vec<Vec<u8>>>>;
 
-fn take_back(bytes: Vec<u8>) {
+fn take_back(free: &'static Free, bytes: Vec<u8>) {
     // Grown ones are freed: one large head must not make every buffer large.
     if bytes.capacity() == SIZE {
         // The destructor of another thread-local value may come after this list's.
-        _ = FREE.try_with(|free| {
+        _ = free.try_with(|free| {
             let mut free = free.borrow_mut();
             if free.len() < MOST_KEPT {
                 free.push(bytes);
@@ -30,20 +31,12 @@ fn take_back(bytes: Vec<u8>) {
 }
 
 /// Bytes that were read and are not yet consumed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    /// Full length, so that reads need no clearing; what lies outside of `start..end` is old.
+    /// Lent when there is something to read. What lies outside of `start..end` is old.
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-}
-
-impl Default for Buffer {
-    fn default() -> Self {
-        let mut bytes = lend();
-        bytes.resize(bytes.capacity(), 0);
-        Self { bytes, start: 0, end: 0 }
-    }
 }
 
 impl Buffer {
@@ -63,9 +56,19 @@ impl Buffer {
         }
     }
 
+    /// Gives its bytes back to the core while nothing is in them: who waits for a peer needs none, and
+    /// the next one to read finds them in the processor's cache.
+    pub(crate) fn rest(&mut self) {
+        if self.is_empty() && self.bytes.len() == SIZE {
+            take_back(&READ, std::mem::take(&mut self.bytes));
+        }
+    }
+
     /// Room to read into; never empty below `most` unconsumed bytes, else empty.
     pub(crate) fn room(&mut self, most: usize) -> &mut [u8] {
-        if self.end == self.bytes.len() {
+        if self.bytes.is_empty() {
+            self.bytes = READ.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; SIZE]);
+        } else if self.end == self.bytes.len() {
             if self.start > 0 {
                 self.bytes.copy_within(self.start..self.end, 0);
                 (self.start, self.end) = (0, self.end - self.start);
@@ -100,7 +103,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        take_back(std::mem::take(&mut self.bytes));
+        take_back(&READ, std::mem::take(&mut self.bytes));
     }
 }
 
@@ -110,15 +113,14 @@ pub(crate) struct Output(pub(crate) Vec<u8>);
 
 impl Default for Output {
     fn default() -> Self {
-        let mut bytes = lend();
-        bytes.clear();
-        Self(bytes)
+        Self(WRITE.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(SIZE)))
     }
 }
 
 impl Drop for Output {
     fn drop(&mut self) {
-        take_back(std::mem::take(&mut self.0));
+        self.0.clear();
+        take_back(&WRITE, std::mem::take(&mut self.0));
     }
 }
 
@@ -148,6 +150,31 @@ mod tests {
         let mut buffer = Buffer::default();
         buffer.grow(SIZE * 4);
         drop(buffer);
-        assert_eq!(Buffer::default().bytes.len(), SIZE);
+        let mut buffer = Buffer::default();
+        buffer.room(SIZE);
+        assert_eq!(buffer.bytes.len(), SIZE);
+    }
+
+    #[test]
+    fn a_buffer_that_rests_holds_bytes_only_while_there_is_something_in_it() {
+        let mut buffer = Buffer::of(b"ab");
+        buffer.rest();
+        assert_eq!(buffer.filled(), b"ab");
+        buffer.consume(2);
+        buffer.rest();
+        assert_eq!(buffer.bytes.capacity(), 0);
+        assert_eq!(READ.with_borrow(Vec::len), 1, "the core has it");
+        assert_eq!(buffer.room(SIZE).len(), SIZE);
+        assert_eq!(READ.with_borrow(Vec::len), 0);
+    }
+
+    #[test]
+    fn bytes_to_be_written_are_lent_empty_and_not_to_readers() {
+        drop(Output(Vec::with_capacity(SIZE)));
+        let mut out = Output::default();
+        out.0.extend_from_slice(b"ab");
+        drop(out);
+        assert_eq!(Output::default().0.len(), 0);
+        assert_eq!(READ.with_borrow(Vec::len), 0);
     }
 }

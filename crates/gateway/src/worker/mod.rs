@@ -7,5 +7,6 @@ pub(crate) use spawn::{Spawner, spawn, tasks};
 pub(crate) mod activity;
 pub(crate) mod alarm;
 pub(crate) mod buffer;
+pub(crate) mod hash;
 pub(crate) mod pool;
 pub(crate) mod random;

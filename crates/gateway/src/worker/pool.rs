@@ -1,12 +1,13 @@
 //! Idle upstream connections of one core; they never cross to another.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+use super::hash::OwnKeys;
 
 /// An idle connection and since when it is idle.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ struct Idle {
 const ASK_AFTER: Duration = Duration::from_millis(10);
 
 thread_local! {
-    static IDLE: RefCell<HashMap<SocketAddr, Vec<Idle>>> = RefCell::new(HashMap::new());
+    static IDLE: RefCell<OwnKeys<SocketAddr, Vec<Idle>>> = RefCell::default();
 }
 
 /// Takes the connection that was idle for the shortest time and is still open.
@@ -71,7 +72,7 @@ pub(crate) fn sweep(now: Instant, idle_timeout: Duration) {
 
 /// Closes all.
 pub(crate) fn clear() {
-    IDLE.with_borrow_mut(HashMap::clear);
+    IDLE.with_borrow_mut(OwnKeys::clear);
 }
 
 fn is_silent(stream: &TcpStream, ask: bool) -> bool {
