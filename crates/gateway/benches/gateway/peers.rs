@@ -17,6 +17,7 @@ use std::time::Duration;
 use regatta_core::{Instance, Secret};
 use regatta_discovery::StaticRegistry;
 use regatta_gateway::{Auth, Gateway, RateLimit, Route, Service, Settings};
+use regatta_telemetry::{Identity, Options, Telemetry};
 
 use crate::load::SECRET;
 use crate::round::Round;
@@ -241,9 +242,12 @@ pub(crate) fn serve_gateway(arguments: &[String]) {
     };
     let registry = StaticRegistry::new([instance(one, "v1"), instance(two, "v2")]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // As in `regatta up`: libraries ask in each call whether anybody listens to their traces.
+    let telemetry = Telemetry::init(Identity::new("gateway"), Options::default()).unwrap();
     runtime.block_on(async {
         let gateway = Gateway::bind(settings, Arc::new(registry)).await.unwrap();
         gateway.run(tokio_util::sync::CancellationToken::new()).await.unwrap();
+        telemetry.shutdown().await;
     });
 }
 
