@@ -162,7 +162,8 @@ mod tests {
         look: impl FnOnce(&ResponseHead) -> T,
     ) -> Result<T, &'static str> {
         let mut fields = Fields::default();
-        let (head, _) = parse_response(text.as_bytes(), &mut fields, to_head)?.expect("is complete");
+        let (head, _) =
+            parse_response(text.as_bytes(), &mut fields, to_head)?.expect("is complete");
         Ok(look(&head))
     }
 
@@ -177,9 +178,10 @@ mod tests {
     #[test]
     fn says_where_its_parts_are() {
         let text = "HTTP/1.1 404 Not Found\r\nA: 1\r\nBc: 2\r\n\r\nbody";
-        let (reason, starts) =
-            parse(text, false, |head| (head.reason.clone(), head.lines.starts().collect::<Vec<_>>()))
-                .unwrap();
+        let (reason, starts) = parse(text, false, |head| {
+            (head.reason.clone(), head.lines.starts().collect::<Vec<_>>())
+        })
+        .unwrap();
         assert_eq!(&text[reason], "Not Found");
         assert_eq!(starts.iter().map(|at| &text[*at..*at + 2]).collect::<Vec<_>>(), ["A:", "Bc"]);
         let bare = parse("HTTP/1.1 200\r\n\r\n", false, |head| head.reason.clone()).unwrap();
