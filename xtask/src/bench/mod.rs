@@ -48,14 +48,16 @@ enum Format {
     Json,
 }
 
-/// Runs the bench in the `release` profile.
+/// Runs the bench, optimised; the gateway's in the profile `ship`, as it is deployed, since its peers
+/// are the distribution's.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let format = match arguments.format {
         Format::Table => "table",
         Format::Json => "json",
     };
-    let bench = |package: &str, bench: &str| {
-        let cargo = ["bench", "--quiet", "--package", package, "--bench", bench];
+    let bench = |profile: &str, package: &str, bench: &str| {
+        let profile = ["bench", "--quiet", "--profile", profile];
+        let cargo = [&profile[..], &["--package", package, "--bench", bench]].concat();
         command("cargo", &[&cargo[..], &["--", "--format", format]].concat())
     };
     let is_resilience = matches!(arguments.what, What::Resilience);
@@ -66,9 +68,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match arguments.what {
         What::Gateway => {
             install::for_gateway_bench()?;
-            bench("regatta-gateway", "gateway")
+            bench("ship", "regatta-gateway", "gateway")
         }
-        What::Chassis => bench("regatta", "chassis"),
+        What::Chassis => bench("bench", "regatta", "chassis"),
         What::Control => control::run(format),
         What::Startup => startup::run(matches!(arguments.format, Format::Json)),
         What::Data => data::run(matches!(arguments.format, Format::Json)),
