@@ -126,6 +126,17 @@ fn a_server_that_is_no_control_plane_is_not_written_to() {
     assert!(copy.err.contains(&to), "{}", copy.err);
 }
 
+#[test]
+fn nothing_goes_to_a_server_that_was_not_named() {
+    let shop = Shop::new();
+    for verb in ["import", "export"] {
+        let flags = ["--from", "consul://127.0.0.1:1", "--to", "etcd://127.0.0.1:2", "--dry-run"];
+        let refused = shop.regatta(&[&["control", verb][..], &flags].concat());
+        let way = "nothing goes from consul to etcd; ";
+        assert!(refused.code == 2 && refused.err.contains(way), "{}{}", refused.out, refused.err);
+    }
+}
+
 /// A shop whose manifest has the address of another system that runs.
 fn beside_another() -> (Shop, Plane) {
     let shop = Shop::new();

@@ -67,8 +67,8 @@ impl Export {
     pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let Self { to, from, mut options } = self;
         let tls = &mut options.tls;
-        let pair = |to: Endpoint| Ok((counterpart(place, &from, to.kind(), "--from", tls)?, to));
-        let pairs = to.into_iter().map(pair).collect::<Result<_, Failure>>()?;
+        let pairs = pairs(to, from, Given::Sources, |kind| own(place, kind, "--from", tls))?;
+        let pairs = pairs.into_iter().map(|(to, from)| (from, to)).collect();
         options.run(pairs, format).await
     }
 }
@@ -77,32 +77,92 @@ impl Import {
     pub(crate) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let Self { from, to, mut options } = self;
         let tls = &mut options.tls;
-        let pair = |from: Endpoint| {
-            let to = counterpart(place, &to, from.kind(), "--to", tls)?;
-            Ok((from, to))
-        };
-        let pairs = from.into_iter().map(pair).collect::<Result<_, Failure>>()?;
+        let pairs = pairs(from, to, Given::Targets, |kind| own(place, kind, "--to", tls))?;
         options.run(pairs, format).await
     }
 }
 
-/// The other side: one that is given, or this system's own, which is trusted by what its manifest
-/// says unless something else was given.
-fn counterpart(
-    place: &Place,
-    given: &[Endpoint],
-    kind: Kind,
-    flag: &str,
-    tls: &mut Tls,
-) -> Result<Endpoint, Failure> {
-    if let Some(given) = given.iter().find(|endpoint| endpoint.kind() == kind) {
-        return Ok(given.clone());
+/// What the endpoints are that may be given beside those that must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    Sources,
+    Targets,
+}
+
+impl Given {
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Sources => "--from",
+            Self::Targets => "--to",
+        }
     }
+
+    /// Why one of the first has no counterpart among the others.
+    fn no_way(self, side: Kind, other: Kind) -> String {
+        let (from, to) = match self {
+            Self::Sources => (other, side),
+            Self::Targets => (side, other),
+        };
+        format!("nothing goes from {} to {}", scheme(from), scheme(to))
+    }
+}
+
+/// Each endpoint with the one of its kind that was given, or with this system's own where none was
+/// given at all: what was named, and nothing else, is read and written.
+fn pairs(
+    sides: Vec<Endpoint>,
+    given: Vec<Endpoint>,
+    means: Given,
+    mut own: impl FnMut(Kind) -> Result<Endpoint, Failure>,
+) -> Result<Vec<(Endpoint, Endpoint)>, Failure> {
+    let flag = means.flag();
+    for (index, endpoint) in given.iter().enumerate() {
+        let kind = endpoint.kind();
+        if given[..index].iter().any(|earlier| earlier.kind() == kind) {
+            return Err(Failure::usage(format!(
+                "`{flag} {endpoint}` is a second one of {}; name one of each kind, and run it once \
+                 for each",
+                scheme(kind)
+            )));
+        }
+        if let [side, ..] = &*sides
+            && !sides.iter().any(|side| side.kind() == kind)
+        {
+            return Err(Failure::usage(format!(
+                "{}; `{flag} {endpoint}` would be used for nothing: remove it, or name an endpoint of \
+                 {}",
+                means.no_way(side.kind(), kind),
+                scheme(side.kind())
+            )));
+        }
+    }
+    let pair = |side: Endpoint| {
+        let kind = side.kind();
+        let other = match (given.iter().find(|endpoint| endpoint.kind() == kind), given.first()) {
+            (Some(found), _) => found.clone(),
+            (None, None) => own(kind)?,
+            (None, Some(other)) => {
+                return Err(Failure::usage(format!(
+                    "{}; name the other side of `{side}` with `{flag} {}://HOST:PORT`",
+                    means.no_way(kind, other.kind()),
+                    scheme(kind)
+                )));
+            }
+        };
+        Ok((side, other))
+    };
+    sides.into_iter().map(pair).collect()
+}
+
+/// This system's own control plane, which is trusted by what its manifest says unless something
+/// else was given.
+fn own(place: &Place, kind: Kind, flag: &str, tls: &mut Tls) -> Result<Endpoint, Failure> {
     let own = ControlPlane::of(place)?;
     tls.ca = tls.ca.take().or(own.ca);
-    let (scheme, url) = match kind {
-        Kind::Etcd => ("etcd", own.etcd),
-        Kind::Consul => ("consul", Some(own.consul)),
+    let scheme = scheme(kind);
+    let url = match kind {
+        Kind::Etcd => own.etcd,
+        Kind::Consul => Some(own.consul),
     };
     let missing = || {
         Failure::usage(format!(
@@ -113,6 +173,13 @@ fn counterpart(
     let url = url.ok_or_else(missing)?;
     // `http` and `https` become `etcd` and `etcds`, `consul` and `consuls`.
     Ok(url.replacen("http", scheme, 1).parse()?)
+}
+
+fn scheme(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Etcd => "etcd",
+        Kind::Consul => "consul",
+    }
 }
 
 impl Options {
@@ -181,5 +248,47 @@ fn show(transfer: &Transfer, report: &Report, format: Format) {
         out(&format!(
             "{untold_services:>8} services left out: {from} does not tell what their checks ask"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoints(urls: &[&str]) -> Vec<Endpoint> {
+        urls.iter().map(|url| url.parse().unwrap()).collect()
+    }
+
+    /// The pairs as text; `own` stands for this system's control plane.
+    fn paired(sides: &[&str], given: &[&str], means: Given) -> Result<Vec<String>, String> {
+        let own = |kind| Ok(format!("{}://own", scheme(kind)).parse().unwrap());
+        let pairs = pairs(endpoints(sides), endpoints(given), means, own);
+        let text = |(side, other): (Endpoint, Endpoint)| format!("{side} {other}");
+        pairs.map(|pairs| pairs.into_iter().map(text).collect()).map_err(|it| it.to_string())
+    }
+
+    #[test]
+    fn the_other_side_is_the_one_of_its_kind_or_this_system_where_none_was_named() {
+        let own = paired(&["etcd://a", "consul://b"], &[], Given::Targets).unwrap();
+        assert_eq!(own, ["etcd://a:2379 etcd://own:2379", "consul://b:8500 consul://own:8500"]);
+        let given = ["consul://d", "etcd://c"];
+        let named = paired(&["etcd://a", "etcd://b"], &given[1..], Given::Sources).unwrap();
+        assert_eq!(named, ["etcd://a:2379 etcd://c:2379", "etcd://b:2379 etcd://c:2379"]);
+        let both = paired(&["etcd://a", "consul://b"], &given, Given::Targets).unwrap();
+        assert_eq!(both, ["etcd://a:2379 etcd://c:2379", "consul://b:8500 consul://d:8500"]);
+    }
+
+    #[test]
+    fn an_endpoint_that_was_named_is_used_or_refused() {
+        let refused =
+            |sides: &[&str], given: &[&str], means| paired(sides, given, means).unwrap_err();
+        let import = refused(&["consul://a"], &["etcd://b"], Given::Targets);
+        assert!(import.starts_with("nothing goes from consul to etcd; `--to etcd://b"), "{import}");
+        let export = refused(&["consul://a"], &["etcd://b"], Given::Sources);
+        assert!(export.starts_with("nothing goes from etcd to consul; `--from"), "{export}");
+        let half = refused(&["consul://a", "etcd://b"], &["consul://c"], Given::Targets);
+        assert!(half.contains("from etcd to consul") && half.contains("`--to etcd://"), "{half}");
+        let second = refused(&["etcd://a"], &["etcd://b", "etcd://c"], Given::Sources);
+        assert!(second.contains("`--from etcd://c:2379` is a second one"), "{second}");
     }
 }
