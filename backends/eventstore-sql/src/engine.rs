@@ -11,6 +11,7 @@ pub(crate) fn failed(error: DatabaseError) -> StoreError {
         | DatabaseError::Conflict(_)
         | DatabaseError::TimedOut(_)
         | DatabaseError::SchemaPending => StoreError::Unavailable(error.into()),
+        error if error.is_missing_table() => StoreError::Absent(error.into()),
         _ => StoreError::Broken(error.into()),
     }
 }

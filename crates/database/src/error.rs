@@ -50,6 +50,16 @@ impl Error {
         matches!(self, Self::Conflict(_))
     }
 
+    /// Whether a table that the statement names is not there, such as where nobody has migrated.
+    pub fn is_missing_table(&self) -> bool {
+        let Self::Statement(cause) = self else { return false };
+        cause.0.as_database_error().is_some_and(|error| {
+            // undefined_table of PostgreSQL; SQLite has no code for it.
+            error.code().is_some_and(|code| code == "42P01")
+                || error.message().starts_with("no such table: ")
+        })
+    }
+
     /// Whether it is the unique constraint or index of this name that was broken.
     pub fn violates(&self, name: &str) -> bool {
         matches!(self, Self::UniqueViolation { constraint } if constraint == name)

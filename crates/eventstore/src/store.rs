@@ -318,6 +318,11 @@ pub enum StoreError {
     /// The medium does not answer. What was being written may be there or not.
     #[error("the event store does not answer; see that its database runs")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// The medium answers, and no event store was ever made there.
+    #[error(
+        "there is no event store in this database; name the one of a service that keeps events"
+    )]
+    Absent(#[source] Box<dyn Error + Send + Sync>),
     /// What is there is not what this program writes.
     #[error("the event store holds something that cannot be read")]
     Broken(#[source] Box<dyn Error + Send + Sync>),

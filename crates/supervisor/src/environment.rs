@@ -133,7 +133,12 @@ pub(crate) fn environment(
 /// The bus of all services: the one that `up` itself was told of, or a file that they share.
 pub(crate) fn events_url(layout: &Layout, told: Option<String>) -> String {
     let own = || format!("sqlite://{}", layout.events_file().display());
-    told.filter(|url| !url.trim().is_empty()).unwrap_or_else(own)
+    told_bus(told).unwrap_or_else(own)
+}
+
+/// The bus that `up` itself was told of.
+pub(crate) fn told_bus(told: Option<String>) -> Option<String> {
+    told.filter(|url| !url.trim().is_empty())
 }
 
 /// What an OpenTelemetry SDK adds to all it sends: what `up` was started with, and who this is.

@@ -1,7 +1,7 @@
 //! Why a system did not start, or could not be stopped.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::build::BuildError;
@@ -48,7 +48,7 @@ pub enum Error {
         holder: Option<Identity>,
     },
     /// Ports are taken.
-    #[error("{}", .conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", in_use(conflicts))]
     PortsInUse {
         /// All of them.
         conflicts: Vec<Conflict>,
@@ -92,7 +92,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A part ended before it was ready.
-    #[error("{part} ended before it was ready ({status}); its last lines are above, all of them in {}", log.display())]
+    #[error("{part} ended before it was ready ({status}); {}", said(lines, log))]
     EndedEarly {
         /// The part.
         part: String,
@@ -105,9 +105,8 @@ pub enum Error {
     },
     /// A part runs and did not become ready in time.
     #[error(
-        "{part} was not ready within {} s: {answer}; its last lines are above, all of them in {}; \
-         allow more time with --ready-within",
-        after.as_secs_f32(), log.display()
+        "{part} was not ready within {} s: {answer}; {}; allow more time with --ready-within",
+        after.as_secs_f32(), said(lines, log)
     )]
     NotReady {
         /// The part.
@@ -174,14 +173,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// What stands behind the error: the compiler's errors, the last lines of a log.
-    pub fn detail(&self) -> &[String] {
+    /// What stands behind the error: the compiler's errors, the last lines of a log, each of several
+    /// ports.
+    pub fn detail(&self) -> Vec<String> {
         match self {
             Self::EndedEarly { lines, .. }
             | Self::NotReady { lines, .. }
-            | Self::NotListed { lines, .. } => lines,
-            Self::Build(BuildError::Failed { errors, .. }) => errors,
-            _ => &[],
+            | Self::NotListed { lines, .. } => lines.clone(),
+            Self::Build(BuildError::Failed { errors, .. }) => errors.clone(),
+            Self::PortsInUse { conflicts } if conflicts.len() > 1 => {
+                conflicts.iter().map(ToString::to_string).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -194,9 +197,58 @@ impl Error {
     }
 }
 
+fn in_use(conflicts: &[Conflict]) -> String {
+    match conflicts {
+        [conflict] => conflict.to_string(),
+        _ => format!(
+            "{} ports are in use; end who has them, set others in the manifest, or take free ports: \
+             regatta up --isolated",
+            conflicts.len()
+        ),
+    }
+}
+
+/// Where the lines of a part are.
+fn said(lines: &[String], log: &Path) -> String {
+    match lines {
+        [] => format!("it printed nothing, and its log is {}", log.display()),
+        _ => format!("its last lines are above, all of them in {}", log.display()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_ports_are_told_one_a_line_and_nothing_twice() {
+        let conflict = |port| Conflict {
+            part: "gateway".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port,
+            key: "gateway.listen".to_owned(),
+            holder: None,
+        };
+        let error = Error::PortsInUse { conflicts: vec![conflict(80), conflict(81)] };
+        let detail = error.detail();
+        assert!(detail[0].contains("port `80`") && detail[1].contains("port `81`"), "{detail:?}");
+        let text = error.to_string();
+        assert!(text.starts_with("2 ports are in use") && !text.contains("81"), "{text}");
+        let error = Error::PortsInUse { conflicts: vec![conflict(80)] };
+        assert!(error.detail().is_empty() && error.to_string().contains("port `80`"));
+    }
+
+    #[test]
+    fn lines_are_above_only_where_there_are_any() {
+        let error = |lines: &[&str]| {
+            let lines = lines.iter().map(|&line| line.to_owned()).collect();
+            let (part, status, log) = ("a-1".to_owned(), "exit status: 1".to_owned(), "l".into());
+            Error::EndedEarly { part, status, lines, log }.to_string()
+        };
+        assert!(error(&["x"]).contains("its last lines are above"));
+        let silent = error(&[]);
+        assert!(silent.contains("it printed nothing") && !silent.contains("above"), "{silent}");
+    }
 
     #[test]
     fn a_taken_port_names_its_holder_and_three_remedies() {

@@ -29,6 +29,9 @@ pub use event::Event;
 mod state;
 pub use state::{PartState, PartStatus, State};
 
+mod bus;
+pub use bus::Bus;
+
 mod error;
 pub use error::{Conflict, Error};
 

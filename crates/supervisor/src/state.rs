@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bus::Bus;
 use crate::part::Kind;
 use crate::process::Identity;
 
@@ -99,6 +100,10 @@ pub struct State {
     pub registry: Option<String>,
     /// Where configuration is kept, in etcd's protocol, such as `http://127.0.0.1:2379`.
     pub config_center: Option<String>,
+    /// Where the event bus is, when `up` was told of one by `EVENTS_URL`; without it, the file that
+    /// all services share.
+    #[serde(default)]
+    pub events: Option<Bus>,
     /// How long stopping all of it may take, in milliseconds.
     pub stop_within_ms: u64,
     /// All parts, in the order they start in.
@@ -190,6 +195,7 @@ mod tests {
             gateway: Some("http://127.0.0.1:8080".to_owned()),
             registry: None,
             config_center: None,
+            events: Some(Bus::of("postgres://app:pw@db/events")),
             stop_within_ms: 30_000,
             parts: vec![part],
         }

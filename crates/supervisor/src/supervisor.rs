@@ -16,9 +16,10 @@ use crate::address::{Address, choose};
 use crate::backoff::Backoff;
 use crate::board::Board;
 use crate::build::{self, Executables, Profile};
+use crate::bus::Bus;
 use crate::clock;
 use crate::down::leftovers;
-use crate::environment::{Facts, events_url};
+use crate::environment::{Facts, events_url, told_bus};
 use crate::error::Error;
 use crate::event::Event;
 use crate::keeper::{Keeper, Shared};
@@ -127,7 +128,7 @@ impl Supervisor {
         let _nobody = self.events.send(match &outcome {
             Ok(()) => Event::Stopped,
             Err(error) => {
-                Event::Failed { message: Chain(error).to_string(), detail: error.detail().to_vec() }
+                Event::Failed { message: Chain(error).to_string(), detail: error.detail() }
             }
         });
         outcome
@@ -273,6 +274,7 @@ impl Supervisor {
             gateway: url(Kind::Gateway),
             registry: url(Kind::ControlPlane),
             config_center: addresses.iter().find_map(Address::etcd_url),
+            events: told_bus(std::env::var("EVENTS_URL").ok()).map(|url| Bus::of(&url)),
             stop_within_ms: u64::try_from(self.settings.stop_within.as_millis())
                 .unwrap_or(u64::MAX),
             parts: plan.parts.iter().zip(addresses).map(status).collect(),

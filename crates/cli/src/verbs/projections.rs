@@ -49,7 +49,7 @@ impl Projections {
 
 impl List {
     async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let store = self.store.open(place)?;
+        let store = self.store.open(place).await?;
         let mut found = Vec::new();
         for name in store.projections().await? {
             found.extend(store.builds(&name).await?.into_iter().map(|build| (name.clone(), build)));
@@ -93,7 +93,7 @@ impl List {
 
 impl Rebuild {
     async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let store = self.store.open(place)?;
+        let store = self.store.open(place).await?;
         let name = &self.projection;
         let Some(generation) = store.request_rebuild(name, self.revision).await? else {
             let known = store.projections().await?.join(", ");
@@ -101,16 +101,33 @@ impl Rebuild {
                 "there is no projection `{name}` whose first build is done; there are: {known}"
             )));
         };
+        let builds = store.builds(name).await?;
+        let active = builds.iter().find(|build| build.stage == Stage::Active);
+        let active = active.map(|build| build.revision);
+        let revision = self.revision.or(active);
         match format {
             Format::Json => {
-                out(&json!({ "projection": name, "generation": generation }).to_string());
+                let line = json!({ "projection": name, "generation": generation,
+                    "revision": revision, "active_revision": active });
+                out(&line.to_string());
             }
             Format::Text => out(&format!(
-                "generation {generation} of {name} is asked for; the service builds it, and \
-                 `regatta projections list` shows how far it is"
+                "generation {generation} of {name} is asked for; {}, and `regatta projections list` \
+                 shows how far it is",
+                builder(revision, active)
             )),
         }
         Ok(())
+    }
+}
+
+/// Who builds this revision, where the view in use has that one.
+fn builder(revision: Option<u32>, active: Option<u32>) -> String {
+    match revision {
+        Some(revision) if Some(revision) != active => {
+            format!("only a release with revision {revision} will build it")
+        }
+        _ => "the service builds it".to_owned(),
     }
 }
 
@@ -120,5 +137,21 @@ fn stage(stage: Stage) -> &'static str {
         Stage::Building => "building",
         Stage::Active => "active",
         Stage::Retired => "retired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_that_the_view_does_not_have_waits_for_its_release() {
+        for (revision, active) in [(None, None), (Some(2), Some(2))] {
+            assert_eq!(builder(revision, active), "the service builds it");
+        }
+        for active in [None, Some(2)] {
+            let text = builder(Some(99), active);
+            assert_eq!(text, "only a release with revision 99 will build it");
+        }
     }
 }

@@ -21,8 +21,12 @@ pub(super) struct StorePlace {
 }
 
 impl StorePlace {
-    /// Opens the store; connects to nothing yet.
-    pub(super) fn open(&self, place: &Place) -> Result<SqlStore, Failure> {
+    /// Opens the store, whose database must answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it changes nothing.
+    pub(super) async fn open(&self, place: &Place) -> Result<SqlStore, Failure> {
         let url = match (&self.database, &self.service) {
             (Some(url), _) => url.clone(),
             (None, Some(service)) => of_service(place, service)?,
@@ -31,7 +35,10 @@ impl StorePlace {
         if url.starts_with("sqlite:") {
             is_there(&url)?;
         }
-        Ok(SqlStore::new(&Database::open(&url, &Options::default())?))
+        let database = Database::open(&url, &Options::default())?;
+        // A connection that is refused says more than a pool that waited for one.
+        database.probe().await?;
+        Ok(SqlStore::new(&database))
     }
 }
 

@@ -78,7 +78,7 @@ impl Streams {
 
 impl List {
     async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let store = self.store.open(place)?;
+        let store = self.store.open(place).await?;
         let (category, after) = (self.category.as_deref(), self.after.as_ref());
         let streams = store.streams(category, after, self.limit).await?;
         match format {
@@ -115,7 +115,7 @@ async fn show(
     (stream, until): (&StreamId, Until),
     format: Format,
 ) -> Result<(), Failure> {
-    let store = store.open(place)?;
+    let store = store.open(place).await?;
     let mut events: Vec<Recorded> = Vec::new();
     loop {
         let after = events.last().map_or(Version::NONE, |last| last.version);

@@ -41,6 +41,28 @@ fn what_failed_is_shown_counted_and_delivered_again() {
 }
 
 #[test]
+fn the_bus_is_the_one_that_the_running_system_was_told_of() {
+    let shop = Shop::new();
+    // What stands in the file that `up` would have made is another bus.
+    fill_bus(shop.path());
+    let up = |bus: &str| {
+        let up = shop.regatta_with(&[("EVENTS_URL", bus)], &["up", "--isolated", "--detach"]);
+        assert_eq!(up.code, 0, "{}", up.err);
+    };
+    up("postgres://app:ahoy@127.0.0.1:1/events");
+    let asked = shop.regatta(&["events", "list"]);
+    let shown = "this system's bus is `postgres://app:***@127.0.0.1:1/events`";
+    assert!(asked.code == 2 && asked.err.contains(shown), "{}{}", asked.out, asked.err);
+    let state = std::fs::read_to_string(shop.path().join(".regatta/state.json")).unwrap();
+    assert!(!state.contains("ahoy"), "{state}");
+    assert_eq!(shop.regatta(&["down"]).code, 0);
+
+    up(&format!("sqlite://{}", shop.path().join("other.db").display()));
+    let found = shop.regatta(&["events", "list"]);
+    assert!(found.code == 1 && found.err.contains("other.db"), "{}{}", found.out, found.err);
+}
+
+#[test]
 fn groups_are_shown_and_a_group_is_forgotten_when_that_is_meant() {
     let shop = Shop::empty();
     shop.write_manifest("name: shop\nservices:\n  mail:\n    run: { command: [sh] }\n");
@@ -149,6 +171,22 @@ fn streams_are_listed_and_shown_as_they_are_and_as_they_were() {
     assert!(nameless.code == 2 && nameless.err.contains("--service"), "{}", nameless.err);
     let unknown = shop.regatta(&["streams", "list", "--service", "nobody"]);
     assert!(unknown.code == 2 && unknown.err.contains("it has orders"), "{}", unknown.err);
+}
+
+#[test]
+fn a_database_without_events_and_one_that_is_away_are_told_apart() {
+    let shop = Shop::empty();
+    shop.write_manifest("name: shop\nservices:\n  mail:\n    run: { command: [sh] }\n");
+    let url = empty_database(shop.path());
+    let none = shop.regatta(&["streams", "list", "--database", &url]);
+    let text = "there is no event store in this database";
+    assert!(none.code == 1 && none.err.contains(text), "{}", none.err);
+    let away = "postgres://127.0.0.1:1/events";
+    for line in [&["streams", "list", "--database", away][..], &["events", "list", "--bus", away]] {
+        let run = shop.regatta(line);
+        let text = run.err.to_lowercase();
+        assert!(run.code == 1 && text.contains("connection refused"), "{}", run.err);
+    }
 }
 
 /// Four events, two of which the group `mail` has given up.

@@ -57,9 +57,14 @@ pub(crate) fn processes() -> Vec<u32> {
 
 /// The command line, cut to 80 characters; empty when the process is gone.
 pub(crate) fn command_line(pid: u32) -> String {
-    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
-    text.trim_end().chars().take(80).collect()
+    one_line(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default())
+}
+
+/// The arguments with one space between, also where others wrote line breaks or what moves a cursor.
+fn one_line(arguments: &[u8]) -> String {
+    let text = String::from_utf8_lossy(arguments).replace(char::is_control, " ");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().take(80).collect()
 }
 
 /// Every living process but this one whose environment carries [`MARK`] with this folder; this one
@@ -78,6 +83,13 @@ pub(crate) fn marked(root: &std::path::Path) -> Vec<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_line_is_one_line_that_moves_no_cursor() {
+        let line = one_line(b"sh\0-c\0echo a\n\techo b\x1b[2J\0");
+        assert_eq!(line, "sh -c echo a echo b [2J");
+        assert_eq!(one_line("é".repeat(100).as_bytes()).chars().count(), 80);
+    }
 
     #[test]
     fn a_process_is_itself_and_no_other_with_its_pid() {

@@ -32,7 +32,7 @@ pub(crate) struct Dead {
 
 impl Dead {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let bus = self.bus.open(place)?;
+        let bus = self.bus.open(place).await?;
         known(&*bus, &self.group).await?;
         let letters = bus.dead_letters(&self.group, self.after, self.limit).await?;
         show(&letters, format);

@@ -24,7 +24,7 @@ pub(crate) struct Forget {
 
 impl Forget {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let bus = self.bus.open(place)?;
+        let bus = self.bus.open(place).await?;
         let standing = known(&*bus, &self.group).await?;
         if !self.yes {
             return Err(Failure::usage(format!(

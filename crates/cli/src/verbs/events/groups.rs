@@ -18,7 +18,7 @@ pub(crate) struct Groups {
 
 impl Groups {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let groups = self.bus.open(place)?.groups().await?;
+        let groups = self.bus.open(place).await?.groups().await?;
         match format {
             Format::Json => {
                 let all: Vec<_> = groups.iter().map(as_json).collect();

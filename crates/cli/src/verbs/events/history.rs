@@ -53,7 +53,7 @@ impl Which {
 
 impl List {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let events = self.bus.open(place)?.history(&self.which.query(self.limit)?).await?;
+        let events = self.bus.open(place).await?.history(&self.which.query(self.limit)?).await?;
         match format {
             Format::Json => {
                 let all: Vec<_> = events.iter().map(as_json).collect();

@@ -7,6 +7,7 @@ use clap::Args;
 use regatta_database::{Database, Options};
 use regatta_events::{BusError, EventBus, GroupName, GroupStanding};
 use regatta_events_sql::SqlBus;
+use regatta_supervisor::Bus;
 
 use crate::failure::Failure;
 use crate::system::Place;
@@ -14,7 +15,8 @@ use crate::system::Place;
 /// Where the bus is.
 #[derive(Debug, Args)]
 pub(super) struct BusPlace {
-    /// The bus, as in EVENTS_URL. Default: the one that `regatta up` gives its services.
+    /// The bus, as in EVENTS_URL. Default: the one that `regatta up` gives its services; where the
+    /// URL of that has a password, it is to be given here.
     #[arg(long, value_name = "URL", env = "EVENTS_URL", hide_env_values = true)]
     bus: Option<String>,
     #[command(flatten)]
@@ -36,11 +38,15 @@ struct Nats {
 }
 
 impl BusPlace {
-    /// Opens the bus; connects to nothing yet, and makes none where there is none.
-    pub(super) fn open(&self, place: &Place) -> Result<Arc<dyn EventBus>, Failure> {
-        let url = match &self.bus {
-            Some(url) => url.trim().to_owned(),
-            None => format!("sqlite://{}", place.layout_or_here()?.events_file().display()),
+    /// Opens the bus, whose database must answer; makes none where there is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it changes nothing.
+    pub(super) async fn open(&self, place: &Place) -> Result<Arc<dyn EventBus>, Failure> {
+        let url = match self.bus.as_deref().map(str::trim) {
+            Some(url) if !url.is_empty() => url.to_owned(),
+            _ => of_system(place)?,
         };
         let scheme = url.split_once(':').map_or(&*url, |(scheme, _)| scheme);
         match scheme {
@@ -53,7 +59,39 @@ impl BusPlace {
             }
         }
         let database = Database::open(&url, &Options::default())?;
+        // A connection that is refused says more than a pool that waited for one.
+        database.probe().await?;
         Ok(Arc::new(SqlBus::existing(&database)))
+    }
+}
+
+/// The bus of the system: that of the one that runs, else the file that `up` makes where it is told
+/// of no other bus.
+fn of_system(place: &Place) -> Result<String, Failure> {
+    let layout = place.layout_or_here()?;
+    let Some(state) = place.state_of(&layout)? else {
+        if regatta_supervisor::running(&layout)?.is_some() {
+            return Err(Failure::new(
+                "this system starts, and where its bus is is not known yet; try again when it runs, \
+                 or give `--bus` or EVENTS_URL",
+            ));
+        }
+        return Ok(format!("sqlite://{}", layout.events_file().display()));
+    };
+    match state.events {
+        None => Ok(format!("sqlite://{}", layout.events_file().display())),
+        Some(bus) => whole(bus),
+    }
+}
+
+/// The URL, unless it lacks what is kept in no file.
+fn whole(bus: Bus) -> Result<String, Failure> {
+    match bus.is_whole {
+        true => Ok(bus.url),
+        false => Err(Failure::usage(format!(
+            "this system's bus is `{}`, whose secret is kept in no file; give `--bus` or EVENTS_URL",
+            bus.url
+        ))),
     }
 }
 
@@ -98,4 +136,17 @@ pub(crate) fn is_there(url: &str) -> Result<(), Failure> {
 /// A consumer group as it is typed.
 pub(super) fn group(text: &str) -> Result<GroupName, String> {
     GroupName::try_new(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_whole_is_used_and_another_one_is_asked_for() {
+        let bus = |is_whole| Bus { url: "postgres://app@db/events".to_owned(), is_whole };
+        assert_eq!(whole(bus(true)).unwrap(), "postgres://app@db/events");
+        let asked = whole(bus(false)).unwrap_err().to_string();
+        assert!(asked.contains("`postgres://app@db/events`"), "{asked}");
+    }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Publish {
 
 impl Publish {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let bus = self.bus.open(place)?;
+        let bus = self.bus.open(place).await?;
         let events = match &self.event_type {
             Some(event_type) => vec![self.event(event_type, OffsetDateTime::now_utc())?],
             None => read(&text()?)?,

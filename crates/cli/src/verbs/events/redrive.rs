@@ -37,7 +37,7 @@ pub(crate) struct Redrive {
 
 impl Redrive {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let bus = self.bus.open(place)?;
+        let bus = self.bus.open(place).await?;
         known(&*bus, &self.group).await?;
         let mut letters = all(&*bus, &self.group).await?;
         let there = letters.len();

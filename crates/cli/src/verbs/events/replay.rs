@@ -32,7 +32,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let bus = self.bus.open(place)?;
+        let bus = self.bus.open(place).await?;
         known(&*bus, &self.group).await?;
         let mut query = HistoryQuery { limit: COUNTED, ..HistoryQuery::default() };
         let events = match self.from {

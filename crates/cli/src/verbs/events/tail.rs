@@ -30,7 +30,7 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
-        let bus = self.bus.open(place)?;
+        let bus = self.bus.open(place).await?;
         let mut query = self.which.query(PAGE)?;
         if !self.which.has_start() {
             query.since = Some(time::OffsetDateTime::now_utc());
