@@ -55,3 +55,4 @@ pub use problem::{LoadError, Problem, Problems};
 
 mod check;
 mod read;
+pub use read::is_reserved;

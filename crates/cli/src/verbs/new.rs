@@ -1,6 +1,7 @@
 //! `regatta new`: writes a service that compiles, runs under `up` and has tests.
 
 mod manifest;
+mod name;
 mod steps;
 mod template;
 mod workspace;
@@ -43,6 +44,9 @@ pub(crate) struct New {
 impl New {
     pub(crate) fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let name = self.name.as_str();
+        if let Some(refusal) = name::refusal(name) {
+            return Err(Failure::usage(refusal));
+        }
         let manifest = place.manifest_path().ok();
         let here = std::env::current_dir()?;
         let base = manifest.as_deref().and_then(Path::parent).unwrap_or(&here).to_owned();

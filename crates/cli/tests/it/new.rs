@@ -41,3 +41,14 @@ fn a_first_service_brings_a_manifest_of_its_own() {
     assert!(cargo.contains("crates/service\" }"), "{cargo}");
     assert!(shop.path().join("pay/.gitignore").is_file());
 }
+
+#[test]
+fn a_name_that_cannot_be_a_service_writes_nothing() {
+    let shop = Shop::empty();
+    for name in ["health", "match", "regatta", "serde"] {
+        let new = shop.regatta(&["new", name]);
+        let other = format!("name the service `{name}-service`");
+        assert!(new.code == 2 && new.err.contains(&other), "{}{}", new.out, new.err);
+    }
+    assert_eq!(std::fs::read_dir(shop.path()).unwrap().count(), 0);
+}

@@ -14,6 +14,7 @@ use regatta_yaml::{Fields, Node, Problem};
 pub(crate) use control_plane::PlacedControlPlane;
 pub(crate) use gateway::PlacedGateway;
 pub(crate) use service::Placed;
+pub use service::is_reserved;
 
 use crate::{Manifest, check};
 

@@ -30,6 +30,12 @@ const RESERVED: [&str; 9] = [
     "readyz",
 ];
 
+/// Whether a service cannot have this name, since it means something else in paths, in `ps` or in
+/// the registry.
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 /// Most processes of one service on one machine: above it a manifest most likely has a typo.
 const MAX_REPLICAS: i128 = 100;
 
@@ -75,7 +81,7 @@ pub(super) fn services(
 }
 
 fn service_name(key: &Key, problems: &mut Vec<Problem>) -> Option<ServiceName> {
-    if RESERVED.contains(&key.text.as_str()) {
+    if is_reserved(&key.text) {
         let message = format!("`{0}` is reserved; name the service `{0}-service`", key.text);
         problems.push(Problem::new(key.mark, message));
         return None;

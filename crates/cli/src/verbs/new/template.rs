@@ -24,6 +24,13 @@ pub(super) struct Words<'a> {
     pub(super) in_workspace: bool,
 }
 
+/// The crates that the template's package depends on, also for its tests.
+pub(super) fn dependencies() -> impl Iterator<Item = &'static str> {
+    let cargo = FILES.iter().find(|(name, _)| *name == "Cargo.toml").map_or("", |(_, text)| *text);
+    let tables = cargo.split("\n[").filter(|table| table.contains("dependencies]"));
+    tables.flat_map(|table| table.lines().skip(1)).filter_map(|line| Some(line.split_once(" =")?.0))
+}
+
 /// Writes all files; the folder appears whole or not at all.
 pub(super) fn write(folder: &Path, words: &Words<'_>) -> Result<(), Failure> {
     let parent = folder.parent().unwrap_or(Path::new("."));
