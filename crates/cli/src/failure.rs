@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use regatta_core::Chain;
+use regatta_manifest::{LoadError, Problems};
 use serde_json::json;
 
 use crate::output::{Format, Paint, err};
@@ -40,6 +41,16 @@ impl Failure {
         Self { detail, ..self }
     }
 
+    /// The manifest is wrong; a line for each problem.
+    pub(crate) fn of_manifest(file: &dyn fmt::Display, problems: Vec<String>) -> Self {
+        let count = match problems.len() {
+            1 => "1 problem".to_owned(),
+            count => format!("{count} problems"),
+        };
+        let text = format!("manifest `{file}` has {count}; docs/guide/manifest.md has every key");
+        Self::new(text).with_detail(problems)
+    }
+
     /// Prints it to standard error and gives the exit code.
     pub(crate) fn print(self, format: Format) -> ExitCode {
         if !self.is_silent {
@@ -65,8 +76,39 @@ impl fmt::Display for Failure {
     }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(Chain(&error).to_string())
+        let any: &(dyn std::error::Error + 'static) = &error;
+        let problems = match any.downcast_ref::<LoadError>() {
+            Some(LoadError::Invalid(problems)) => Some(problems),
+            _ => any.downcast_ref::<Problems>(),
+        };
+        match problems.map(Problems::as_slice) {
+            Some(problems @ [first, ..]) => {
+                Self::of_manifest(&first.file, problems.iter().map(ToString::to_string).collect())
+            }
+            _ => Self::new(Chain(&error).to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use regatta_manifest::Manifest;
+
+    use super::*;
+
+    #[test]
+    fn each_problem_of_a_manifest_is_a_line_of_its_own() {
+        let text = "name: shop\nservices:\n  a: { rum: 1, replicas: 0, run: { cargo: a } }\n";
+        let problems = Manifest::parse(text, "regatta.yaml").unwrap_err();
+        let count = problems.as_slice().len();
+        for failure in [Failure::from(problems.clone()), LoadError::from(problems).into()] {
+            assert_eq!(failure.detail.len(), count);
+            assert!(
+                count > 1 && failure.detail.iter().all(|line| line.starts_with("regatta.yaml:3:"))
+            );
+            assert!(failure.message.contains(&format!("{count} problems")), "{}", failure.message);
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod convert;
 mod limits;
 mod live;
+mod memory;
 mod registry;
 mod traffic;
 
@@ -15,6 +16,7 @@ use regatta_manifest::Manifest;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::memory::problems;
 use crate::failure::Failure;
 use crate::system::Place;
 use crate::verbs::{open_files, serving};

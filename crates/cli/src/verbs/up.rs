@@ -6,7 +6,7 @@ mod signals;
 use std::time::Duration;
 
 use clap::Args;
-use regatta_supervisor::{Event, Profile, Settings, Supervisor};
+use regatta_supervisor::{Error, Event, Identity, Profile, Settings, Supervisor};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::output::{Command, Format, Live, hints, out};
 use crate::system::Place;
+use crate::verbs::gateway;
 
 /// Builds and starts everything: control plane, services, gateway.
 #[derive(Debug, Args)]
@@ -53,7 +54,10 @@ impl Up {
             return detach::run(&self, place, &settings, format).await;
         }
         let live = live(&settings, format);
-        let supervisor = Supervisor::try_new(settings)?;
+        let supervisor = Supervisor::try_new(settings).map_err(|error| match error {
+            Error::AlreadyRunning { holder } => runs_already(holder, place),
+            error => error.into(),
+        })?;
         let events = supervisor.events();
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
         signals::watch(stop.clone(), hurry.clone())?;
@@ -65,13 +69,17 @@ impl Up {
         // The last event ends the thread.
         let _panicked = shower.join();
         outcome.map_err(|error| {
-            let detail = error.detail().to_vec();
+            let detail = error.detail();
             Failure::from(error).with_detail(detail)
         })
     }
 
     fn settings(&self, place: &Place) -> Result<Settings, Failure> {
-        let (_, manifest) = place.manifest()?;
+        let (path, manifest) = place.manifest()?;
+        let wrong = gateway::problems(&manifest, &path)?;
+        if !wrong.is_empty() {
+            return Err(Failure::of_manifest(&path.display(), wrong));
+        }
         let token = std::env::var_os("CONSUL_HTTP_TOKEN").filter(|token| !token.is_empty());
         if manifest.control_plane.access.is_some() && token.is_none() {
             return Err(Failure::usage(
@@ -89,6 +97,17 @@ impl Up {
         settings.stop_within = self.stop_within;
         Ok(settings)
     }
+}
+
+/// The system runs; how to see and to stop it, with the options that lead to it.
+fn runs_already(holder: Option<Identity>, place: &Place) -> Failure {
+    let holder = holder.filter(|holder| holder.pid != 0);
+    let under = holder.map_or_else(String::new, |holder| format!(", under process {}", holder.pid));
+    let command = Command::own(place.options());
+    let [ps, down] = ["ps", "down"].map(|verb| command.line(verb));
+    Failure::new(format!(
+        "this system runs already{under}; see it with `{ps}`, stop it with `{down}`"
+    ))
 }
 
 /// Shows the settings' parts as they live.

@@ -16,6 +16,17 @@ pub(crate) struct Limiter {
     counter: Counter,
 }
 
+impl RateLimit {
+    /// Checks that so many requests can be counted in so much memory.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings::BadRateLimit`] says what can be.
+    pub fn validate(&self) -> Result<(), InvalidSettings> {
+        Limiter::try_new(self, None, None).map(drop)
+    }
+}
+
 impl Limiter {
     /// A limiter under this limit; `kept` is that of the same limit before.
     ///

@@ -62,7 +62,10 @@ impl Counter {
     pub fn try_new(counting: &Counting, kept: Option<&Self>) -> Result<Self, InvalidSettings> {
         let bytes = counting.settings.max_bytes;
         let bytes = if counting.by_name { bytes / 2 } else { bytes };
-        let table = |kept: Option<&Table>| Table::try_new(counting, bytes, kept);
+        let table = |kept: Option<&Table>| {
+            let table = Table::try_new(counting, bytes, kept);
+            table.map_err(|error| if counting.by_name { of_both(error, counting) } else { error })
+        };
         let names = kept.and_then(|kept| kept.names.as_ref());
         let names = counting.by_name.then(|| table(names)).transpose()?;
         Ok(Self { names, addresses: table(kept.map(|kept| &kept.addresses))? })
@@ -99,6 +102,17 @@ impl Counter {
 
     fn table(&self, is_name: bool) -> &Table {
         self.names.as_ref().filter(|_| is_name).unwrap_or(&self.addresses)
+    }
+}
+
+/// The error of one of two tables as one of the setting that both share.
+fn of_both(error: InvalidSettings, counting: &Counting) -> InvalidSettings {
+    match error {
+        InvalidSettings::Memory { least, .. } => InvalidSettings::Memory {
+            bytes: counting.settings.max_bytes,
+            least: least.saturating_mul(2),
+        },
+        other => other,
     }
 }
 
@@ -166,6 +180,21 @@ mod tests {
         });
         let bytes = counter.addresses.local.bytes() + counter.names.unwrap().local.bytes();
         assert!(bytes <= counting.settings.max_bytes, "{bytes}");
+    }
+
+    #[test]
+    fn who_obeys_the_error_about_too_little_memory_has_enough() {
+        for by_name in [true, false] {
+            let settings = Settings::new(100_000, WINDOW).with_max_bytes(4 << 20);
+            let mut counting = Counting { settings, by_name, ..counting(None) };
+            let error = Counter::try_new(&counting, None).unwrap_err();
+            let InvalidSettings::Memory { bytes, least } = error else { panic!("{error}") };
+            assert_eq!(bytes, 4 << 20);
+            counting.settings.max_bytes = least;
+            Counter::try_new(&counting, None).unwrap();
+            counting.settings.max_bytes = least - 2;
+            Counter::try_new(&counting, None).unwrap_err();
+        }
     }
 
     #[test]

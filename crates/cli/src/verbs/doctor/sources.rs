@@ -9,6 +9,7 @@ use regatta_supervisor::Plan;
 use serde::Deserialize;
 
 use super::Finding;
+use crate::verbs::gateway;
 
 /// Every problem of the manifest, each with its line.
 pub(super) fn manifest(path: &Path) -> (Option<Manifest>, Vec<Finding>) {
@@ -25,6 +26,11 @@ pub(super) fn manifest(path: &Path) -> (Option<Manifest>, Vec<Finding>) {
                 (Some(manifest), vec![finding])
             }
             Ok(plan) => {
+                let wrong = gateway::problems(&manifest, path).unwrap_or_default();
+                if !wrong.is_empty() {
+                    let finding = |problem| Finding::wrong("manifest", problem, remedy);
+                    return (Some(manifest), wrong.into_iter().map(finding).collect());
+                }
                 let (services, parts) = (manifest.services.len(), plan.parts.len());
                 let text = format!("{}: {services} services, {parts} processes", path.display());
                 (Some(manifest), vec![Finding::fine("manifest", text)])

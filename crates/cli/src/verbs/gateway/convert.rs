@@ -35,21 +35,7 @@ pub(super) fn settings(
         to.auth = Some(self::auth(auth, folder, secret)?);
         to.default_access = access(auth.default);
     }
-    to.rate_limit = match from.limits.per_client {
-        None => to.rate_limit,
-        Some(PerClient::Unlimited) => None,
-        Some(PerClient::AtMost(rate)) => {
-            let mut limit = RateLimit::default();
-            (limit.requests, limit.window) = (rate.count, rate.per);
-            Some(limit)
-        }
-    };
-    if let Some(limit) = &mut to.rate_limit {
-        if let Some(burst) = from.limits.burst {
-            limit.algorithm = Algorithm::Gcra { burst };
-        }
-        shared_limit(&from.limits, limit)?;
-    }
+    to.rate_limit = whole_limit(&from.limits)?;
     to.trusted_hops = from.trusted_hops.iter().map(|hop| hop.parse()).collect::<Result<_, _>>()?;
     limits(&from.limits, &mut to.limits)?;
     timeouts(&from.timeouts, &mut to.timeouts);
@@ -111,6 +97,21 @@ fn service(
     Ok(to)
 }
 
+/// The limit of all requests, if there is one.
+pub(super) fn whole_limit(from: &regatta_manifest::Limits) -> Result<Option<RateLimit>, Failure> {
+    let mut to = RateLimit::default();
+    match from.per_client {
+        None => (),
+        Some(PerClient::Unlimited) => return Ok(None),
+        Some(PerClient::AtMost(rate)) => (to.requests, to.window) = (rate.count, rate.per),
+    }
+    if let Some(burst) = from.burst {
+        to.algorithm = Algorithm::Gcra { burst };
+    }
+    shared_limit(from, &mut to)?;
+    Ok(Some(to))
+}
+
 /// What the limits of the gateway and of its routes have in common.
 fn shared_limit(from: &regatta_manifest::Limits, to: &mut RateLimit) -> Result<(), Failure> {
     set(from.key.as_ref().map(limit_key), &mut to.key);
@@ -119,7 +120,7 @@ fn shared_limit(from: &regatta_manifest::Limits, to: &mut RateLimit) -> Result<(
     Ok(())
 }
 
-fn route_limit(
+pub(super) fn route_limit(
     from: &regatta_manifest::RouteLimit,
     shared: &regatta_manifest::Limits,
 ) -> Result<RateLimit, Failure> {

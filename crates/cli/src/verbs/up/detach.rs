@@ -1,6 +1,8 @@
 //! `up --detach`: starts a supervisor in the background and waits until everything is ready.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
 use std::process::Stdio;
 
 use regatta_supervisor::{Event, Settings, State};
@@ -23,6 +25,12 @@ pub(super) async fn run(
     format: Format,
 ) -> Result<(), Failure> {
     settings.layout.create()?;
+    if let Some(holder) = regatta_supervisor::running(&settings.layout)? {
+        return Err(super::runs_already(Some(holder), place));
+    }
+    let log = settings.layout.log_file("supervisor");
+    // What earlier ones wrote is no word of this one.
+    let before = std::fs::metadata(&log).map_or(0, |log| log.len());
     let mut child = spawn(up, place, settings)?;
     let mut live = super::live(settings, format);
     let output = child.stdout.take().ok_or_else(|| Failure::new("the supervisor has no output"))?;
@@ -41,7 +49,7 @@ pub(super) async fn run(
                 continue;
             }
         };
-        let Some(line) = line else { return Err(ended(settings, child).await) };
+        let Some(line) = line else { return Err(ended(&log, before, child).await) };
         let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
         match event {
             Event::Failed { message, detail } => {
@@ -95,12 +103,32 @@ fn terminate(child: &Child) {
 }
 
 /// It ended without a word: it could not even begin, or was killed.
-async fn ended(settings: &Settings, mut child: Child) -> Failure {
+async fn ended(log: &Path, before: u64, mut child: Child) -> Failure {
     let status = child.wait().await.map_or_else(|error| error.to_string(), |s| s.to_string());
-    let path = settings.layout.log_file("supervisor");
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let text = format!("the supervisor ended early ({status}); its log is {}", log.display());
+    Failure::new(text).with_detail(last_lines(log, before).unwrap_or_default())
+}
+
+/// The last lines that were written behind this place.
+fn last_lines(log: &Path, before: u64) -> std::io::Result<Vec<String>> {
+    let mut file = File::open(log)?;
+    file.seek(SeekFrom::Start(before))?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let last = lines[lines.len().saturating_sub(5)..].to_vec();
-    let text = format!("the supervisor ended early ({status}); its log is {}", path.display());
-    Failure::new(text).with_detail(last)
+    Ok(lines[lines.len().saturating_sub(5)..].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_supervisor_wrote_is_not_told_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("supervisor.log");
+        std::fs::write(&log, "error: old\nerror: new\n").unwrap();
+        assert_eq!(last_lines(&log, 11).unwrap(), ["error: new"]);
+    }
 }
