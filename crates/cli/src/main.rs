@@ -4,6 +4,7 @@ mod control_plane;
 mod failure;
 mod output;
 mod system;
+mod usage;
 mod verbs;
 
 use std::process::ExitCode;
@@ -34,7 +35,13 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let arguments = std::env::args_os().map(|it| it.to_string_lossy().into_owned());
+            return usage::refuse(&error, arguments);
+        }
+    };
     let format = cli.format;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(THREADS).enable_all().build();

@@ -130,6 +130,68 @@ fn for_programs_errors_are_json_too() {
     assert!(error["error"].as_str().unwrap().contains("regatta up"));
 }
 
+#[test]
+fn wrong_usage_is_json_for_programs_and_help_is_text() {
+    let shop = Shop::empty();
+    for arguments in [&["ps", "--format", "json", "nope"][..], &["--format=json", "bogus"]] {
+        let run = shop.regatta(arguments);
+        let error: serde_json::Value = serde_json::from_str(run.err.trim()).unwrap();
+        let text = error["error"].as_str().unwrap();
+        assert!(run.code == 2 && text.contains(arguments.last().unwrap()), "{}", run.err);
+        assert!(!text.contains('\n') && error["detail"].is_array(), "{}", run.err);
+    }
+    let help = shop.regatta(&["ps", "--format", "json", "--help"]);
+    assert!(help.code == 0 && help.out.contains("Usage:"), "{}", help.out);
+}
+
+#[test]
+fn for_programs_each_problem_is_told_once_and_by_itself() {
+    let shop = Shop::empty();
+    shop.write_manifest("name: shop\nservices:\n  a:\n    rum: { cargo: a }\n    replicas: 0\n");
+    for detach in [&[][..], &["--detach"]] {
+        let up = shop.regatta(&[&["up", "--format", "json"], detach].concat());
+        let error: serde_json::Value = serde_json::from_str(up.err.trim()).unwrap();
+        let detail = error["detail"].as_array().unwrap();
+        assert!(detail.len() > 1, "{error}");
+        assert!(detail.iter().all(|it| it.as_str().unwrap().lines().count() == 1), "{error}");
+        assert!(!error["error"].as_str().unwrap().contains("replicas"), "{error}");
+    }
+}
+
+#[test]
+fn a_system_that_runs_is_told_with_the_options_that_lead_to_it() {
+    let shop = Shop::new();
+    let up = ["up", "--isolated", "--detach", "--data-dir", "d", "--format", "json"];
+    assert_eq!(shop.regatta(&up).code, 0);
+    let again = [shop.regatta(&up), shop.regatta(&up)];
+    let stopped = shop.regatta(&["down", "--data-dir", "d"]).code;
+    for again in again {
+        let error: serde_json::Value = serde_json::from_str(again.err.trim()).unwrap();
+        assert_eq!((again.code, &error["detail"]), (1, &serde_json::json!([])), "{error}");
+        let text = error["error"].as_str().unwrap();
+        assert!(text.contains("runs already") && text.contains("ps --data-dir d`"), "{error}");
+    }
+    assert_eq!(stopped, 0);
+}
+
+#[test]
+fn a_limit_that_does_not_fit_is_told_before_anything_starts() {
+    let shop = Shop::new();
+    let manifest = std::fs::read_to_string(shop.path().join("regatta.yaml")).unwrap();
+    let limit = "gateway:\n  limits: { per_client: 100000/min, max_bytes: 16MiB }\n";
+    shop.write_manifest(&manifest.replace("gateway:\n", limit));
+    let doctor = shop.regatta(&["doctor"]);
+    let up = shop.regatta(&["up", "--isolated"]);
+    for (code, text) in [(doctor.code, doctor.out), (up.code, up.err)] {
+        assert_eq!(code, 1, "{text}");
+        assert!(
+            text.contains("regatta.yaml:") && text.contains("max_bytes is `16777216`"),
+            "{text}"
+        );
+    }
+    assert!(!shop.path().join(".regatta").exists());
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
