@@ -70,6 +70,7 @@ mod duration;
 mod etcd;
 mod kv;
 mod metrics;
+mod private;
 mod registry;
 mod shared;
 mod store;

@@ -72,7 +72,6 @@ impl Restore {
             Some(store) => store,
             None => place.layout_or_here()?.data("control-plane"),
         };
-        std::fs::create_dir_all(&folder)?;
         let (file, to) = (self.file, folder.clone());
         let restored = tokio::task::spawn_blocking(move || restore(&file, &to)).await;
         let bytes = match restored {

@@ -44,6 +44,21 @@ pub enum BackupError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The address is none.
+    #[error("`{url}` is no address of a control plane; write http://HOST:PORT")]
+    NoUrl {
+        /// What was given.
+        url: String,
+    },
+    /// Something else answers there.
+    #[error(
+        "`{url}` is no control plane of Regatta; name one, or take a snapshot with the tools of what \
+         runs there"
+    )]
+    Foreign {
+        /// Its address.
+        url: String,
+    },
     /// The control plane does not hand one out.
     #[error("the control plane at `{url}` refused: {reason}")]
     Refused {

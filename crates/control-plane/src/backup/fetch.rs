@@ -7,7 +7,7 @@ use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
 use super::{BackupError, PATH, file};
-use crate::{ClientTls, Secret};
+use crate::{ClientTls, Secret, private};
 
 /// How long the control plane may take to accept the connection, and how long to send anything.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,11 +41,13 @@ impl Backup {
         Self { url: url.into(), file: file.into(), token: None, tls: ClientTls::default() }
     }
 
-    /// Makes the backup and checks it. The file has its name only when it is whole and on the disk.
+    /// Makes the backup and checks it. The file has its name only when it is whole and on the disk;
+    /// nobody but its owner may read it.
     ///
     /// # Errors
     ///
-    /// [`BackupError::Exists`] when the file is there, [`BackupError::Tls`],
+    /// [`BackupError::Exists`] when the file is there, [`BackupError::NoUrl`],
+    /// [`BackupError::Foreign`] when no control plane of Regatta answers, [`BackupError::Tls`],
     /// [`BackupError::Unreachable`], [`BackupError::Refused`], [`BackupError::Damaged`] when the
     /// answer was cut, [`BackupError::Io`].
     ///
@@ -55,6 +57,10 @@ impl Backup {
     pub async fn run(&self) -> Result<Made, BackupError> {
         if self.file.exists() {
             return Err(BackupError::Exists { path: self.file.clone() });
+        }
+        let is_url = self.url.starts_with("http://") || self.url.starts_with("https://");
+        if !is_url || reqwest::Url::parse(&self.url).is_err() {
+            return Err(BackupError::NoUrl { url: self.url.clone() });
         }
         let answer = self.ask().await?;
         let part = PathBuf::from(format!("{}.part", self.file.display()));
@@ -89,13 +95,22 @@ impl Backup {
         if status.is_success() {
             return Ok(answer);
         }
+        if status == reqwest::StatusCode::NOT_FOUND {
+            return Err(BackupError::Foreign { url: self.url.clone() });
+        }
         let said = answer.text().await.unwrap_or_default();
-        let reason = format!("{status}: {}", said.trim());
+        let reason = match said.trim() {
+            "" => status.to_string(),
+            said => format!("{status}: {said}"),
+        };
         Err(BackupError::Refused { url: self.url.clone(), reason })
     }
 
     async fn save(&self, mut answer: reqwest::Response, part: &Path) -> Result<Made, BackupError> {
-        let mut out = fs::File::create(part).await.map_err(|error| failed(part, error))?;
+        // One that was left may be readable by others.
+        let _absent = fs::remove_file(part).await;
+        let out = fs::OpenOptions::from(private::new_file()).open(part).await;
+        let mut out = out.map_err(|error| failed(part, error))?;
         let cut = |error: reqwest::Error| BackupError::Unreachable {
             url: self.url.clone(),
             source: error.without_url().into(),

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::BackupError;
 use super::file;
 use crate::kv::{RESTORED, STORE};
+use crate::private;
 
 /// Makes `data_dir` hold what the backup holds; answers how many bytes that is. A control plane
 /// that is started on it has everything that was acknowledged before the backup began.
@@ -32,7 +33,7 @@ pub fn restore(backup: &Path, data_dir: &Path) -> Result<u64, BackupError> {
     if part.exists() {
         fs::remove_dir_all(&part).map_err(failed(&part))?;
     }
-    fs::create_dir_all(&part).map_err(failed(&part))?;
+    private::create_folder(&part).map_err(failed(&part))?;
     let written = write(opened, &part.join(RESTORED)).map_err(failed(data_dir))?;
     let moved = written
         .map_err(|file::Wrong(reason)| BackupError::Damaged { path: backup.to_owned(), reason });
@@ -49,7 +50,7 @@ pub fn restore(backup: &Path, data_dir: &Path) -> Result<u64, BackupError> {
 }
 
 fn write(backup: File, path: &Path) -> io::Result<Result<u64, file::Wrong>> {
-    let mut snapshot = io::BufWriter::new(File::create_new(path)?);
+    let mut snapshot = io::BufWriter::new(private::new_file().open(path)?);
     let read = file::read(backup, |part| snapshot.write_all(part))?;
     snapshot.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     if let Some(folder) = path.parent() {

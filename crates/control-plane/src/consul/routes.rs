@@ -107,6 +107,12 @@ async fn unknown(State(app): State<App>, request: Request) -> Failure {
         // By this clients tell that there is nothing to manage.
         return Failure::new(StatusCode::UNAUTHORIZED, "ACL support disabled");
     }
+    if path == "/v1/snapshot" {
+        // With what stands for it here; Consul's words first.
+        return Failure::not_found(
+            "Invalid URL path: not a recognized HTTP API endpoint; `regatta backup` makes a snapshot\n",
+        );
+    }
     if path.starts_with("/v1/") {
         // Consul's words.
         return Failure::not_found("Invalid URL path: not a recognized HTTP API endpoint\n");

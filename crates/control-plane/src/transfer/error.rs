@@ -23,6 +23,18 @@ pub enum TransferError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What answers is no etcd, or one that wants TLS.
+    #[error(
+        "`{endpoint}` does not speak etcd's gRPC in clear; check that an etcd is there, and with TLS \
+         write etcds://"
+    )]
+    NoEtcd {
+        /// The server.
+        endpoint: String,
+        /// How the connection ended.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A server does not do what it is asked.
     #[error("`{endpoint}` refused to {action}: {reason}")]
     Refused {

@@ -1,6 +1,7 @@
 //! Keys from one etcd to another, of which either may be ours.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +34,8 @@ struct Server {
     endpoint: Endpoint,
     kv: KvClient<Channel>,
     token: Option<MetadataValue<Ascii>>,
+    /// Whether it has answered once, as an etcd does.
+    has_answered: AtomicBool,
 }
 
 pub(super) async fn copy(transfer: &Transfer) -> Result<Report, TransferError> {
@@ -76,6 +79,18 @@ pub(super) async fn copy(transfer: &Transfer) -> Result<Report, TransferError> {
         to.write(puts.take()).await?;
     }
     Ok(report)
+}
+
+/// Whether the server did not answer in time.
+fn is_late(status: &Status) -> bool {
+    let mut next = std::error::Error::source(status);
+    while let Some(error) = next {
+        if error.is::<tonic::TimeoutExpired>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The first key that can come after this one.
@@ -139,7 +154,12 @@ impl Server {
         }
         let channel = channel.connect().await.map_err(unreachable)?;
         let kv = KvClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
-        let mut server = Self { endpoint: endpoint.clone(), kv, token: None };
+        let mut server = Self {
+            endpoint: endpoint.clone(),
+            kv,
+            token: None,
+            has_answered: AtomicBool::new(false),
+        };
         if let Some(secret) = &endpoint.secret {
             server.token = Some(server.log_in(channel, secret.expose()).await?);
         }
@@ -179,6 +199,15 @@ impl Server {
             Code::Unavailable => {
                 TransferError::Unreachable { endpoint, source: status.clone().into() }
             }
+            // It came from the connection, not from a server.
+            Code::Cancelled | Code::Unknown | Code::Internal
+                if std::error::Error::source(status).is_some()
+                    && !is_late(status)
+                    && !self.endpoint.has_tls()
+                    && !self.has_answered.load(Ordering::Relaxed) =>
+            {
+                TransferError::NoEtcd { endpoint, source: status.clone().into() }
+            }
             _ => TransferError::Refused { endpoint, action, reason: status.message().to_owned() },
         }
     }
@@ -191,7 +220,10 @@ impl Server {
     ) -> Result<pb::RangeResponse, TransferError> {
         let range = pb::RangeRequest { key, range_end, revision, limit: PAGE, ..<_>::default() };
         let answer = self.kv.clone().range(self.request(range)).await;
-        Ok(answer.map_err(|status| self.refused("list keys", &status))?.into_inner())
+        let answer = answer.map_err(|status| self.refused("list keys", &status))?;
+        // Only a hint for errors; nothing is read by it.
+        self.has_answered.store(true, Ordering::Relaxed);
+        Ok(answer.into_inner())
     }
 
     /// What is there under these keys.

@@ -20,6 +20,48 @@ async fn restored(file: &std::path::Path) -> (Server, TempDir) {
     (Server::with_etcd_in(folder.path()).await, folder)
 }
 
+/// The mode of a file or folder, and of all that is in it.
+fn modes(path: &std::path::Path) -> Vec<(std::path::PathBuf, u32)> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let inner = std::fs::read_dir(path).into_iter().flatten();
+    let inner = inner.flat_map(|entry| modes(&entry.unwrap().path()));
+    std::iter::once((path.to_owned(), mode)).chain(inner).collect()
+}
+
+#[tokio::test]
+async fn what_is_made_may_be_read_by_its_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("a/data");
+    let server = Server::with_etcd_in(&data).await;
+    Client::connect(&server.etcd_endpoint()).await.put("key", "secret").await;
+    let file = folder.path().join("all.backup");
+    // What a killed one left.
+    std::fs::write(folder.path().join("all.backup.part"), "left").unwrap();
+    Backup::new(url(&server), &file).run().await.unwrap();
+    let (from, to) = (file.clone(), folder.path().join("b/data"));
+    tokio::task::spawn_blocking(move || restore(&from, &to)).await.unwrap().unwrap();
+    let all = ["a", "b", "all.backup"].map(|name| modes(&folder.path().join(name))).concat();
+    assert!(all.len() >= 9, "{all:?}");
+    for (path, mode) in all {
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{} has mode {mode:o}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn who_is_no_control_plane_of_regatta_is_told_as_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("all.backup");
+    let error = Backup::new("127.0.0.1:8500", &file).run().await.unwrap_err();
+    assert!(error.to_string().ends_with("write http://HOST:PORT"), "{error}");
+    let server = Server::start().await;
+    // Another path than the one that has it is a server without it.
+    let error = Backup::new(format!("{}/v1", url(&server)), &file).run().await.unwrap_err();
+    assert!(matches!(error, BackupError::Foreign { .. }), "{error}");
+    assert!(error.to_string().contains("is no control plane of Regatta"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_made_during_writes_has_all_that_was_acknowledged_before() {
     let server = crate::etcd::server().await;

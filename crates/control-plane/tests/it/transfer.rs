@@ -32,6 +32,40 @@ async fn fill(client: &Client) {
 }
 
 #[tokio::test]
+async fn a_server_without_etcds_grpc_in_clear_is_told_as_that() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let server = crate::etcd::server().await;
+    // A server of HTTP/1, and the alert of one with TLS.
+    let answers = [
+        &b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..],
+        b"\x15\x03\x01\x00\x02\x02\x16",
+    ];
+    for answer in answers {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let strange = endpoint(&listener.local_addr().unwrap().to_string());
+        let answering = async {
+            // Kept open, so that the answer is read before an end of the connection is.
+            let mut open = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _asked = stream.read(&mut [0; 64]).await;
+                let _gone = stream.write_all(answer).await;
+                open.push(stream);
+            }
+        };
+        let copy = Transfer::new(strange, endpoint(&server.etcd_endpoint()));
+        let copied = tokio::select! {
+            copied = copy.run() => copied,
+            () = answering => panic!("the listener ended"),
+        };
+        let error = copied.unwrap_err();
+        assert!(matches!(error, TransferError::NoEtcd { .. }), "{error:?}");
+        assert!(error.to_string().contains("write etcds://"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn everything_goes_to_a_real_etcd_and_comes_back() {
     let server = crate::etcd::server().await;
     let etcd = Etcd::start().await.unwrap_or_else(|error| panic!("{error}"));

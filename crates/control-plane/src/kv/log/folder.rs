@@ -2,7 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::private;
 
 /// A snapshot that a backup brings, before any log.
 pub(crate) const RESTORED: &str = "0000000000000001.snapshot";
@@ -25,9 +28,9 @@ pub(crate) struct Listing {
 }
 
 impl Folder {
-    /// Makes the folder if it is absent.
+    /// Makes the folder if it is absent, for its owner alone.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(path)?;
+        private::create_folder(path)?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -45,6 +48,7 @@ impl Folder {
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(private::FILE_MODE)
             .open(self.path.join("lock"))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
@@ -111,7 +115,8 @@ impl Folder {
         number: u64,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<u64> {
-        let mut file = io::BufWriter::with_capacity(1 << 20, File::create(part)?);
+        let _absent = std::fs::remove_file(part);
+        let mut file = io::BufWriter::with_capacity(1 << 20, private::new_file().open(part)?);
         write(&mut file)?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use super::loading::{Log, load};
 use super::snapshot::Place;
 use crate::kv::entry::{Entry, Identity};
 use crate::kv::state::State;
+use crate::private::FILE_MODE;
 use crate::registry::State as Registry;
 
 /// A snapshot is due when the logs since the last one are larger than that, and than this.
@@ -195,7 +197,7 @@ fn salt(drawn: u64, number: u64) -> u64 {
 
 /// Begins a log; its head is on the disk before anything is written behind it.
 fn begin(path: &Path, salt: u64) -> io::Result<(File, Log)> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let mut file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path)?;
     file.set_len(0)?;
     file.write_all(&frame::file_head(salt))?;
     file.sync_all()?;
