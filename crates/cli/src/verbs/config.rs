@@ -7,6 +7,7 @@ mod instances;
 mod keys;
 mod release;
 mod rollback;
+mod under_way;
 mod watch;
 
 use clap::{Args, Subcommand};

@@ -11,3 +11,4 @@ mod life;
 mod new;
 mod refusals;
 mod shared_limits;
+mod settings;

@@ -117,6 +117,15 @@ impl Release {
         Action::Finish
     }
 
+    /// Goes no further, or takes itself back if it was told so, for a reason that no instance gives.
+    /// Nothing for one that is not staging.
+    pub fn stop(&mut self, now_ms: u64, reason: &str) -> Action {
+        match self.phase {
+            Phase::Staging(_) => self.worse(now_ms, reason),
+            _ => Action::Wait,
+        }
+    }
+
     /// Takes it back.
     pub fn roll_back(&mut self, now_ms: u64, reason: &str) {
         self.phase = Phase::RolledBack { reason: reason.to_owned() };

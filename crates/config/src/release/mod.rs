@@ -20,5 +20,7 @@ pub use state::{OnWorse, Phase, Release, Staging, StepNote, Totals};
 mod advance;
 pub use advance::Action;
 
+mod overtaken;
+
 mod writes;
 pub use writes::{Refusal, Writes};

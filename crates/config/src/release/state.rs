@@ -17,6 +17,9 @@ pub struct Release {
     pub changes: BTreeMap<String, Option<String>>,
     /// What they were before; none for those that were not there.
     pub before: BTreeMap<String, Option<String>>,
+    /// The revisions of those that were there: what is of another one was written since.
+    #[serde(default)]
+    pub revisions: BTreeMap<String, u64>,
     /// How far each step goes; the last one reaches all.
     pub stages: Vec<Stage>,
     /// When it is judged to do harm.

@@ -81,14 +81,18 @@ impl<'a> Writes<'a> {
         commit.put(&*seen.key, &*seen.value)
     }
 
-    /// Its changes become the service's settings, and the rollout ends, if it is still as it was
-    /// seen: the instances see no difference.
+    /// Its changes become the service's settings, and the rollout ends, if that is still as it was
+    /// seen and nobody has written one of these settings since the release began: the instances see
+    /// no difference.
     pub fn finish(&self, read: u64, seen: &Item) -> Commit {
         let commit = self.state(read).expect(&*seen.key, Expected::Revision(seen.revision));
         let commit = commit.delete(&*seen.key);
-        self.release.changes.iter().fold(commit, |commit, (key, value)| match value {
-            Some(value) => commit.put(self.setting(key), value),
-            None => commit.delete(self.setting(key)),
+        self.release.changes.iter().fold(commit, |commit, (key, value)| {
+            let commit = commit.expect(self.setting(key), self.release.expected(key));
+            match value {
+                Some(value) => commit.put(self.setting(key), value),
+                None => commit.delete(self.setting(key)),
+            }
         })
     }
 
@@ -180,11 +184,8 @@ mod tests {
                 ("payment.timeout".to_owned(), None),
             ]
             .into(),
-            before: [
-                ("payment.limit".to_owned(), None),
-                ("payment.timeout".to_owned(), text("9s")),
-            ]
-            .into(),
+            before: BTreeMap::new(),
+            revisions: BTreeMap::new(),
             stages: Stage::USUAL.into(),
             thresholds: Thresholds::default(),
             on_worse: OnWorse::Halt,
@@ -202,6 +203,7 @@ mod tests {
     async fn begun() -> (MemoryCenter, Layout, Release, u64) {
         let (center, layout, mut release) = (MemoryCenter::new(), Layout::default(), release("r1"));
         center.set(TIMEOUT, "9s", Expected::Any).await.unwrap();
+        release.begin_from(&present(&center).await);
         let report = Report { instance: "pay-1".to_owned(), ..Report::default() };
         let rollout = release.begin(0, &[report]).unwrap();
         let lease = center.grant(TTL).await.unwrap();
@@ -261,6 +263,23 @@ mod tests {
         center.commit(undo.unwrap()).await.unwrap();
         assert_eq!(value(&center, LIMIT).await, None);
         assert_eq!(value(&center, TIMEOUT).await.as_deref(), Some("9s"));
+    }
+
+    /// A release wrote over what was set, and acknowledged, while it was under way.
+    #[tokio::test]
+    async fn what_somebody_sets_while_it_is_under_way_is_not_overwritten() {
+        for key in [LIMIT, TIMEOUT] {
+            let (center, layout, mut release, read) = begun().await;
+            center.set(key, "8", Expected::Any).await.unwrap();
+            let seen = seen(&center).await;
+            let late = center.commit(Writes::new(&layout, &release).finish(read, &seen)).await;
+            assert!(matches!(late, Err(CenterError::Conflict { .. })));
+            assert_eq!(value(&center, key).await.as_deref(), Some("8"));
+
+            release.begin_from(&present(&center).await);
+            let finish = Writes::new(&layout, &release).finish(read, &seen);
+            assert!(center.commit(finish).await.is_ok(), "by a driver who knows better");
+        }
     }
 
     #[tokio::test]

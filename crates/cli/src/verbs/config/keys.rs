@@ -7,6 +7,7 @@ use regatta_config::center::{Commit, Expected, Item, JournalChange, Place as Lie
 use serde_json::json;
 
 use super::access::{Access, Center, Reason, known, shown};
+use super::under_way;
 use crate::failure::Failure;
 use crate::output::{Format, Paint, out, table};
 use crate::system::Place;
@@ -62,6 +63,9 @@ struct Change {
     /// Waits so long until every instance has taken it over; exit code 1 when one refuses it.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     wait: Option<Duration>,
+    /// Also where a release under way changes it; that goes no further then.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     reason: Reason,
     #[command(flatten)]
@@ -143,6 +147,7 @@ impl Change {
                 Some(value) => commit.put(&*whole, value),
                 None => commit.delete(&*whole),
             };
+            let commit = under_way::beside(&center, service, commit, self.force).await?;
             Ok((commit, self.reason.entry(action, service, vec![change])))
         };
         let revision = center.change(make).await?;

@@ -4,11 +4,14 @@ mod drive;
 mod print;
 mod start;
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use regatta_config::center::{CenterError, Expected, Item, Layout, LeaseId, Place as Lies, Query};
-use regatta_config::release::{Phase, Release as State, Writes};
+use regatta_config::release::{Phase, Release as State, Rollout, Writes};
 
 use super::access::{Access, Center, Reason, known, now_ms};
+use super::under_way;
 use crate::failure::Failure;
 use crate::output::{Format, out};
 use crate::system::Place;
@@ -27,6 +30,9 @@ pub(crate) enum Release {
 pub(crate) struct Continue {
     /// The release; see `regatta config releases`.
     id: String,
+    /// Also where its settings were changed since it began: it writes over that.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     hold: drive::Hold,
     #[command(flatten)]
@@ -82,7 +88,11 @@ impl Continue {
     async fn run(self, place: &Place, format: Format) -> Result<(), Failure> {
         let center = self.access.open(place)?;
         let lease = self.hold.grant(&center).await?;
-        self.take_over(&center, lease).await?;
+        if let Err(failure) = self.take_over(&center, lease).await {
+            // Nothing was put with it; if it stays, it is over by itself.
+            let _over = center.port.revoke(lease).await;
+            return Err(failure);
+        }
         drive::drive(&center, &self.id, &self.reason.by(), lease, format).await
     }
 
@@ -90,10 +100,22 @@ impl Continue {
     /// anew.
     async fn take_over(&self, center: &Center, lease: LeaseId) -> Result<(), Failure> {
         let (mut release, read) = find(center, &self.id).await?;
+        let present = settings(center, &release.service).await?;
+        if self.force {
+            release.begin_from(&present);
+        } else if let Some(reason) = under_way::overtaken(center, &release, &present).await? {
+            return Err(Failure::new(reason));
+        }
         let seen = drive::rollout_of(center, &release).await?;
         let commit = match (&release.phase, &seen) {
             (Phase::Staging(_), Some(seen)) => {
-                Writes::new(&center.layout, &release).hold(seen, lease)
+                let writes = Writes::new(&center.layout, &release);
+                match Rollout::parse(&seen.value).filter(|_| self.force) {
+                    Some(same) => {
+                        writes.stage(read, &same, Expected::Revision(seen.revision), lease)
+                    }
+                    None => writes.hold(seen, lease),
+                }
             }
             _ => {
                 release.lapse(now_ms());
@@ -199,7 +221,7 @@ async fn find(center: &Center, id: &str) -> Result<(State, u64), Failure> {
 async fn settings(
     center: &Center,
     service: &str,
-) -> Result<std::collections::BTreeMap<String, Item>, Failure> {
+) -> Result<BTreeMap<String, Item>, CenterError> {
     let layout: &Layout = &center.layout;
     let items = center.port.list(&Query::prefix(layout.service(service))).await?.items;
     let setting = |item: Item| match layout.place(service, &item.key)? {

@@ -7,7 +7,7 @@ use regatta_config::center::{JournalChange, Place as Lies, Query, Snapshot, roll
 use serde_json::json;
 
 use super::access::{Access, Center, Reason, known};
-use super::{diff, keys};
+use super::{diff, keys, under_way};
 use crate::failure::Failure;
 use crate::output::{Format, out};
 use crate::system::Place;
@@ -33,6 +33,9 @@ pub(crate) struct Rollback {
     /// Waits so long until every instance has taken it over; exit code 1 when one refuses it.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     wait: Option<Duration>,
+    /// Also where a release under way changes one of them; that goes no further then.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     reason: Reason,
     #[command(flatten)]
@@ -59,6 +62,7 @@ impl Rollback {
         let make = || async {
             let present = self.settings(&center, None).await?;
             let (commit, changes) = roll_back(&past, &present, is_meant)?;
+            let commit = under_way::beside(&center, &self.service, commit, self.force).await?;
             let change = |it: &regatta_config::center::Difference| {
                 JournalChange::new(&it.key, it.before.as_deref(), it.after.as_deref())
             };

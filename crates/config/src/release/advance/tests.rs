@@ -12,6 +12,7 @@ fn release() -> Release {
         service: "pay".to_owned(),
         changes: [("payment.limit".to_owned(), Some("7".to_owned()))].into(),
         before: [("payment.limit".to_owned(), None)].into(),
+        revisions: BTreeMap::new(),
         stages: vec![Stage::Instances(1), Stage::Percent(100)],
         thresholds: Thresholds::default(),
         on_worse: OnWorse::Halt,
@@ -206,6 +207,16 @@ fn takes_itself_back_when_told_so() {
         matches!(&release.phase, Phase::RolledBack { reason } if reason.starts_with("99 of 100"))
     );
     assert!(!release.is_open());
+}
+
+#[test]
+fn goes_no_further_when_it_is_stopped_from_outside() {
+    let mut release = taken_over();
+    assert_eq!(release.stop(2 * SECOND, "somebody set `payment.limit`"), Action::Halt);
+    assert_eq!(reason(&release), "somebody set `payment.limit`");
+    assert_eq!(release.stop(3 * SECOND, "again"), Action::Wait, "it stands still already");
+    let mut release = Release { on_worse: OnWorse::RollBack, ..taken_over() };
+    assert_eq!(release.stop(2 * SECOND, "somebody set it"), Action::RollBack);
 }
 
 #[test]

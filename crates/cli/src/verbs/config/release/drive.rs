@@ -10,7 +10,8 @@ use regatta_config::center::{CenterError, Committed, Expected, Item, Journal, Le
 use regatta_config::release::{Action, Phase, Release as State, Rollout, Writes};
 
 use super::super::access::{Center, now_ms, when};
-use super::{find, print};
+use super::super::under_way;
+use super::{find, print, settings};
 use crate::failure::Failure;
 use crate::output::{Format, err, out};
 use crate::verbs::up::duration;
@@ -139,7 +140,11 @@ async fn step(center: &Center, id: &str, by: &str, lease: LeaseId) -> Result<Sta
         return committed(center.port.commit(lapsed).await, release, before);
     };
     let reports = center.reports(Some(&release.service)).await?;
-    let action = release.advance(now_ms(), &reports);
+    let present = settings(center, &release.service).await?;
+    let action = match under_way::overtaken(center, &release, &present).await? {
+        Some(reason) => release.stop(now_ms(), &reason),
+        None => release.advance(now_ms(), &reports),
+    };
     let writes = Writes::new(&center.layout, &release);
     let commit = match &action {
         Action::Wait if release == before => return Ok(release),

@@ -114,16 +114,16 @@ impl Start {
             return Err(Failure::usage(text));
         }
         let present = settings(center, &self.service).await?;
-        let before = |key: &String| (key.clone(), present.get(key).map(|it| it.value.to_string()));
         let mut stages = self.stages.clone();
         if !stages.last().is_some_and(|stage| stage.is_all()) {
             stages.push(Stage::Percent(100));
         }
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Ok(State {
+        let mut release = State {
             id: id(&self.service),
             service: self.service.clone(),
-            before: changes.keys().map(before).collect(),
+            before: BTreeMap::new(),
+            revisions: BTreeMap::new(),
             changes,
             stages,
             thresholds: Thresholds {
@@ -139,7 +139,9 @@ impl Start {
             baseline_percent: None,
             phase: Phase::Done,
             notes: Vec::new(),
-        })
+        };
+        release.begin_from(&present);
+        Ok(release)
     }
 }
 

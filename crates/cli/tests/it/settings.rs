@@ -1,0 +1,122 @@
+//! Verbs of the config center, with instances that only say what they run.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use regatta_config::center::{ConfigCenter, Expected, Item, Query, RefusedRevision, Report};
+use regatta_config::release::{Release, Rollout};
+use regatta_config_etcd::{EtcdCenter, Options};
+use tokio::runtime::Runtime;
+
+use crate::plane::Plane;
+use crate::shop::{REGATTA, Run, run, until};
+
+/// A config center, and the program that asks it.
+struct Center {
+    port: EtcdCenter,
+    runtime: Runtime,
+    at: SocketAddr,
+    _plane: Plane,
+    folder: tempfile::TempDir,
+}
+
+/// What an instance that refuses nothing runs: whatever is written.
+const ALL: u64 = u64::MAX;
+
+impl Center {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plane = Plane::start(&folder.path().join("store"), &[]);
+        let runtime = Runtime::new().unwrap();
+        let within = runtime.enter();
+        let port = EtcdCenter::try_new(&plane.etcd.to_string(), Options::default()).unwrap();
+        drop(within);
+        Self { port, runtime, at: plane.etcd, _plane: plane, folder }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(REGATTA);
+        command.arg("config").args(arguments).current_dir(self.folder.path());
+        command.env("ETCDCTL_ENDPOINTS", format!("http://{}", self.at));
+        command
+    }
+
+    /// Runs a verb of `regatta config` to its end.
+    fn config(&self, arguments: &[&str]) -> Run {
+        run(&mut self.command(arguments))
+    }
+
+    /// Begins a verb that goes on.
+    fn begin(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.env_remove("REGATTA_DATA_DIR").env_remove("REGATTA_MANIFEST");
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn get(&self, key: &str) -> Option<Item> {
+        self.runtime.block_on(self.port.get(key)).unwrap()
+    }
+
+    /// An instance of `pay` says this of itself.
+    fn report(&self, instance: &str, report: Report) {
+        let (service, instance) = ("pay".to_owned(), instance.to_owned());
+        let key = format!("/config/_reports/pay/{instance}");
+        let report = Report { service, instance, ready: true, ..report };
+        let set = self.port.set(&key, &report.to_text(), Expected::Any);
+        self.runtime.block_on(set).unwrap();
+    }
+
+    fn rollout(&self) -> Option<Rollout> {
+        Rollout::parse(&self.get("/config/pay/_rollout")?.value)
+    }
+
+    fn release(&self) -> Release {
+        let all = self.port.list(&Query::prefix("/config/_releases/"));
+        Release::parse(&self.runtime.block_on(all).unwrap().items[0].value).unwrap()
+    }
+}
+
+fn end(verb: Child) -> (i32, String) {
+    let output = verb.wait_with_output().unwrap();
+    (output.status.code().unwrap_or(-1), String::from_utf8(output.stderr).unwrap())
+}
+
+/// `set` answered that all had taken it over, and the end of the release wrote over it.
+#[test]
+fn what_is_set_while_a_release_is_under_way_is_refused_or_stops_it() {
+    let center = Center::start();
+    center.report("pay-1", Report { revision: ALL, ..Report::default() });
+    let start = ["release", "start", "pay", "client.tries=4", "--stages", "1,100%"];
+    let verb = center.begin(&[&start[..], &["--window", "200ms"]].concat());
+    until("the release has begun", || center.rollout().is_some());
+    let id = center.rollout().unwrap().release;
+
+    for refused in [&["set", "pay", "client.tries", "7"][..], &["set", "pay", "client.tries", ""]] {
+        let refused = center.config(refused);
+        assert_eq!(refused.code, 1, "{}", refused.out);
+        assert!(refused.err.contains(&id) && refused.err.contains("--force"), "{}", refused.err);
+    }
+    assert_eq!(center.get("/config/pay/client.tries"), None);
+    assert_eq!(center.config(&["set", "pay", "client.timeout", "2s"]).code, 0, "not its setting");
+    let forced = ["set", "pay", "client.tries", "7", "--by", "ada", "--force", "--format", "json"];
+    let revision = center.config(&forced).json()["revision"].as_u64().unwrap();
+
+    let (code, said) = end(verb);
+    let why = format!("has halted: `client.tries` was set to 7 at revision {revision} by ada");
+    assert!(code == 1 && said.contains(&why), "{said}");
+    let again = center.config(&["release", "continue", &id]);
+    assert_eq!(again.code, 1, "{}", again.out);
+    assert!(again.err.contains("continue --force"), "{}", again.err);
+
+    let verb = center.begin(&["release", "continue", &id, "--force"]);
+    let of_release = Report {
+        revision: ALL,
+        release: Some(id.clone()),
+        rollout: Some(id.clone()),
+        ..Report::default()
+    };
+    center.report("pay-1", of_release);
+    assert_eq!(end(verb), (0, String::new()));
+    assert_eq!(&*center.get("/config/pay/client.tries").unwrap().value, "4");
+    assert_eq!(center.release().before["client.tries"].as_deref(), Some("7"));
+}
