@@ -7,6 +7,7 @@ mod instances;
 mod keys;
 mod release;
 mod rollback;
+mod takeover;
 mod under_way;
 mod watch;
 

@@ -69,7 +69,7 @@ impl Release {
         let id = self.id.clone();
         let Phase::Staging(staging) = &mut self.phase else { return Action::Wait };
         if let Some(reason) = staging.harm(now_ms, reports, limits.unready_for_ms) {
-            return self.worse(now_ms, &reason);
+            return self.worse(now_ms, &reason, reports);
         }
         let has_it = |report: &&Report| report.release.as_deref() == Some(&*id);
         let missing = staging
@@ -82,7 +82,7 @@ impl Release {
             }
             let within = limits.accept_within_ms / 1000;
             let reason = format!("`{name}` has not taken the changes over within {within} s");
-            return self.worse(now_ms, &reason);
+            return self.worse(now_ms, &reason, reports);
         }
         // An instance that does not know of the release yet has said what it had counted long ago.
         let heard: Vec<_> =
@@ -103,7 +103,7 @@ impl Release {
         if let Some(reason) =
             staging.errors(&heard, &limits, self.baseline_percent.unwrap_or_default())
         {
-            return self.worse(now_ms, &reason);
+            return self.worse(now_ms, &reason, reports);
         }
         if now_ms.saturating_sub(accepted) < limits.window_ms {
             return Action::Wait;
@@ -119,9 +119,9 @@ impl Release {
 
     /// Goes no further, or takes itself back if it was told so, for a reason that no instance gives.
     /// Nothing for one that is not staging.
-    pub fn stop(&mut self, now_ms: u64, reason: &str) -> Action {
+    pub fn stop(&mut self, now_ms: u64, reason: &str, reports: &[Report]) -> Action {
         match self.phase {
-            Phase::Staging(_) => self.worse(now_ms, reason),
+            Phase::Staging(_) => self.worse(now_ms, reason, reports),
             _ => Action::Wait,
         }
     }
@@ -152,13 +152,13 @@ impl Release {
         rollout
     }
 
-    fn worse(&mut self, now_ms: u64, reason: &str) -> Action {
+    fn worse(&mut self, now_ms: u64, reason: &str, reports: &[Report]) -> Action {
         if self.on_worse == OnWorse::RollBack {
             self.roll_back(now_ms, reason);
             return Action::RollBack;
         }
         if let Phase::Staging(staging) = &self.phase {
-            let (stage, instances) = (staging.stage, staging.instances.clone());
+            let (stage, instances) = (staging.stage, staging.holders(&self.id, reports));
             self.phase = Phase::Halted { stage, instances, reason: reason.to_owned() };
         }
         self.note(now_ms, format!("halted: {reason}"));
@@ -167,6 +167,20 @@ impl Release {
 }
 
 impl Staging {
+    /// Who keeps the changes when it goes no further: who runs them, and who was reached and is not
+    /// heard of now. One that does not run them, since it refuses them or has not heard of them, is
+    /// left out, so that it takes over what comes after.
+    fn holders(&self, id: &str, reports: &[Report]) -> Vec<String> {
+        let has_it = |report: &&Report| report.release.as_deref() == Some(id);
+        let reached = self.instances.iter().filter(|name| {
+            reports.iter().find(|report| report.instance == **name).is_none_or(|it| has_it(&it))
+        });
+        // The last stage also reaches those that came after it began.
+        let later = reports.iter().filter(has_it).map(|report| &report.instance);
+        let later = later.filter(|name| !self.instances.contains(name));
+        reached.chain(later).cloned().collect()
+    }
+
     /// A refusal, or an instance that is not ready, or gone, for too long.
     fn harm(&mut self, now_ms: u64, reports: &[Report], unready_for_ms: u64) -> Option<String> {
         for name in &self.instances {

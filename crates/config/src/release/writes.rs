@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Release, Rollout};
+use super::{Phase, Release, Rollout};
 use crate::center::{Commit, Expected, Item, JournalChange, JournalEntry, Layout, LeaseId};
 
 /// A finished release cannot be rolled back as it is.
@@ -75,10 +75,17 @@ impl<'a> Writes<'a> {
         commit.put_with(&*seen.key, &*seen.value, lease)
     }
 
-    /// It goes no further; who has the changes keeps them, whether anybody drives it or not.
+    /// It goes no further; who has the changes keeps them, whether anybody drives it or not. Who
+    /// refuses them is let go, and takes over what is set next.
     pub fn halt(&self, read: u64, seen: &Item) -> Commit {
         let commit = self.state(read).expect(&*seen.key, Expected::Revision(seen.revision));
-        commit.put(&*seen.key, &*seen.value)
+        let instances = match &self.release.phase {
+            Phase::Halted { instances, .. } => instances.clone(),
+            Phase::Staging(_) | Phase::Done | Phase::RolledBack { .. } => Vec::new(),
+        };
+        let (release, changes) = (self.release.id.clone(), self.release.changes.clone());
+        let rollout = Rollout { release, changes, instances: Some(instances) };
+        commit.put(&*seen.key, rollout.to_text())
     }
 
     /// Its changes become the service's settings, and the rollout ends, if that is still as it was
@@ -167,8 +174,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::center::{CenterError, ConfigCenter, MemoryCenter, Report};
-    use crate::release::{OnWorse, Phase, Stage, Thresholds};
+    use crate::center::{CenterError, ConfigCenter, MemoryCenter, RefusedRevision, Report};
+    use crate::release::{Action, OnWorse, Stage, Thresholds};
 
     const LIMIT: &str = "/config/pay/payment.limit";
     const TIMEOUT: &str = "/config/pay/payment.timeout";
@@ -316,6 +323,23 @@ mod tests {
         center.commit(halt).await.unwrap();
         tokio::time::advance(2 * TTL).await;
         assert!(value(&center, ROLLOUT).await.is_some());
+    }
+
+    /// An instance refused everything that was set later, since the changes stayed at it.
+    #[tokio::test]
+    async fn who_refuses_the_changes_is_let_go_when_it_halts() {
+        let (center, layout, mut release, read) = begun().await;
+        let refusing = Report {
+            instance: "pay-1".to_owned(),
+            refused: Some(RefusedRevision::default()),
+            ..Report::default()
+        };
+        assert_eq!(release.advance(1, &[refusing]), Action::Halt);
+        let halt = Writes::new(&layout, &release).halt(read, &seen(&center).await);
+        center.commit(halt).await.unwrap();
+        let rollout = Rollout::parse(&seen(&center).await.value).unwrap();
+        assert!(!rollout.reaches(Some("pay-1")) && !rollout.reaches(None));
+        assert_eq!(rollout.release, "r1", "it is still under way");
     }
 
     #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use regatta_config::center::{
@@ -169,40 +168,6 @@ impl Center {
         let service = service.filter(|service| *service != Layout::SHARED);
         let items = self.port.list(&Query::prefix(self.layout.reports(service))).await?.items;
         Ok(items.iter().filter_map(|item| Report::parse(&item.value)).collect())
-    }
-
-    /// Waits until every instance of a service runs a revision or has refused it, and gives back what
-    /// the refusing ones say.
-    pub(crate) async fn taken_over(
-        &self,
-        service: &str,
-        revision: u64,
-        within: Duration,
-    ) -> Result<Vec<Report>, Failure> {
-        let deadline = tokio::time::Instant::now() + within;
-        loop {
-            let reports = self.reports(Some(service)).await?;
-            let refused = |report: &&Report| {
-                report.refused.as_ref().is_some_and(|refused| refused.revision >= revision)
-            };
-            let waiting: Vec<_> = reports
-                .iter()
-                .filter(|report| report.revision < revision && !refused(report))
-                .map(|report| report.instance.clone())
-                .collect();
-            if waiting.is_empty() {
-                return Ok(reports.iter().filter(refused).cloned().collect());
-            }
-            if tokio::time::Instant::now() >= deadline {
-                let text = format!(
-                    "revision {revision} is written, and after {within:?} not taken over by {}; see \
-                     `regatta config instances {service}`",
-                    waiting.join(", ")
-                );
-                return Err(Failure::new(text));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 }
 

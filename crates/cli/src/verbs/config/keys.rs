@@ -7,6 +7,7 @@ use regatta_config::center::{Commit, Expected, Item, JournalChange, Place as Lie
 use serde_json::json;
 
 use super::access::{Access, Center, Reason, known, shown};
+use super::takeover::Written;
 use super::under_way;
 use crate::failure::Failure;
 use crate::output::{Format, Paint, out, table};
@@ -162,7 +163,7 @@ impl Change {
             },
         }
         match self.wait {
-            Some(within) => told(&center, service, revision, within).await,
+            Some(within) => Written { service, revision }.told(&center, within).await,
             None => Ok(()),
         }
     }
@@ -176,29 +177,6 @@ impl Change {
             _ => Ok(()),
         }
     }
-}
-
-/// Waits until a revision is taken over; a refusal is a failure.
-pub(super) async fn told(
-    center: &Center,
-    service: &str,
-    revision: u64,
-    within: Duration,
-) -> Result<(), Failure> {
-    let refused = center.taken_over(service, revision, within).await?;
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let reason = |report: &regatta_config::center::Report| {
-        let refused = report.refused.clone().unwrap_or_default();
-        format!("{}: {}", report.instance, refused.reason)
-    };
-    let text = format!(
-        "revision {revision} is refused, and the old settings stay; correct it, or run `regatta config \
-         rollback {service} --to {}`",
-        revision - 1
-    );
-    Err(Failure::new(text).with_detail(refused.iter().map(reason).collect()))
 }
 
 impl List {

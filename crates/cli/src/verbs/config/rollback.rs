@@ -7,7 +7,8 @@ use regatta_config::center::{JournalChange, Place as Lies, Query, Snapshot, roll
 use serde_json::json;
 
 use super::access::{Access, Center, Reason, known};
-use super::{diff, keys, under_way};
+use super::takeover::Written;
+use super::{diff, under_way};
 use crate::failure::Failure;
 use crate::output::{Format, out};
 use crate::system::Place;
@@ -82,7 +83,9 @@ impl Rollback {
             }
         }
         match self.wait {
-            Some(within) => keys::told(&center, &self.service, revision, within).await,
+            Some(within) => {
+                Written { service: &self.service, revision }.told(&center, within).await
+            }
             None => Ok(()),
         }
     }

@@ -98,6 +98,45 @@ fn halts_at_once_when_an_instance_refuses() {
     assert!(release.is_open());
 }
 
+fn holders(release: &Release) -> &[String] {
+    match &release.phase {
+        Phase::Halted { instances, .. } => instances,
+        other => panic!("not halted: {other:?}"),
+    }
+}
+
+#[test]
+fn when_it_halts_those_keep_the_changes_who_run_them() {
+    let mut release = begun();
+    let mut reports = three(0);
+    reports[0].refused = Some(RefusedRevision::default());
+    release.advance(SECOND, &reports);
+    assert!(holders(&release).is_empty(), "the only one refuses them");
+
+    // One refuses in the last stage; a fourth came after that had begun.
+    let mut release = taken_over();
+    assert!(matches!(release.advance(31 * SECOND, &three(1)), Action::Stage(_)));
+    let mut reports = three(2);
+    reports[2].refused = Some(RefusedRevision::default());
+    reports.push(report("pay-4", true));
+    release.advance(32 * SECOND, &reports);
+    assert_eq!(holders(&release), ["pay-1", "pay-2", "pay-4"]);
+}
+
+#[test]
+fn an_instance_that_runs_the_changes_keeps_them_when_it_refuses_something_later_or_is_gone() {
+    let mut release = taken_over();
+    let mut reports = three(1);
+    reports[0].refused = Some(RefusedRevision::default());
+    assert_eq!(release.advance(2 * SECOND, &reports), Action::Halt);
+    assert_eq!(holders(&release), ["pay-1"]);
+
+    let mut release = taken_over();
+    release.advance(2 * SECOND, &three(1)[1..]);
+    release.advance(7 * SECOND, &three(1)[1..]);
+    assert_eq!(holders(&release), ["pay-1"], "it is gone, and may come back");
+}
+
 #[test]
 fn a_refusal_of_an_instance_it_has_not_reached_is_not_its_own() {
     let mut release = taken_over();
@@ -212,11 +251,11 @@ fn takes_itself_back_when_told_so() {
 #[test]
 fn goes_no_further_when_it_is_stopped_from_outside() {
     let mut release = taken_over();
-    assert_eq!(release.stop(2 * SECOND, "somebody set `payment.limit`"), Action::Halt);
+    assert_eq!(release.stop(2 * SECOND, "somebody set `payment.limit`", &three(1)), Action::Halt);
     assert_eq!(reason(&release), "somebody set `payment.limit`");
-    assert_eq!(release.stop(3 * SECOND, "again"), Action::Wait, "it stands still already");
+    assert_eq!(release.stop(3 * SECOND, "again", &three(1)), Action::Wait, "it stands still already");
     let mut release = Release { on_worse: OnWorse::RollBack, ..taken_over() };
-    assert_eq!(release.stop(2 * SECOND, "somebody set it"), Action::RollBack);
+    assert_eq!(release.stop(2 * SECOND, "somebody set it", &three(1)), Action::RollBack);
 }
 
 #[test]

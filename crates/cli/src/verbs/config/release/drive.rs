@@ -142,7 +142,7 @@ async fn step(center: &Center, id: &str, by: &str, lease: LeaseId) -> Result<Sta
     let reports = center.reports(Some(&release.service)).await?;
     let present = settings(center, &release.service).await?;
     let action = match under_way::overtaken(center, &release, &present).await? {
-        Some(reason) => release.stop(now_ms(), &reason),
+        Some(reason) => release.stop(now_ms(), &reason, &reports),
         None => release.advance(now_ms(), &reports),
     };
     let writes = Writes::new(&center.layout, &release);
