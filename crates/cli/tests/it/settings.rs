@@ -120,3 +120,34 @@ fn what_is_set_while_a_release_is_under_way_is_refused_or_stops_it() {
     assert_eq!(&*center.get("/config/pay/client.tries").unwrap().value, "4");
     assert_eq!(center.release().before["client.tries"].as_deref(), Some("7"));
 }
+
+#[test]
+fn a_change_that_is_for_nobody_is_no_success() {
+    let center = Center::start();
+    center.report("pay-1", Report { revision: ALL, ..Report::default() });
+    let set = |service: &str, more: &[&str]| {
+        let run = center.config(&[&["set", service, "client.timeout", "2s"][..], more].concat());
+        (run.code, run.err)
+    };
+    assert_eq!(set("pay", &["--wait", "60s"]), (0, String::new()));
+    assert_eq!(set("pay", &["--instance", "pay-1", "--wait", "60s"]), (0, String::new()));
+
+    let (code, said) = set("pey", &["--wait", "200ms"]);
+    assert!(code == 1 && said.contains("is written, but no instance of `pey` reports"), "{said}");
+    let (code, said) = set("pay", &["--instance", "nope", "--wait", "200ms"]);
+    assert!(code == 1 && said.contains("no instance `nope` of `pay` reports"), "{said}");
+    let (code, said) = set("pey", &[]);
+    assert!(code == 0 && said.starts_with("note: ") && said.contains("`pey`"), "{said}");
+}
+
+#[test]
+fn a_refusal_names_the_way_back_to_what_is_accepted() {
+    let center = Center::start();
+    let refused = RefusedRevision { revision: ALL, reason: "client.tries: no".to_owned() };
+    center.report("pay-1", Report { revision: 1, refused: Some(refused), ..Report::default() });
+    for _ in 0..2 {
+        let set = center.config(&["set", "pay", "client.tries", "3", "--wait", "60s"]);
+        assert_eq!(set.code, 1, "{}", set.out);
+        assert!(set.err.contains("`regatta config rollback pay --to 1`"), "{}", set.err);
+    }
+}

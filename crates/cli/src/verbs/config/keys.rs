@@ -162,10 +162,8 @@ impl Change {
                 None => out(&format!("{key} is deleted for {service}, revision {revision}")),
             },
         }
-        match self.wait {
-            Some(within) => Written { service, revision }.told(&center, within).await,
-            None => Ok(()),
-        }
+        let written = Written { service, instance: self.instance.as_deref(), revision };
+        written.told(&center, self.wait).await
     }
 
     fn expected(&self, key: &str, before: Option<&Item>) -> Result<(), Failure> {

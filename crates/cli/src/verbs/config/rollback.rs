@@ -82,12 +82,8 @@ impl Rollback {
                 out(&format!("{service} is as of revision {} again, revision {revision}", self.to));
             }
         }
-        match self.wait {
-            Some(within) => {
-                Written { service: &self.service, revision }.told(&center, within).await
-            }
-            None => Ok(()),
-        }
+        let written = Written { service: &self.service, instance: None, revision };
+        written.told(&center, self.wait).await
     }
 
     async fn settings(&self, center: &Center, at: Option<u64>) -> Result<Snapshot, Failure> {

@@ -6,6 +6,7 @@ use regatta_config::center::{Layout, Report};
 
 use super::access::Center;
 use crate::failure::Failure;
+use crate::output::err;
 
 /// Time between two looks at the reports.
 const LOOK: Duration = Duration::from_millis(50);
@@ -13,13 +14,18 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A change that was written, and whom it is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Written<'a> {
+    /// The service, or `_shared`.
     pub(super) service: &'a str,
+    /// The instance; all of the service when none.
+    pub(super) instance: Option<&'a str>,
     pub(super) revision: u64,
 }
 
 /// What instances say of a revision.
 #[derive(Debug, PartialEq)]
 enum Heard {
+    /// None that it is for says anything.
+    Nobody,
     /// These have not said yet whether they take it over.
     Waiting(Vec<String>),
     /// All have; these refuse it.
@@ -27,18 +33,32 @@ enum Heard {
 }
 
 impl Written<'_> {
-    /// Waits until it is taken over; a refusal is a failure.
-    pub(super) async fn told(&self, center: &Center, within: Duration) -> Result<(), Failure> {
+    /// Waits until it is taken over; a refusal is a failure, and so is a change that is for nobody.
+    /// Where nobody waits, the latter is only noted.
+    pub(super) async fn told(
+        &self,
+        center: &Center,
+        within: Option<Duration>,
+    ) -> Result<(), Failure> {
+        let Some(within) = within else {
+            // It is written: that instances cannot be looked for is no failure of it.
+            let reports = center.reports(Some(self.service)).await;
+            if reports.is_ok_and(|reports| self.heard(reports) == Heard::Nobody) {
+                err(&format!("note: {}", self.nobody()));
+            }
+            return Ok(());
+        };
         let deadline = tokio::time::Instant::now() + within;
         let waiting = loop {
             match self.heard(center.reports(Some(self.service)).await?) {
                 Heard::All(refused) if refused.is_empty() => return Ok(()),
                 Heard::All(refused) => return Err(self.refused(&center.layout, &refused)),
-                Heard::Waiting(names) if tokio::time::Instant::now() >= deadline => break names,
-                Heard::Waiting(_) => tokio::time::sleep(LOOK).await,
+                _ if tokio::time::Instant::now() < deadline => tokio::time::sleep(LOOK).await,
+                Heard::Nobody => return Err(Failure::new(self.nobody())),
+                Heard::Waiting(names) => break names,
             }
         };
-        let Self { service, revision } = self;
+        let Self { service, revision, .. } = self;
         Err(Failure::new(format!(
             "revision {revision} is written, and after {within:?} not taken over by {}; see `regatta \
              config instances {service}`",
@@ -46,7 +66,25 @@ impl Written<'_> {
         )))
     }
 
-    fn heard(&self, reports: Vec<Report>) -> Heard {
+    /// A name may be mistyped, or nothing of it runs.
+    fn nobody(&self) -> String {
+        let Self { service, instance, revision } = self;
+        let whom = match instance {
+            Some(instance) => format!("no instance `{instance}` of `{service}` reports"),
+            None if *service == Layout::SHARED => "no instance reports".to_owned(),
+            None => format!("no instance of `{service}` reports"),
+        };
+        format!(
+            "revision {revision} is written, but {whom} to the config center; see who does with \
+             `regatta config instances`"
+        )
+    }
+
+    fn heard(&self, mut reports: Vec<Report>) -> Heard {
+        reports.retain(|report| self.instance.is_none_or(|instance| instance == report.instance));
+        if reports.is_empty() {
+            return Heard::Nobody;
+        }
         let refuses = |report: &Report| {
             report.refused.as_ref().is_some_and(|refused| refused.revision >= self.revision)
         };
@@ -99,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    const WRITTEN: Written<'_> = Written { service: "pay", revision: 15 };
+    const WRITTEN: Written<'_> = Written { service: "pay", instance: None, revision: 15 };
 
     fn report(instance: &str, revision: u64, refused: Option<(u64, &str)>) -> Report {
         let refused = refused
@@ -117,6 +155,17 @@ mod tests {
         let refusing = report("pay-2", 14, Some((15, "no")));
         let heard = WRITTEN.heard(vec![there, refusing.clone()]);
         assert_eq!(heard, Heard::All(vec![refusing]));
+    }
+
+    /// A name that was mistyped was reported as a success.
+    #[test]
+    fn what_nobody_hears_is_not_taken_over() {
+        assert_eq!(WRITTEN.heard(Vec::new()), Heard::Nobody);
+        let of_one = Written { instance: Some("pay-2"), ..WRITTEN };
+        assert_eq!(of_one.heard(vec![report("pay-1", 16, None)]), Heard::Nobody);
+        assert_eq!(of_one.heard(vec![report("pay-2", 16, None)]), Heard::All(Vec::new()));
+        let others = vec![report("pay-1", 1, None), report("pay-2", 16, None)];
+        assert_eq!(of_one.heard(others), Heard::All(Vec::new()), "it is not for the other one");
     }
 
     /// The revision right before may be the very one that is wrong.
