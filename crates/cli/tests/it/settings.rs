@@ -151,3 +151,18 @@ fn a_refusal_names_the_way_back_to_what_is_accepted() {
         assert!(set.err.contains("`regatta config rollback pay --to 1`"), "{}", set.err);
     }
 }
+
+/// The past before the first revision was taken for the present.
+#[test]
+fn a_revision_is_1_or_more() {
+    let center = Center::start();
+    for arguments in [
+        &["rollback", "pay", "--to", "0"][..],
+        &["list", "pay", "--at", "0"],
+        &["diff", "pay", "--from", "0"],
+        &["diff", "pay", "pey", "--to", "0"],
+    ] {
+        let run = center.config(arguments);
+        assert!(run.code == 2 && run.err.contains("0 is not in 1.."), "{arguments:?}: {}", run.err);
+    }
+}

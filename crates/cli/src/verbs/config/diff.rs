@@ -17,11 +17,11 @@ pub(crate) struct Diff {
     /// The other service, to compare with.
     #[arg(required_unless_present = "from")]
     other: Option<String>,
-    /// The settings of the (first) service as of this revision.
-    #[arg(long, value_name = "REVISION")]
+    /// The settings of the (first) service as of this revision, 1 or more.
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
     from: Option<u64>,
     /// The settings on the other side as of this revision. Default: now.
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
     to: Option<u64>,
     /// Shows secrets too.
     #[arg(long)]

@@ -78,8 +78,8 @@ struct Change {
 pub(crate) struct List {
     /// The service, or _shared. Default: all.
     service: Option<String>,
-    /// As it was at this revision.
-    #[arg(long, value_name = "REVISION")]
+    /// As it was at this revision, 1 or more.
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
     at: Option<u64>,
     /// Shows secrets too.
     #[arg(long)]

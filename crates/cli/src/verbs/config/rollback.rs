@@ -23,7 +23,7 @@ pub(crate) struct Rollback {
     /// The service, or _shared.
     service: String,
     /// The revision; see `regatta config history`.
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(u64).range(1..))]
     to: u64,
     /// Only this setting; may be given several times.
     #[arg(long, value_name = "KEY")]
