@@ -119,6 +119,13 @@ fn what_is_set_while_a_release_is_under_way_is_refused_or_stops_it() {
     assert_eq!(end(verb), (0, String::new()));
     assert_eq!(&*center.get("/config/pay/client.tries").unwrap().value, "4");
     assert_eq!(center.release().before["client.tries"].as_deref(), Some("7"));
+
+    // It said `is done` as if it had worked.
+    let over = center.config(&["release", "continue", &id]);
+    assert!(over.code == 1 && over.err.contains("is done already"), "{}{}", over.out, over.err);
+    assert_eq!(center.config(&["release", "rollback", &id]).code, 0);
+    let over = center.config(&["release", "continue", &id]);
+    assert!(over.code == 1 && over.err.contains("is rolled back already"), "{}", over.err);
 }
 
 #[test]

@@ -100,6 +100,17 @@ impl Continue {
     /// anew.
     async fn take_over(&self, center: &Center, lease: LeaseId) -> Result<(), Failure> {
         let (mut release, read) = find(center, &self.id).await?;
+        match &release.phase {
+            Phase::Staging(_) | Phase::Halted { .. } => {}
+            Phase::Done => {
+                let text = format!("{} is done already; there is nothing to go on with", self.id);
+                return Err(Failure::new(text));
+            }
+            Phase::RolledBack { .. } => {
+                let text = format!("{} is rolled back already; start another one", self.id);
+                return Err(Failure::new(text));
+            }
+        }
         let present = settings(center, &release.service).await?;
         if self.force {
             release.begin_from(&present);
@@ -120,6 +131,7 @@ impl Continue {
             _ => {
                 release.lapse(now_ms());
                 let reports = center.reports(Some(&release.service)).await?;
+                // Not staging any more since it lapsed, so it has halted.
                 let Some(rollout) = release.resume(now_ms(), &reports) else { return Ok(()) };
                 let expected =
                     seen.map_or(Expected::Absent, |seen| Expected::Revision(seen.revision));
