@@ -173,3 +173,13 @@ fn a_revision_is_1_or_more() {
         assert!(run.code == 2 && run.err.contains("0 is not in 1.."), "{arguments:?}: {}", run.err);
     }
 }
+
+#[test]
+fn an_empty_value_is_noted() {
+    let center = Center::start();
+    center.report("pay-1", Report { revision: ALL, ..Report::default() });
+    let set = center.config(&["set", "pay", "client.timeout", ""]);
+    assert_eq!(set.code, 0, "{}", set.err);
+    let remedy = "`regatta config delete pay client.timeout`";
+    assert!(set.err.starts_with("note: ") && set.err.contains(remedy), "{}", set.err);
+}

@@ -10,7 +10,7 @@ use super::access::{Access, Center, Reason, known, shown};
 use super::takeover::Written;
 use super::under_way;
 use crate::failure::Failure;
-use crate::output::{Format, Paint, out, table};
+use crate::output::{Format, Paint, err, out, table};
 use crate::system::Place;
 use crate::verbs::up::duration;
 
@@ -161,6 +161,13 @@ impl Change {
                 }
                 None => out(&format!("{key} is deleted for {service}, revision {revision}")),
             },
+        }
+        if value.is_some_and(str::is_empty) {
+            // Some settings may be empty; only the instances know which.
+            err(&format!(
+                "note: the value is empty, and is not taken for absent; to let the layers below hold, \
+                 run `regatta config delete {service} {key}`"
+            ));
         }
         let written = Written { service, instance: self.instance.as_deref(), revision };
         written.told(&center, self.wait).await
