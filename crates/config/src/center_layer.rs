@@ -9,7 +9,7 @@ use regatta_yaml::Scalar;
 use crate::center::{Item, Layout, Place};
 use crate::release::Rollout;
 use crate::value::{Data, Entry, Value};
-use crate::{Origin, Problem, Problems};
+use crate::{Origin, Problem};
 
 /// The settings that a config center has for one instance; see [`crate::Config::with_center`].
 ///
@@ -22,6 +22,8 @@ pub struct CenterLayer {
     trees: Vec<Tree>,
     release: Option<String>,
     rollout: Option<String>,
+    /// What may not come from there, and is left out.
+    problems: Vec<Problem>,
 }
 
 /// One of its layers.
@@ -36,20 +38,19 @@ type Settings = BTreeMap<String, Item>;
 
 impl CenterLayer {
     /// Sorts out what is for this instance. `shared` and `own` are what the center has under
-    /// [`Layout::shared`] and [`Layout::service`]; settings whose key is one of `withheld`, or begins
-    /// with one that ends with a dot, are refused.
+    /// [`Layout::shared`] and [`Layout::service`].
     ///
-    /// # Errors
-    ///
-    /// Settings that may not come from there, and a release that cannot be read.
-    pub fn try_new<'a>(
+    /// Settings whose key is one of `withheld`, or begins with one that ends with a dot, are left out,
+    /// and so is a release that cannot be read. A configuration with this layer does not load then:
+    /// [`crate::Config::load`] names them with all that is wrong besides.
+    pub fn new<'a>(
         layout: &Layout,
         service: &str,
         instance: Option<&str>,
         shared: impl IntoIterator<Item = &'a Item>,
         own: impl IntoIterator<Item = &'a Item>,
         withheld: &[&str],
-    ) -> Result<Self, Problems> {
+    ) -> Self {
         let mut of_all = Settings::new();
         for item in shared {
             if let Some(Place::Setting { key }) = layout.place(Layout::SHARED, &item.key) {
@@ -72,11 +73,9 @@ impl CenterLayer {
         }
         let mut layer = Self::default();
         let mut of_release = Settings::new();
-        if let Some(item) = rollout {
-            let rollout = Rollout::parse(&item.value).ok_or_else(|| {
-                let message = "is not the changes of a release; roll the release back";
-                problem(&item.key, item, message)
-            })?;
+        if let Some(item) = rollout
+            && let Some(rollout) = layer.read(item)
+        {
             layer.rollout = Some(rollout.release.clone());
             if rollout.reaches(instance) {
                 layer.release = Some(rollout.release);
@@ -91,22 +90,28 @@ impl CenterLayer {
                 }
             }
         }
-        let mut problems = Vec::new();
-        for (is_shared, settings) in
+        for (is_shared, mut settings) in
             [(true, of_all), (false, of_service), (false, of_release), (false, of_instance)]
         {
-            for (key, item) in &settings {
-                if is_withheld(key, withheld) {
-                    let message = "is of the process and not of the config center; delete it there";
-                    problems.push(problem(key, item, message));
-                }
+            for (key, item) in settings.extract_if(.., |key, _| is_withheld(key, withheld)) {
+                let message = "is of the process and not of the config center; delete it there";
+                layer.problems.push(problem(&key, &item, message));
             }
             if !settings.is_empty() {
                 layer.trees.push(Tree { value: tree(&settings), is_shared });
             }
         }
-        Problems::check(problems)?;
-        Ok(layer)
+        layer
+    }
+
+    /// The changes of a release; a problem where they are none.
+    fn read(&mut self, item: &Item) -> Option<Rollout> {
+        let rollout = Rollout::parse(&item.value);
+        if rollout.is_none() {
+            let message = "is not the changes of a release; roll the release back";
+            self.problems.push(problem(&item.key, item, message));
+        }
+        rollout
     }
 
     /// The release whose changes are among these settings.
@@ -126,6 +131,10 @@ impl CenterLayer {
 
     pub(crate) fn trees(&self) -> &[Tree] {
         &self.trees
+    }
+
+    pub(crate) fn problems(&self) -> &[Problem] {
+        &self.problems
     }
 }
 
@@ -187,7 +196,7 @@ mod tests {
         }
     }
 
-    fn layer(instance: &str, items: &[(&str, &str)]) -> Result<CenterLayer, Problems> {
+    fn layer(instance: &str, items: &[(&str, &str)]) -> CenterLayer {
         let items: Vec<_> = items
             .iter()
             .zip(1..)
@@ -196,7 +205,7 @@ mod tests {
         let is_shared = |item: &&Item| item.key.starts_with("/config/_shared/");
         let (shared, own): (Vec<_>, Vec<_>) = items.iter().partition(is_shared);
         let withheld = ["config_center.", "server.port"];
-        CenterLayer::try_new(&Layout::default(), "pay", Some(instance), shared, own, &withheld)
+        CenterLayer::new(&Layout::default(), "pay", Some(instance), shared, own, &withheld)
     }
 
     fn with(layer: CenterLayer) -> Config {
@@ -212,7 +221,7 @@ mod tests {
         let own = ("pay/payment.limit", "4");
         let mine = ("pay/_instances/pay-1/payment.limit", "5");
         let limit = |items: &[_]| {
-            let config = with(layer("pay-1", items).unwrap());
+            let config = with(layer("pay-1", items));
             let settings: PaymentSettings = config.load().unwrap();
             (settings.limit, config.origin("payment.limit").unwrap().to_string())
         };
@@ -228,14 +237,14 @@ mod tests {
 
     #[test]
     fn a_list_is_written_as_in_a_variable() {
-        let config = with(layer("pay-1", &[("pay/payment.trusted", "a,b")]).unwrap());
+        let config = with(layer("pay-1", &[("pay/payment.trusted", "a,b")]));
         assert_eq!(config.load::<PaymentSettings>().unwrap().trusted, ["a", "b"]);
     }
 
     #[test]
     fn a_wrong_value_is_a_problem_with_its_key_and_revision() {
         for (value, word) in [("many", "whole number"), ("9000", "1 to 5000")] {
-            let config = with(layer("pay-1", &[("pay/payment.limit", value)]).unwrap());
+            let config = with(layer("pay-1", &[("pay/payment.limit", value)]));
             let problem = config.load::<PaymentSettings>().unwrap_err().to_string();
             let place = "config center /config/pay/payment.limit, revision 1: payment.limit: ";
             assert!(problem.starts_with(place) && problem.contains(word), "{problem}");
@@ -244,22 +253,42 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_refused_and_one_of_another_service_is_not() {
-        let config = with(layer("pay-1", &[("pay/payment.limt", "1")]).unwrap());
+        let config = with(layer("pay-1", &[("pay/payment.limt", "1")]));
         let problem = config.load::<PaymentSettings>().unwrap_err().to_string();
         assert!(problem.contains("did you mean `payment.limit`?"), "{problem}");
-        let config = with(layer("pay-1", &[("_shared/orders.limit", "1")]).unwrap());
+        let config = with(layer("pay-1", &[("_shared/orders.limit", "1")]));
         assert!(config.load::<PaymentSettings>().is_ok());
-        let config = with(layer("pay-1", &[("_shared/payment.limt", "1")]).unwrap());
+        let config = with(layer("pay-1", &[("_shared/payment.limt", "1")]));
         assert!(config.load::<PaymentSettings>().is_err());
     }
 
     #[test]
     fn what_is_of_the_process_cannot_come_from_the_center() {
         for key in ["pay/server.port", "pay/config_center.url", "_shared/config_center"] {
-            let problem = layer("pay-1", &[(key, "1")]).unwrap_err().to_string();
+            let config = with(layer("pay-1", &[(key, "1")]));
+            let problem = config.load::<PaymentSettings>().unwrap_err().to_string();
             assert!(problem.contains("is of the process"), "{key}: {problem}");
+            assert_eq!(config.get::<String>("server.port"), Ok(None), "it is left out");
         }
-        assert!(layer("pay-1", &[("pay/server.porter", "1")]).is_ok());
+        assert!(layer("pay-1", &[("pay/server.porter", "1")]).problems().is_empty());
+    }
+
+    #[test]
+    fn all_that_is_wrong_in_the_center_is_named_at_once() {
+        let wrong = [
+            ("_shared/config_center.url", "none"),
+            ("pay/server.port", "9"),
+            ("pay/payment.limit", "0"),
+            ("pay/payment.timeout", ""),
+            ("pay/payment.a b", "x"),
+            ("pay/_rollout", "?"),
+        ];
+        let said = with(layer("pay-1", &wrong)).load::<PaymentSettings>().unwrap_err();
+        let said = said.to_string();
+        for (key, _) in wrong {
+            assert!(said.contains(&format!("config center /config/{key}, ")), "{key}: {said}");
+        }
+        assert_eq!(said.lines().count(), wrong.len(), "{said}");
     }
 
     #[test]
@@ -268,7 +297,7 @@ mod tests {
             "instances": ["pay-1"]}"#;
         let items =
             [("pay/payment.limit", "4"), ("pay/payment.timeout", "9s"), ("pay/_rollout", rollout)];
-        let reached = layer("pay-1", &items).unwrap();
+        let reached = layer("pay-1", &items);
         assert_eq!((reached.release(), reached.rollout()), (Some("r1"), Some("r1")));
         let config = with(reached);
         let settings: PaymentSettings = config.load().unwrap();
@@ -276,11 +305,12 @@ mod tests {
         let origin = config.origin("payment.limit").unwrap().to_string();
         assert_eq!(origin, "config center /config/pay/_rollout, revision 3");
 
-        let beside = layer("pay-2", &items).unwrap();
+        let beside = layer("pay-2", &items);
         assert_eq!((beside.release(), beside.rollout()), (None, Some("r1")));
         let settings: PaymentSettings = with(beside).load().unwrap();
         assert_eq!((settings.limit, settings.timeout), (4, Duration::from_secs(9)));
-        assert!(layer("pay-1", &[("pay/_rollout", "?")]).is_err());
+        let unreadable = layer("pay-1", &[("pay/_rollout", "?")]);
+        assert_eq!((unreadable.problems().len(), unreadable.rollout()), (1, None));
     }
 
     #[test]
@@ -293,7 +323,7 @@ mod tests {
             ("pay/_instances/pay-1/payment.timeout", "8s"),
         ];
         let settings = |more: &[(&str, &str)]| {
-            let layer = layer("pay-1", &[&own, more].concat()).unwrap();
+            let layer = layer("pay-1", &[&own, more].concat());
             let settings: PaymentSettings = with(layer).load().unwrap();
             (settings.limit, settings.timeout)
         };
@@ -304,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_read_again_stays_below_the_center() {
-        let config = with(layer("pay-1", &[("pay/payment.limit", "4")]).unwrap());
+        let config = with(layer("pay-1", &[("pay/payment.limit", "4")]));
         let again = config.reread().unwrap();
         assert_eq!(again.load::<PaymentSettings>().unwrap().limit, 4);
         let without = again.with_center(CenterLayer::default());

@@ -158,7 +158,8 @@ impl Config {
     /// # Errors
     ///
     /// All problems at once: unknown keys anywhere in the file, unknown nested variables of known
-    /// groups, wrong types, values out of range, missing required settings.
+    /// groups, wrong types, values out of range, missing required settings, and what may not come
+    /// from the config center.
     pub fn load<G: Groups>(&self) -> Result<G, Problems> {
         self.read(Others::Refused)
     }
@@ -190,6 +191,7 @@ impl Config {
         let mut reader = Reader::new(self);
         let groups = G::read(&mut reader);
         let mut problems = reader.into_problems();
+        problems.extend_from_slice(self.inner.center.problems());
         let mut schemas = Vec::new();
         G::schemas(&mut schemas);
         crate::unknown::report(self, &schemas, others, &mut problems);

@@ -171,12 +171,9 @@ impl Begun {
         };
         let instance = base.group::<crate::settings::ServiceSettings>()?.instance;
         for found in found {
-            let with = opened.layer(&found, instance.as_deref()).and_then(|layer| {
-                let config = base.with_center(layer);
-                load(&config).map(|loaded| (loaded, config))
-            });
-            match with {
-                Ok((loaded, config)) => {
+            let config = base.with_center(opened.layer(&found, instance.as_deref()));
+            match load(&config) {
+                Ok(loaded) => {
                     opened.begin = found;
                     return Ok((loaded, Self { config, base, config_center: Some(opened) }));
                 }

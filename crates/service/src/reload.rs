@@ -215,19 +215,17 @@ impl Reload {
         good.heard = Some(found.clone());
         let revision = found.revision();
         let before = self.handle.standing();
-        let layer = opened.layer(&found, Some(&self.instance)).map_err(|it| it.to_string());
-        let taken = layer.and_then(|layer| {
-            let standing = Standing {
-                revision,
-                refused: None,
-                release: layer.release().map(str::to_owned),
-                rollout: layer.rollout().map(str::to_owned),
-            };
-            self.apply(&good.base, &layer, Some(standing)).map(|()| layer)
-        });
+        let layer = opened.layer(&found, Some(&self.instance));
+        let standing = Standing {
+            revision,
+            refused: None,
+            release: layer.release().map(str::to_owned),
+            rollout: layer.rollout().map(str::to_owned),
+        };
+        let taken = self.apply(&good.base, &layer, Some(standing));
         let is_taken = taken.is_ok();
         match taken {
-            Ok(layer) => good.layer = layer,
+            Ok(()) => good.layer = layer,
             Err(reason) => {
                 let is_news = before.refused.as_ref().is_none_or(|(_, told)| *told != reason);
                 if is_news {

@@ -7,7 +7,7 @@ use regatta_config::center::{
     CenterError, ConfigCenter, InvalidPrefix, Known, Layout, Query, Rhythm,
 };
 use regatta_config::release::Rollout;
-use regatta_config::{CenterLayer, Config, Problems};
+use regatta_config::{CenterLayer, Config};
 use regatta_config_etcd::{EtcdCenter, InvalidOptions, Options};
 use regatta_core::{Chain, Secret, ServiceName};
 
@@ -105,14 +105,10 @@ impl Opened {
     }
 
     /// The layer of an instance; one that does not know its name yet gets that of all.
-    pub(crate) fn layer(
-        &self,
-        found: &Found,
-        instance: Option<&str>,
-    ) -> std::result::Result<CenterLayer, Problems> {
+    pub(crate) fn layer(&self, found: &Found, instance: Option<&str>) -> CenterLayer {
         let service = self.service.as_str();
         let (shared, own) = (found.shared.items().values(), found.own.items().values());
-        CenterLayer::try_new(&self.layout, service, instance, shared, own, &WITHHELD)
+        CenterLayer::new(&self.layout, service, instance, shared, own, &WITHHELD)
     }
 
     /// The release that is under way; none too where it cannot be read.

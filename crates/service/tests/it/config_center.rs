@@ -185,6 +185,24 @@ async fn what_does_not_validate_is_refused_and_said_everywhere_and_the_old_stays
     assert!(metrics.contains("regatta_config_refused"), "{metrics}");
 }
 
+/// A key that the center may not hold hid all the others.
+#[tokio::test]
+async fn all_that_is_wrong_in_a_revision_is_named_at_once() {
+    let (it, _folder) = usual().await;
+    let wrong = [
+        (TIMEOUT, ""),
+        (LIMIT, "9000"),
+        ("/config/pay-service/payment.limt", "1"),
+        ("/config/pay-service/server.port", "9"),
+    ];
+    let commit = wrong.iter().fold(Commit::new(), |commit, (key, value)| commit.put(*key, *value));
+    it.center.commit(commit).await.unwrap();
+    let reason = it.until_reported(|it| it.refused.is_some()).await.refused.unwrap().reason;
+    for (key, _) in wrong {
+        assert!(reason.contains(key), "{key}: {reason}");
+    }
+}
+
 /// All or nothing: half of a revision is settings that nobody wrote.
 #[tokio::test]
 async fn one_wrong_key_holds_back_its_whole_revision() {
