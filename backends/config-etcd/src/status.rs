@@ -1,7 +1,15 @@
 //! From etcd's refusals to what a caller would do about them.
 
+use std::error::Error;
+use std::io;
+
 use regatta_config::center::CenterError;
 use tonic::{Code, Status};
+
+/// Why there was no answer, for people: a status shows how its library is built.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Why(String);
 
 /// The error of a call. `asked` is the revision that the call was about.
 pub(crate) fn error(status: Status, address: &str, asked: u64) -> CenterError {
@@ -26,8 +34,27 @@ pub(crate) fn error(status: Status, address: &str, asked: u64) -> CenterError {
         | Code::OutOfRange => CenterError::Refused { message: message() },
         // What is left is a connection that failed, a server that is ending, or one without a
         // leader: later it may work.
-        _ => CenterError::unavailable(address, status),
+        _ => CenterError::unavailable(address, why(&status)),
     }
+}
+
+/// What the connection said in the end.
+fn why(status: &Status) -> Why {
+    let mut cause = status.source();
+    let mut last = None;
+    while let Some(error) = cause {
+        let refused = error.downcast_ref::<io::Error>();
+        if refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            let remedy = "start a config center, as `regatta up` does, or correct the address";
+            return Why(format!("nothing listens at this address; {remedy}"));
+        }
+        (last, cause) = (Some(error), error.source());
+    }
+    Why(match (last, status.message()) {
+        (Some(error), _) => error.to_string(),
+        (None, "") => status.code().description().to_owned(),
+        (None, message) => message.to_owned(),
+    })
 }
 
 /// Whether the token of a login is not known any more.
@@ -71,6 +98,21 @@ mod tests {
         for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Unknown, Code::Internal] {
             assert!(of(code, "etcdserver: no leader").is_retryable(), "{code:?}");
         }
+    }
+
+    /// What was printed ended with `ConnectError(…Os { code: 111 …`.
+    #[test]
+    fn why_there_is_no_answer_is_said_for_people() {
+        let said = |status| regatta_core::Chain(&error(status, "db:2379", 7)).to_string();
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let refused = said(Status::from_error(Box::new(refused)));
+        let head = "the config center at db:2379 does not answer; is it running?: ";
+        assert!(refused.starts_with(&format!("{head}nothing listens at this address;")));
+        assert!(refused.contains("`regatta up`"), "{refused}");
+        let other = said(Status::from_error(Box::new(io::Error::other("the disk is full"))));
+        assert_eq!(other, format!("{head}the disk is full"));
+        assert_eq!(said(Status::unavailable("no leader")), format!("{head}no leader"));
+        assert!(said(Status::unavailable("")).len() > head.len());
     }
 
     #[test]

@@ -183,3 +183,13 @@ fn an_empty_value_is_noted() {
     let remedy = "`regatta config delete pay client.timeout`";
     assert!(set.err.starts_with("note: ") && set.err.contains(remedy), "{}", set.err);
 }
+
+#[test]
+fn that_nothing_listens_is_said_plainly() {
+    let center = Center::start();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let get = center.config(&["get", "pay", "client.tries", "--endpoint", &free.to_string()]);
+    assert_eq!(get.code, 1, "{}", get.out);
+    assert!(get.err.contains("nothing listens at this address"), "{}", get.err);
+    assert!(!get.err.contains("tonic") && !get.err.contains("Os {"), "{}", get.err);
+}

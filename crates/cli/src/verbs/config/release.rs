@@ -131,7 +131,7 @@ impl Continue {
             _ => {
                 release.lapse(now_ms());
                 let reports = center.reports(Some(&release.service)).await?;
-                // Not staging any more since it lapsed, so it has halted.
+                // It has halted by now, so it always resumes.
                 let Some(rollout) = release.resume(now_ms(), &reports) else { return Ok(()) };
                 let expected =
                     seen.map_or(Expected::Absent, |seen| Expected::Revision(seen.revision));
