@@ -29,7 +29,8 @@ impl Center {
         let plane = Plane::start(&folder.path().join("store"), &[]);
         let runtime = Runtime::new().unwrap();
         let within = runtime.enter();
-        let port = EtcdCenter::try_new(&plane.etcd.to_string(), Options::default()).unwrap();
+        let url = format!("http://{}", plane.etcd);
+        let port = EtcdCenter::try_new(&url, Options::default()).unwrap();
         drop(within);
         Self { port, runtime, at: plane.etcd, _plane: plane, folder }
     }
@@ -86,8 +87,10 @@ fn end(verb: Child) -> (i32, String) {
 fn what_is_set_while_a_release_is_under_way_is_refused_or_stops_it() {
     let center = Center::start();
     center.report("pay-1", Report { revision: ALL, ..Report::default() });
-    let start = ["release", "start", "pay", "client.tries=4", "--stages", "1,100%"];
-    let verb = center.begin(&[&start[..], &["--window", "200ms"]].concat());
+    // Long, since nothing follows the release before it is stopped.
+    let patient = ["--window", "200ms", "--accept-within", "10m", "--stages", "1,100%"];
+    let start = ["release", "start", "pay", "client.tries=4"];
+    let verb = center.begin(&[&start[..], &patient].concat());
     until("the release has begun", || center.rollout().is_some());
     let id = center.rollout().unwrap().release;
 
@@ -188,7 +191,7 @@ fn an_empty_value_is_noted() {
 fn that_nothing_listens_is_said_plainly() {
     let center = Center::start();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let get = center.config(&["get", "pay", "client.tries", "--endpoint", &free.to_string()]);
+    let get = center.config(&["get", "pay", "client.tries", "--endpoint", &format!("http://{free}")]);
     assert_eq!(get.code, 1, "{}", get.out);
     assert!(get.err.contains("nothing listens at this address"), "{}", get.err);
     assert!(!get.err.contains("tonic") && !get.err.contains("Os {"), "{}", get.err);

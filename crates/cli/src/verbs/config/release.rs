@@ -230,10 +230,7 @@ async fn find(center: &Center, id: &str) -> Result<(State, u64), Failure> {
 }
 
 /// The settings of a service by their dotted keys.
-async fn settings(
-    center: &Center,
-    service: &str,
-) -> Result<BTreeMap<String, Item>, CenterError> {
+async fn settings(center: &Center, service: &str) -> Result<BTreeMap<String, Item>, CenterError> {
     let layout: &Layout = &center.layout;
     let items = center.port.list(&Query::prefix(layout.service(service))).await?.items;
     let setting = |item: Item| match layout.place(service, &item.key)? {

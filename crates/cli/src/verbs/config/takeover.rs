@@ -184,7 +184,8 @@ mod tests {
     /// A rollback of settings changes nothing of a release.
     #[test]
     fn a_release_that_is_refused_is_taken_back_as_one() {
-        let why = "config center /config/pay/_rollout, revision 11: client.tries: 999 is not allowed";
+        let why =
+            "config center /config/pay/_rollout, revision 11: client.tries: 999 is not allowed";
         let refused = Report {
             rollout: Some("pay-20261129-130501".to_owned()),
             ..report("pay-1", 10, Some((15, why)))

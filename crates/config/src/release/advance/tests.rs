@@ -253,7 +253,11 @@ fn goes_no_further_when_it_is_stopped_from_outside() {
     let mut release = taken_over();
     assert_eq!(release.stop(2 * SECOND, "somebody set `payment.limit`", &three(1)), Action::Halt);
     assert_eq!(reason(&release), "somebody set `payment.limit`");
-    assert_eq!(release.stop(3 * SECOND, "again", &three(1)), Action::Wait, "it stands still already");
+    assert_eq!(
+        release.stop(3 * SECOND, "again", &three(1)),
+        Action::Wait,
+        "it stands still already"
+    );
     let mut release = Release { on_worse: OnWorse::RollBack, ..taken_over() };
     assert_eq!(release.stop(2 * SECOND, "somebody set it", &three(1)), Action::RollBack);
 }
