@@ -111,10 +111,9 @@ impl Continue {
                 return Err(Failure::new(text));
             }
         }
-        let present = settings(center, &release.service).await?;
         if self.force {
-            release.begin_from(&present);
-        } else if let Some(reason) = under_way::overtaken(center, &release, &present).await? {
+            release.begin_from(&under_way::present(center, &release).await?);
+        } else if let Some(reason) = under_way::overtaken(center, &release).await? {
             return Err(Failure::new(reason));
         }
         let seen = drive::rollout_of(center, &release).await?;

@@ -36,13 +36,29 @@ pub(super) async fn beside(
     Ok(commit.expect(at, seen.map_or(Expected::Absent, |item| Expected::Revision(item.revision))))
 }
 
+/// The settings that a release changes, as they are, by their dotted keys. Each is read alone: they
+/// are few, and the service may have thousands.
+pub(super) async fn present(
+    center: &Center,
+    release: &Release,
+) -> Result<BTreeMap<String, Item>, CenterError> {
+    let mut present = BTreeMap::new();
+    for key in release.changes.keys() {
+        let whole = center.layout.setting(&release.service, None, key);
+        if let Some(item) = center.port.get(&whole).await? {
+            present.insert(key.clone(), item);
+        }
+    }
+    Ok(present)
+}
+
 /// Why a release goes no further; none where nobody has written one of its settings since it began.
 pub(super) async fn overtaken(
     center: &Center,
     release: &Release,
-    present: &BTreeMap<String, Item>,
 ) -> Result<Option<String>, CenterError> {
-    let Some(key) = release.overtaken(present) else { return Ok(None) };
+    let present = present(center, release).await?;
+    let Some(key) = release.overtaken(&present) else { return Ok(None) };
     let whole = center.layout.setting(&release.service, None, key);
     let journal = Journal::new(center.layout.clone()).read(&*center.port).await?;
     let said = written(key, &whole, present.get(key), &journal);

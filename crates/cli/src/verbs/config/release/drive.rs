@@ -11,7 +11,7 @@ use regatta_config::release::{Action, Phase, Release as State, Rollout, Writes};
 
 use super::super::access::{Center, now_ms, when};
 use super::super::under_way;
-use super::{find, print, settings};
+use super::{find, print};
 use crate::failure::Failure;
 use crate::output::{Format, err, out};
 use crate::verbs::up::duration;
@@ -140,8 +140,7 @@ async fn step(center: &Center, id: &str, by: &str, lease: LeaseId) -> Result<Sta
         return committed(center.port.commit(lapsed).await, release, before);
     };
     let reports = center.reports(Some(&release.service)).await?;
-    let present = settings(center, &release.service).await?;
-    let action = match under_way::overtaken(center, &release, &present).await? {
+    let action = match under_way::overtaken(center, &release).await? {
         Some(reason) => release.stop(now_ms(), &reason, &reports),
         None => release.advance(now_ms(), &reports),
     };
