@@ -62,9 +62,8 @@ impl Center {
     fn report(&self, instance: &str, report: Report) {
         let (service, instance) = ("pay".to_owned(), instance.to_owned());
         let key = format!("/config/_reports/pay/{instance}");
-        let report = Report { service, instance, ready: true, ..report };
-        let set = self.port.set(&key, &report.to_text(), Expected::Any);
-        self.runtime.block_on(set).unwrap();
+        let report = Report { service, instance, ready: true, ..report }.to_text();
+        self.runtime.block_on(self.port.set(&key, &report, Expected::Any)).unwrap();
     }
 
     fn rollout(&self) -> Option<Rollout> {
@@ -72,8 +71,9 @@ impl Center {
     }
 
     fn release(&self) -> Release {
-        let all = self.port.list(&Query::prefix("/config/_releases/"));
-        Release::parse(&self.runtime.block_on(all).unwrap().items[0].value).unwrap()
+        let query = Query::prefix("/config/_releases/");
+        let all = self.runtime.block_on(self.port.list(&query)).unwrap();
+        Release::parse(&all.items[0].value).unwrap()
     }
 }
 
