@@ -57,6 +57,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "regatta-core",
             "regatta-database",
             "regatta-events",
+            // See docs/adr/0076: the bench of a relay to a real broker.
+            "regatta-events-nats",
             "regatta-eventstore",
             "regatta-testkit",
         ],

@@ -1,10 +1,11 @@
 //! The bus in memory and on SQL logs, beside the same work without a bus.
 //!
 //! Load: one publisher, one subscriber, events of about 120 bytes of JSON one at a time, and in
-//! hundreds. Baselines: an INSERT of the same row (publish); that, a SELECT and a DELETE of the row,
-//! without a group, a claim or a wake-up (end to end); a channel of tokio (memory). Throughput: a
-//! subscriber with 64 in flight, each acknowledged by itself, behind a publisher of hundreds; baseline:
-//! the same rows inserted in hundreds, then read and deleted by 64.
+//! hundreds. Baselines: one INSERT of the same rows into a table with the same columns and indexes, and
+//! into a bare one, whose only index is its primary key (publish); the former, a SELECT and a DELETE of the
+//! row, without a group, a claim or a wake-up (end to end); a channel of tokio (memory). Throughput: a
+//! subscriber with 64 in flight, each acknowledged by itself, behind a publisher of hundreds; baseline: the
+//! same rows inserted in hundreds, then read and deleted by 64.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use criterion::{
     BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
     measurement::WallTime,
 };
-use regatta_database::{Database, Engine, Options};
+use regatta_database::{Database, Engine, Options, writing};
 use regatta_events::{CloudEvent, EventBus, GroupName, MemoryBus, Start, Subscription};
 use regatta_events_sql::{SCHEMA, SqlBus};
 use regatta_testkit::Postgres;
@@ -35,9 +36,12 @@ fn publishes(c: &mut Criterion) {
             group.bench_function("ours", |b| {
                 b.iter(|| runtime.block_on(bus.publish(&events(batch))).expect("is published"));
             });
-            group.bench_function("raw INSERT", |b| {
-                b.iter(|| runtime.block_on(insert(database, &events(batch))));
-            });
+            for (name, table) in [("raw INSERT", "raw_log"), ("raw INSERT, bare table", "bare_log")]
+            {
+                group.bench_function(name, |b| {
+                    b.iter(|| runtime.block_on(insert(database, table, &events(batch))));
+                });
+            }
             group.finish();
         }
     }
@@ -63,7 +67,7 @@ fn ends(c: &mut Criterion) {
         group.bench_function("raw INSERT, SELECT, DELETE", |b| {
             b.iter(|| {
                 runtime.block_on(async {
-                    insert(database, &events(1)).await;
+                    insert(database, "raw_log", &events(1)).await;
                     take(database).await
                 })
             });
@@ -117,7 +121,7 @@ fn flows(c: &mut Criterion) {
                 runtime.block_on(async {
                     let start = now();
                     for batch in batches(rounds, MANY) {
-                        insert(database, &events(batch)).await;
+                        insert(database, "raw_log", &events(batch)).await;
                     }
                     for batch in batches(rounds, IN_FLIGHT) {
                         take_many(database, batch).await;
@@ -203,19 +207,20 @@ async fn take_many(database: &Database, count: usize) {
 }
 
 /// The rows of a publication, by hand, in one transaction.
-async fn insert(database: &Database, events: &[CloudEvent]) {
+async fn insert(database: &Database, table: &str, events: &[CloudEvent]) {
+    let now = (time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000) as i64;
     match database.engine() {
         Engine::Sqlite(sqlite) => {
             // One statement, which commits by itself.
-            let mut insert = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
-                "INSERT INTO raw_log (source, id, type, partition_key, recorded_at, event) ",
-            );
+            let mut insert = sqlx::QueryBuilder::<sqlx::Sqlite>::new(format!(
+                "INSERT INTO {table} (source, id, type, partition_key, recorded_at, event) ",
+            ));
             insert.push_values(events, |mut row, event| {
                 row.push_bind(event.source().to_owned())
                     .push_bind(event.id().to_owned())
                     .push_bind(event.event_type().to_owned())
                     .push_bind(event.partition_key().map(str::to_owned))
-                    .push_bind(0)
+                    .push_bind(now)
                     .push_bind(event.to_json_string());
             });
             insert.build().execute(sqlite.writer()).await.expect("is inserted");
@@ -224,17 +229,20 @@ async fn insert(database: &Database, events: &[CloudEvent]) {
             let column = |of: fn(&CloudEvent) -> &str| {
                 events.iter().map(|event| of(event).to_owned()).collect::<Vec<_>>()
             };
-            let insert = sqlx::query(
-                "INSERT INTO raw_log (source, id, type, recorded_at, event)
-                 SELECT source, id, type, 0, event
-                 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
-                     AS row (source, id, type, event)",
-            );
+            let insert = sqlx::query(sqlx::AssertSqlSafe(format!(
+                "INSERT INTO {table} (source, id, type, partition_key, recorded_at, event)
+                 SELECT source, id, type, key, $6, event
+                 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+                     AS row (source, id, type, key, event)",
+            )));
+            let keys = events.iter().map(|event| event.partition_key().map(str::to_owned));
             insert
                 .bind(column(CloudEvent::source))
                 .bind(column(CloudEvent::id))
                 .bind(column(CloudEvent::event_type))
+                .bind(keys.collect::<Vec<_>>())
                 .bind(events.iter().map(CloudEvent::to_json_string).collect::<Vec<_>>())
+                .bind(now)
                 .execute(postgres.pool())
                 .await
                 .expect("is inserted");
@@ -277,25 +285,25 @@ async fn databases() -> (Postgres, [(&'static str, Database); 2]) {
     for (name, url) in [("SQLite", sqlite), ("PostgreSQL", postgres)] {
         let database = Database::open(&url, &Options::default()).expect("opens");
         database.migrate_schema(&SCHEMA).await.expect("migrates");
-        let unique = "CREATE UNIQUE INDEX raw_log_id ON raw_log (source, id)";
-        match database.engine() {
-            Engine::Sqlite(sqlite) => {
-                let table = "CREATE TABLE raw_log (position INTEGER PRIMARY KEY AUTOINCREMENT,
-                     source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
-                     partition_key TEXT, recorded_at INTEGER NOT NULL, event TEXT NOT NULL)";
-                for statement in [table, unique] {
-                    sqlx::query(statement).execute(sqlite.writer()).await.expect("is made");
-                }
-            }
-            Engine::Postgres(postgres) => {
-                let table = "CREATE TABLE raw_log (
-                     position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-                     source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
-                     partition_key TEXT, recorded_at BIGINT NOT NULL, event TEXT NOT NULL)";
-                for statement in [table, unique] {
-                    sqlx::query(statement).execute(postgres.pool()).await.expect("is made");
-                }
-            }
+        let columns = [
+            "CREATE TABLE raw_log (position INTEGER PRIMARY KEY AUTOINCREMENT,
+             source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
+             partition_key TEXT, recorded_at INTEGER NOT NULL, event TEXT NOT NULL)",
+            "CREATE TABLE raw_log (position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+             source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
+             partition_key TEXT, recorded_at BIGINT NOT NULL, event TEXT NOT NULL)",
+        ];
+        let indexes = [
+            "CREATE UNIQUE INDEX raw_log_id ON raw_log (source, id)",
+            "CREATE INDEX raw_log_recorded_at ON raw_log (recorded_at)",
+        ];
+        let columns = columns[usize::from(name == "PostgreSQL")];
+        let bare = columns.replace("raw_log", "bare_log");
+        for statement in [columns, &bare, indexes[0], indexes[1]] {
+            let make = writing!(database, |pool| {
+                sqlx::query(sqlx::AssertSqlSafe(statement)).execute(pool)
+            });
+            make.expect("is made");
         }
         opened.push((name, database));
     }

@@ -1,12 +1,14 @@
 //! The log: publishing, reading, and where a group begins.
 
-use regatta_database::{Database, Engine, Error as DatabaseError, Horizon, Sqlite, reading};
+use regatta_database::{
+    Database, Engine, Error as DatabaseError, Horizon, Postgres, Sqlite, reading,
+};
 use regatta_events::{BusError, CloudEvent, HistoryQuery, Logged, Start};
 use sqlx::QueryBuilder;
 
 use crate::engine::{SQLITE, dialect, failed, from_micros, micros, signed};
 
-/// The log's numbers in PostgreSQL; the tag is also in the function that publishes.
+/// The log's numbers in PostgreSQL; the tag is also in what publishes.
 const HORIZON: Horizon = Horizon { sequence: "regatta_bus_position", tag: 0x5242 };
 
 /// The largest event, as JSON text: what every broker of the platform takes.
@@ -15,6 +17,19 @@ const LARGEST: usize = 1 << 20;
 const ROWS: usize = 200;
 /// How many events history looks at in one statement.
 const PAGE: i64 = 500;
+
+/// Inserts into the log in PostgreSQL what is not there yet. The horizon's lock is held before the first
+/// number is taken, since each row needs the writer's, and the number in its key was read before that:
+/// 0x5242 in the upper 16 bits is this log's tag.
+const INSERT_NEW: &str = "
+    WITH writer AS MATERIALIZED (
+        SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT AS now,
+            pg_advisory_xact_lock_shared(
+                (21058::BIGINT << 48) | pg_sequence_last_value('regatta_bus_position'))
+    )
+    INSERT INTO regatta_bus_log (position, source, id, type, partition_key, recorded_at, event)
+    SELECT nextval('regatta_bus_position'), new.source, new.id, new.type, new.key, writer.now, new.event
+    FROM writer, unnest($1, $2, $3, $4, $5) AS new (source, id, type, key, event)";
 
 /// Publishes all or none; what is in the log already stays as it is.
 pub(crate) async fn publish(database: &Database, events: &[CloudEvent]) -> Result<(), BusError> {
@@ -28,22 +43,37 @@ pub(crate) async fn publish(database: &Database, events: &[CloudEvent]) -> Resul
     let publishing = async {
         match database.engine() {
             Engine::Sqlite(sqlite) => publish_sqlite(sqlite, events, texts).await,
-            Engine::Postgres(postgres) => {
-                let column = |of: fn(&CloudEvent) -> &str| {
-                    events.iter().map(|event| of(event).to_owned()).collect::<Vec<_>>()
-                };
-                let keys = events.iter().map(|event| event.partition_key().map(str::to_owned));
-                let call = sqlx::query("SELECT regatta_bus_publish_2($1, $2, $3, $4, $5)")
-                    .bind(column(CloudEvent::source))
-                    .bind(column(CloudEvent::id))
-                    .bind(column(CloudEvent::event_type))
-                    .bind(keys.collect::<Vec<_>>())
-                    .bind(texts);
-                Ok(call.execute(postgres.pool()).await.map(drop)?)
-            }
+            Engine::Postgres(postgres) => publish_postgres(postgres, events, &texts).await,
         }
     };
     database.query("INSERT", "regatta_bus_log", publishing).await.map_err(failed)
+}
+
+/// In one statement, which commits by itself. It takes all for new: to look at each whether it is there
+/// costs as much as a third of the insertion. Where one was there the index says so, all is undone, and a
+/// function is called that looks.
+async fn publish_postgres(
+    postgres: &Postgres,
+    events: &[CloudEvent],
+    texts: &[String],
+) -> Result<(), DatabaseError> {
+    let column = |of: fn(&CloudEvent) -> &str| -> Vec<&str> {
+        events.iter().map(|event| of(event)).collect()
+    };
+    let (sources, ids) = (column(CloudEvent::source), column(CloudEvent::id));
+    let types = column(CloudEvent::event_type);
+    let keys: Vec<_> = events.iter().map(CloudEvent::partition_key).collect();
+    let publish = async |statement: &'static str| {
+        let publish = sqlx::query(statement).bind(&sources).bind(&ids).bind(&types);
+        let publish = publish.bind(&keys).bind(texts).execute(postgres.pool()).await;
+        publish.map(drop).map_err(DatabaseError::from)
+    };
+    match publish(INSERT_NEW).await {
+        Err(error) if error.violates("regatta_bus_log_source_id") => {
+            publish("SELECT regatta_bus_publish_2($1, $2, $3, $4, $5)").await
+        }
+        done => done,
+    }
 }
 
 /// In one statement, which commits by itself, or in as few as a transaction of more takes.

@@ -13,11 +13,9 @@ use criterion::{
     BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
     measurement::WallTime,
 };
-use regatta_database::{Database, Engine, Options, in_transaction};
-use regatta_events::{CloudEvent, MemoryBus};
+use regatta_database::{Database, Engine, Options};
 use regatta_eventstore::{
-    Aggregate, Append, DomainEvent, EventStore, Expected, NewEvent, Outbox, Relay, RelaySettings,
-    Repository, StreamId, Version,
+    Aggregate, Append, DomainEvent, EventStore, Expected, NewEvent, Repository, StreamId, Version,
 };
 use regatta_eventstore_sql::{SCHEMA, SqlStore};
 use regatta_testkit::Postgres;
@@ -25,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const BATCHES: [usize; 3] = [1, 10, 100];
@@ -185,91 +182,6 @@ async fn select(database: &Database, stream: &StreamId) -> usize {
     values.filter(|value| !value.is_null()).count()
 }
 
-fn relays(c: &mut Criterion) {
-    const MESSAGES: u64 = 1000;
-    let runtime = runtime();
-    // What hears a database's news is given back on the runtime.
-    let _inside = runtime.enter();
-    let (_server, databases) = runtime.block_on(databases());
-    for (engine, database) in &databases {
-        let store = Arc::new(SqlStore::new(database));
-        let mut group = group(c, format!("outbox relay, {engine}"), MESSAGES);
-        group.bench_function("ours", |b| {
-            b.iter_custom(|rounds| {
-                let mut took = Duration::ZERO;
-                for _ in 0..rounds {
-                    took += runtime.block_on(async {
-                        enqueue(&store, MESSAGES).await;
-                        let (bus, drain) =
-                            (Arc::new(MemoryBus::default()), CancellationToken::new());
-                        let start = now();
-                        let relay = Relay::new(store.clone(), bus, RelaySettings::default());
-                        let relaying = relay.run(drain.clone());
-                        let watching = async {
-                            while store.backlog().await.expect("counts").0 > 0 {
-                                tokio::time::sleep(Duration::from_millis(2)).await;
-                            }
-                            let took = start.elapsed();
-                            drain.cancel();
-                            took
-                        };
-                        tokio::join!(relaying, watching).1
-                    });
-                }
-                took
-            });
-        });
-        group.bench_function("raw SELECT and DELETE by hundreds", |b| {
-            b.iter_custom(|rounds| {
-                let mut took = Duration::ZERO;
-                for _ in 0..rounds {
-                    took += runtime.block_on(async {
-                        enqueue(&store, MESSAGES).await;
-                        let start = now();
-                        while take(database).await > 0 {}
-                        start.elapsed()
-                    });
-                }
-                took
-            });
-        });
-        group.finish();
-    }
-}
-
-async fn enqueue(store: &SqlStore, messages: u64) {
-    let mut append = Append::new(new_stream(), Expected::Any, events(1));
-    append.outbox = (0..messages)
-        .map(|_| {
-            let id = Uuid::now_v7().to_string();
-            let event = CloudEvent::try_new(id, "/bench", "order.placed").expect("is an event");
-            event.with_json(payload())
-        })
-        .collect();
-    store.append(&append).await.expect("is appended");
-}
-
-/// Reads the oldest hundred messages and takes them off.
-async fn take(database: &Database) -> usize {
-    let mut transaction = database.begin().await.expect("begins");
-    let select = "SELECT number, event FROM regatta_outbox ORDER BY number LIMIT 100";
-    let rows: Vec<(i64, String)> = in_transaction!(&mut transaction, |connection| {
-        sqlx::query_as(select).fetch_all(connection)
-    })
-    .expect("reads");
-    for (_, event) in &rows {
-        CloudEvent::from_json_slice(event.as_bytes()).expect("is an event");
-    }
-    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return 0 };
-    let delete = "DELETE FROM regatta_outbox WHERE number BETWEEN $1 AND $2 RETURNING number";
-    let gone: Vec<(i64,)> = in_transaction!(&mut transaction, |connection| {
-        sqlx::query_as(delete).bind(first.0).bind(last.0).fetch_all(connection)
-    })
-    .expect("deletes");
-    transaction.commit().await.expect("commits");
-    gone.len()
-}
-
 /// Runs so many writers, which do so many rounds together; answers how long it took.
 async fn at_once<F>(writers: u64, rounds: u64, writer: impl Fn(u64) -> F) -> Duration
 where
@@ -400,5 +312,5 @@ fn now() -> Instant {
     Instant::now()
 }
 
-criterion_group!(benches, appends, loads, relays);
+criterion_group!(benches, appends, loads);
 criterion_main!(benches);

@@ -11,7 +11,7 @@ use regatta_eventstore::{
 };
 use uuid::Uuid;
 
-use crate::append::{Group, Written, append_in, is_lost_race, postgres_append};
+use crate::append::{Group, Length, Written, append_in, is_lost_race, postgres_append};
 use crate::engine::failed;
 use crate::{checkpoints, keys, outbox, read, snapshots};
 
@@ -30,6 +30,7 @@ pub struct SqlStore {
     pub(crate) changes: Changes,
     /// Appends to a file that are made at once share a commit; a server does that by itself.
     group: Option<Group>,
+    length: Length,
 }
 
 impl SqlStore {
@@ -40,7 +41,7 @@ impl SqlStore {
             Engine::Postgres(_) => None,
         };
         let changes = database.changes("regatta_events");
-        Self { database: database.clone(), changes, group }
+        Self { database: database.clone(), changes, group, length: Length::default() }
     }
 
     /// Appends in a transaction of the caller's, together with what else is written in it.
@@ -107,7 +108,7 @@ impl SqlStore {
             (Engine::Postgres(postgres), _) if !has_personal => {
                 let connection = postgres.pool().acquire().await;
                 let mut connection = connection.map_err(DatabaseError::from).map_err(failed)?;
-                postgres_append(&mut connection, &Written::plain(append)).await
+                postgres_append(&mut connection, &Written::plain(append), &self.length).await
             }
             (Engine::Sqlite(_), Some(group)) if !has_personal => {
                 group.append(Written::plain(append)).await

@@ -34,6 +34,50 @@ async fn a_group_waits_for_an_earlier_number_that_commits_later() {
     }
 }
 
+/// The publication is kept from its end by an event of its batch that somebody else is writing.
+#[tokio::test]
+async fn a_group_waits_for_a_publication_that_is_under_way() {
+    let fresh = databases::postgres().await;
+    let bus = SqlBus::new(&fresh.database);
+    let mut deliveries = bus.subscribe(subscription()).await.unwrap();
+    let mut other = fresh.database.begin().await.unwrap();
+    let Transaction::Postgres(postgres) = &mut other else { panic!("is PostgreSQL") };
+    let insert = "INSERT INTO regatta_bus_log (position, source, id, type, recorded_at, event)
+        VALUES (-1, '/shop', 'held', 'placed', 0, '')";
+    sqlx::query(insert).execute(&mut **postgres).await.unwrap();
+    let slow = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.publish(&[event("slow"), event("held")]).await }
+    });
+    wait_until("the slow one to have its number", Duration::from_secs(20), async || {
+        numbers_taken(&fresh.database).await == 2
+    })
+    .await;
+    bus.publish(&[event("fast")]).await.unwrap();
+
+    let early = tokio::time::timeout(Duration::from_millis(300), deliveries.next()).await;
+    assert!(early.is_err(), "the fast one has the higher number: {early:?}");
+    other.rollback().await.unwrap();
+    slow.await.unwrap().unwrap();
+    for id in ["slow", "held", "fast"] {
+        let delivery = deliveries.next().await.unwrap();
+        assert_eq!(delivery.event().id(), id);
+        delivery.ack().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_published_again_with_something_new_is_there_once() {
+    for fresh in databases::both().await {
+        let bus = SqlBus::new(&fresh.database);
+        bus.publish(&[event("1"), event("2")]).await.unwrap();
+        bus.publish(&[event("0"), event("2"), event("3"), event("3")]).await.unwrap();
+        assert_eq!(ids(&bus).await, ["1", "2", "0", "3"]);
+        bus.publish(&[event("4")]).await.unwrap();
+        assert_eq!(ids(&bus).await, ["1", "2", "0", "3", "4"]);
+    }
+}
+
 #[tokio::test]
 async fn what_is_old_and_settled_is_let_go_and_nothing_else() {
     for fresh in databases::both().await {
@@ -211,6 +255,12 @@ async fn make_old(database: &regatta_database::Database) {
             sqlx::query(update).execute(postgres.pool()).await.unwrap();
         }
     }
+}
+
+async fn numbers_taken(database: &Database) -> i64 {
+    let Engine::Postgres(postgres) = database.engine() else { panic!("is PostgreSQL") };
+    let taken = sqlx::query_scalar("SELECT last_value FROM regatta_bus_position");
+    taken.fetch_one(postgres.pool()).await.unwrap()
 }
 
 async fn ids(bus: &SqlBus) -> Vec<String> {

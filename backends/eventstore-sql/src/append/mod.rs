@@ -1,4 +1,4 @@
-//! Appending: one function call in PostgreSQL, one statement or one group in SQLite.
+//! Appending: one statement where that does; else a function of PostgreSQL, a group of SQLite.
 
 mod group;
 mod judge;
@@ -12,7 +12,7 @@ use regatta_eventstore::{Append, AppendError, Appended, Expected, StoreError, Ve
 use crate::engine::{broken, failed};
 
 pub(crate) use group::Group;
-pub(crate) use postgres::append as postgres_append;
+pub(crate) use postgres::{Length, append as postgres_append};
 pub(crate) use written::Written;
 
 /// Appends in a transaction of the caller, who commits it or rolls it back.

@@ -1,7 +1,7 @@
 //! An append as text and columns, which is how both engines take it.
 
 use regatta_eventstore::{
-    Append, AppendError, Appended, Expected, NewEvent, Position, StreamId, Version,
+    Append, AppendError, Appended, Expected, Metadata, NewEvent, Position, StreamId, Version,
 };
 use uuid::Uuid;
 
@@ -41,6 +41,10 @@ impl Written {
         let events = &append.events;
         let subject =
             |event: &NewEvent| event.personal.as_ref().map(|personal| personal.subject.to_string());
+        let metadata = |event: &NewEvent| match event.metadata == Metadata::default() {
+            true => "{}".to_owned(),
+            false => event.metadata.to_json().to_string(),
+        };
         Self {
             stream: append.stream.clone(),
             expected: append.expected,
@@ -48,7 +52,7 @@ impl Written {
             types: events.iter().map(|event| event.event_type.clone()).collect(),
             revisions: events.iter().map(|event| event.revision.cast_signed()).collect(),
             data: events.iter().map(|event| event.data.to_string()).collect(),
-            metadata: events.iter().map(|event| event.metadata.to_json().to_string()).collect(),
+            metadata: events.iter().map(metadata).collect(),
             subjects: events.iter().map(subject).collect(),
             sealed,
             outbox: append.outbox.iter().map(|message| message.to_json_string()).collect(),
