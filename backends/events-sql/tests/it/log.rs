@@ -55,6 +55,7 @@ async fn a_group_waits_for_a_publication_that_is_under_way() {
     .await;
     bus.publish(&[event("fast")]).await.unwrap();
 
+    assert_eq!(ids(&bus).await, [""; 0], "the fast one has the higher number");
     let early = tokio::time::timeout(Duration::from_millis(300), deliveries.next()).await;
     assert!(early.is_err(), "the fast one has the higher number: {early:?}");
     other.rollback().await.unwrap();
