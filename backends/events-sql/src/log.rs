@@ -57,9 +57,7 @@ async fn publish_postgres(
     events: &[CloudEvent],
     texts: &[String],
 ) -> Result<(), DatabaseError> {
-    let column = |of: fn(&CloudEvent) -> &str| -> Vec<&str> {
-        events.iter().map(|event| of(event)).collect()
-    };
+    let column = |of: fn(&CloudEvent) -> &str| -> Vec<&str> { events.iter().map(of).collect() };
     let (sources, ids) = (column(CloudEvent::source), column(CloudEvent::id));
     let types = column(CloudEvent::event_type);
     let keys: Vec<_> = events.iter().map(CloudEvent::partition_key).collect();

@@ -33,6 +33,9 @@ pub(crate) struct Row {
     sealed: Option<Vec<u8>>,
 }
 
+/// The fields of a row, whom it is about, and what of it is sealed.
+type Parts<'r> = (Fields<'r>, Option<&'r str>, Option<Vec<u8>>);
+
 /// The fields of a row.
 struct Fields<'r> {
     position: i64,
@@ -75,7 +78,7 @@ impl sqlx::FromRow<'_, PgRow> for Row {
 
 impl<'r> Fields<'r> {
     /// From what [`SQLITE_COLUMNS`] gives, with subject and sealed bytes; none when it is not that.
-    fn from_line(line: &'r str) -> Option<(Self, Option<&'r str>, Option<Vec<u8>>)> {
+    fn from_line(line: &'r str) -> Option<Parts<'r>> {
         let mut fields = line.splitn(11, '\u{1f}');
         let mut next = || fields.next();
         let (position, stream, version) = (next()?.parse().ok()?, next()?, next()?.parse().ok()?);
