@@ -19,7 +19,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct Etcd {
     // Before the directory, so that the server is gone when its files go.
     process: Process,
-    _directory: TempDir,
+    directory: TempDir,
     port: u16,
 }
 
@@ -108,12 +108,17 @@ impl Etcd {
         if ended {
             return Err(EtcdError::Failed { output: process.output() });
         }
-        Ok(Self { process, _directory: directory, port })
+        Ok(Self { process, directory, port })
     }
 
     /// The server's process.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Where its files are.
+    pub fn data_dir(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Where it listens, such as `127.0.0.1:41234`.

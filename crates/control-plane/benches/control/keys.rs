@@ -30,23 +30,30 @@ pub(crate) async fn measure(server: &Server, report: &mut Report) {
     }
 }
 
-/// Memory when it holds so many keys of 27 bytes with values of 256.
-pub(crate) async fn memory(server: &Server, report: &mut Report) {
-    let before = server.megabytes();
-    fill(server, KEYS, MANY_KEYS).await;
+/// Memory and disk of a server that was just started, with so many keys of 27 bytes and values of
+/// 256, and then with an older version of each: both servers have done the same.
+pub(crate) async fn held(server: &Server, report: &mut Report) {
     tokio::time::sleep(REST).await;
-    let per_key = (server.megabytes() - before) * 1e6 / f64::from(MANY_KEYS - KEYS);
-    let what = "memory for one key more, 27 bytes with a value of 256".to_owned();
-    report.add(server.kind, what, "B", Better::Less, per_key);
-    let status = MaintenanceClient::new(connect(&server.endpoint).await)
-        .status(pb::StatusRequest {})
-        .await
-        .unwrap()
-        .into_inner();
-    let what = format!("disk at {MANY_KEYS} keys, as the server says, with history");
-    report.add(server.kind, what, "MB", Better::Less, status.db_size as f64 / 1e6);
-    let what = format!("memory at {MANY_KEYS} keys, after the load above");
-    report.add(server.kind, what, "MB", Better::Less, server.megabytes());
+    let before = server.megabytes();
+    let mut add = |what: &str, unit, value| {
+        report.add(server.kind, what.to_owned(), unit, Better::Less, value);
+    };
+    for (with, versions) in [("", 1.0), (" and as many older versions", 2.0)] {
+        fill(server, 0, MANY_KEYS).await;
+        tokio::time::sleep(REST).await;
+        let megabytes = server.megabytes();
+        add(&format!("memory, 100,000 keys{with}"), "MB", megabytes);
+        let each = (megabytes - before) * 1e6 / f64::from(MANY_KEYS) / versions;
+        add(&format!("memory of a version, 100,000 keys{with}"), "B", each);
+        let status = MaintenanceClient::new(connect(&server.endpoint).await)
+            .status(pb::StatusRequest {})
+            .await
+            .unwrap()
+            .into_inner();
+        let said = status.db_size as f64 / 1e6;
+        add(&format!("disk as the server says, 100,000 keys{with}"), "MB", said);
+        add(&format!("disk, all files, 100,000 keys{with}"), "MB", server.disk_megabytes());
+    }
 }
 
 async fn fill(server: &Server, from: u32, to: u32) {

@@ -39,7 +39,8 @@ async fn run(as_json: bool) {
             let server = Server::start(kind).await;
             keys::measure(&server, &mut report).await;
             watching::measure(&server, &mut report).await;
-            keys::memory(&server, &mut report).await;
+            drop(server);
+            keys::held(&Server::start(kind).await, &mut report).await;
         }
     }
     report.print(as_json);

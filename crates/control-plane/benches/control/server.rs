@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use regatta_control_plane::{ControlPlane, Settings};
@@ -9,6 +11,8 @@ use regatta_testkit::Etcd;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+/// What a file's blocks are counted in, in bytes (stat(2)).
+const BLOCK: f64 = 512.0;
 const LISTENING: &str = "listening on ";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub(crate) struct Server {
     pub(crate) kind: Kind,
     pub(crate) endpoint: String,
     pub(crate) process: u32,
-    _running: Running,
+    running: Running,
 }
 
 /// Ends with its value.
@@ -46,14 +50,23 @@ impl Server {
                 let endpoint =
                     lines.find_map(|line| Some(line.unwrap().strip_prefix(LISTENING)?.to_owned()));
                 let (endpoint, process) = (endpoint.unwrap(), child.id());
-                Self { kind, endpoint, process, _running: Running::Ours(child, folder) }
+                Self { kind, endpoint, process, running: Running::Ours(child, folder) }
             }
             Kind::Etcd => {
                 let etcd = Etcd::start().await.unwrap_or_else(|error| panic!("{error}"));
                 let (endpoint, process) = (etcd.endpoint(), etcd.id());
-                Self { kind, endpoint, process, _running: Running::Etcd(etcd) }
+                Self { kind, endpoint, process, running: Running::Etcd(etcd) }
             }
         }
+    }
+
+    /// What all its files take on the disk, in MB.
+    pub(crate) fn disk_megabytes(&self) -> f64 {
+        let folder = match &self.running {
+            Running::Ours(_, folder) => folder.path(),
+            Running::Etcd(etcd) => etcd.data_dir(),
+        };
+        blocks(folder) as f64 * BLOCK / 1e6
     }
 
     /// Memory in use, in MB.
@@ -75,6 +88,16 @@ impl Drop for Running {
             Self::Etcd(_ends_itself) => (),
         }
     }
+}
+
+/// Of all files of a folder.
+fn blocks(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let each = entries.map(|entry| match entry.metadata().unwrap() {
+        folder if folder.is_dir() => blocks(&entry.path()),
+        file => file.blocks(),
+    });
+    each.sum()
 }
 
 /// What the server's own process does.

@@ -65,7 +65,6 @@ impl Election for ElectionService {
         let pb::CampaignRequest { name, lease, value } = request.into_inner();
         self.0.check_prefix(&caller, &prefix(&name), Level::Write)?;
         self.0.check_lease(&caller, lease, Level::Write)?;
-        let value = Bytes::copy_from_slice(&value);
         let (mut turn, leaving) = self.0.queue(&name, lease, value.clone()).await?;
         let key = turn.key.clone();
         let leader = pb::LeaderKey { name, key, rev: turn.created, lease: turn.lease };
@@ -87,8 +86,7 @@ impl Election for ElectionService {
         let leader = leader(request.leader)?;
         self.0.check_range(&caller, &KeyRange::only(leader.key.clone()), Level::Write)?;
         self.0.check_lease(&caller, leader.lease, Level::Write)?;
-        let value = Bytes::copy_from_slice(&request.value);
-        let revision = self.announce(&leader, value).await?;
+        let revision = self.announce(&leader, request.value).await?;
         Ok(Response::new(pb::ProclaimResponse { header: self.0.header(revision) }))
     }
 

@@ -161,7 +161,8 @@ impl Session {
             no_deletes: filters.contains(&FilterType::Nodelete),
             previous: create.prev_kv,
         };
-        let from = Some(create.start_revision).filter(|from| *from > 0);
+        // One before the first is the first, as in etcd.
+        let from = Some(create.start_revision).filter(|from| *from != 0).map(|from| from.max(1));
         let wake = Arc::clone(&self.wake);
         let (feed, revision) = match self.app.follow(range, wanted, from, wake) {
             Ok(followed) => followed,

@@ -52,9 +52,8 @@ pub(crate) fn put(request: pb::PutRequest) -> Result<Put, Rejection> {
         return Err(Rejection::LeaseProvided);
     }
     Ok(Put {
-        // Copied: what is stored must not keep the buffer that the request came in.
-        key: Bytes::copy_from_slice(&request.key),
-        value: (!request.ignore_value).then(|| Bytes::copy_from_slice(&request.value)),
+        key: request.key,
+        value: (!request.ignore_value).then_some(request.value),
         lease: (!request.ignore_lease).then_some(request.lease),
         previous: request.prev_kv,
     })

@@ -41,13 +41,16 @@ pub(crate) enum Entry {
         revision: i64,
         compacted: i64,
         applied: u64,
+        /// The first revision of which it is known what it changed.
+        first_change: i64,
     },
     /// A version that is not compacted.
     Kept {
         key: Bytes,
         version: Version,
     },
-    /// Which keys a revision changed, in their order.
+    /// Which keys a revision changed, in their order; of one that changed a single key, the version
+    /// says it.
     Order {
         revision: i64,
         keys: Vec<Bytes>,

@@ -28,8 +28,12 @@ mod lease;
 mod entry;
 pub(crate) use entry::{Alarm, Identity};
 
+mod changed;
+
 mod state;
 pub(crate) use state::State;
+
+mod image;
 
 mod transition;
 pub(crate) use transition::{Limits, Transition};

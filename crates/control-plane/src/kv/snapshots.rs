@@ -53,6 +53,7 @@ struct Running {
     task: JoinHandle<Result<Written, LogError>>,
     waiting: Option<Waiting>,
     gives_way: Arc<AtomicBool>,
+    revision: i64,
 }
 
 /// What happened to snapshots.
@@ -79,6 +80,12 @@ impl Snapshots {
     /// Whether one that is due may begin.
     pub(super) fn may_begin(&self, now: Instant) -> bool {
         self.running.is_none() && self.pauses.is_over(now)
+    }
+
+    /// What the one that is being written is a snapshot of: until it is written, what was there
+    /// then is needed.
+    pub(super) fn revision(&self) -> Option<i64> {
+        self.running.as_ref().map(|running| running.revision)
     }
 
     /// Waits for the end of the one that is being written, else for somebody who wants one.
@@ -114,9 +121,9 @@ impl Snapshots {
 
     /// Writes one, for whoever waits for it.
     pub(super) fn begin(&mut self, job: SnapshotJob, waiting: Option<Waiting>) {
-        let gives_way = Arc::clone(&job.gives_way);
+        let (gives_way, revision) = (Arc::clone(&job.gives_way), job.revision);
         let task = tokio::task::spawn_blocking(move || job.run());
-        self.running = Some(Running { task, waiting, gives_way });
+        self.running = Some(Running { task, waiting, gives_way, revision });
     }
 
     /// Cuts the one that is being written: the log needs the room that it takes.

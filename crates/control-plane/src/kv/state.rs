@@ -1,10 +1,12 @@
 //! Every key with its versions, every lease: the state that entries make.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::changed::Changed;
 use super::entry::{Alarm, Change, Entry, Identity};
 use super::error::Rejection;
 use super::history::{History, Version};
@@ -22,7 +24,7 @@ const VERSION_BYTES: usize = 200;
 pub(crate) struct State {
     keys: BTreeMap<Bytes, History>,
     /// Which keys each revision changed, in their order; the first is that of `first_change`.
-    changes: VecDeque<Box<[Bytes]>>,
+    changes: VecDeque<Changed>,
     first_change: i64,
     revision: i64,
     /// Reads before this revision are refused; -1 when nothing was ever compacted.
@@ -123,6 +125,14 @@ impl State {
         self.keys.iter()
     }
 
+    /// From a key on, in the order of their names.
+    pub(crate) fn histories_from(
+        &self,
+        from: Bound<&[u8]>,
+    ) -> impl Iterator<Item = (&Bytes, &History)> {
+        self.keys.range::<[u8], _>((from, Bound::Unbounded))
+    }
+
     pub(crate) fn history(&self, key: &[u8]) -> Option<&History> {
         self.keys.get(key)
     }
@@ -159,7 +169,7 @@ impl State {
         let from = from.max(self.first_change);
         let skip = usize::try_from(from - self.first_change).unwrap_or(usize::MAX);
         let rest = self.changes.iter().skip(skip);
-        (from..=upto).zip(rest.map(|keys| &**keys))
+        (from..=upto).zip(rest.map(Changed::keys))
     }
 
     /// Takes an entry in, as it happens or from the disk; `now` is when leases begin anew.
@@ -188,28 +198,36 @@ impl State {
                 let alarm = (*alarm, *member);
                 _ = if *is_raised { self.alarms.insert(alarm) } else { self.alarms.remove(&alarm) };
             }
-            Entry::Numbers { revision, compacted, applied } => {
+            Entry::Numbers { revision, compacted, applied, first_change } => {
                 self.revision = *revision;
                 self.compacted = *compacted;
-                self.dropped = *compacted;
+                self.dropped = *compacted.min(first_change);
                 self.applied = *applied;
-                self.first_change = revision + 1;
+                self.first_change = *first_change;
             }
-            Entry::Kept { key, version } => self.push(key, version.clone()),
+            Entry::Kept { key, version } => {
+                let value = Bytes::copy_from_slice(&version.value);
+                let key = self.own(key);
+                self.push(&key, Version { value, ..*version });
+                if version.revision >= self.first_change {
+                    self.set_changed(version.revision, Changed::One(key));
+                }
+            }
             Entry::Order { revision, keys } => {
-                if self.changes.is_empty() {
+                // Builds before said first here what is now in the numbers.
+                if self.changes.is_empty() && *revision < self.first_change {
                     self.first_change = *revision;
                 }
                 let own = |key: &Bytes| self.own(key);
-                let keys = keys.iter().map(own).collect();
-                self.changes.push_back(keys);
+                self.set_changed(*revision, keys.iter().map(own).collect());
             }
         }
     }
 
-    /// Everything that [`State::apply`] needs to make this state again, in order.
-    pub(crate) fn image(&self) -> impl Iterator<Item = Entry> {
+    /// What [`State::apply`] needs of this state before its versions.
+    pub(crate) fn head(&self) -> Vec<Entry> {
         let (revision, compacted) = (self.revision, self.compacted);
+        let (applied, first_change) = (self.applied, self.first_change);
         let grants = self.leases.granted().map(|(id, ttl)| Entry::Granted { id, ttl });
         let alarms = self.alarms.iter();
         let alarms = alarms.map(|(alarm, member)| Entry::Alarm {
@@ -217,16 +235,14 @@ impl State {
             member: *member,
             is_raised: true,
         });
-        let kept = self.keys.iter().flat_map(|(key, history)| {
-            let versions = history.versions().iter();
-            versions.map(|version| Entry::Kept { key: key.clone(), version: version.clone() })
-        });
-        let orders = (self.first_change..).zip(&self.changes);
-        let orders = orders.map(|(revision, keys)| Entry::Order { revision, keys: keys.to_vec() });
-        let started = [Entry::Started(self.identity)].into_iter();
         // After what would count as new.
-        let numbers = [Entry::Numbers { revision, compacted, applied: self.applied }];
-        started.chain(grants).chain(alarms).chain(numbers).chain(kept).chain(orders)
+        let numbers = Entry::Numbers { revision, compacted, applied, first_change };
+        [Entry::Started(self.identity)]
+            .into_iter()
+            .chain(grants)
+            .chain(alarms)
+            .chain([numbers])
+            .collect()
     }
 
     /// Counts an entry whose changes were made step by step.
@@ -235,9 +251,9 @@ impl State {
     }
 
     /// Forgets what the compaction allows, once that is durable, but nothing that is needed to read
-    /// on from a revision.
-    pub(crate) fn drop_compacted(&mut self, unread: Option<i64>) {
-        let upto = self.compacted.min(unread.unwrap_or(i64::MAX));
+    /// at a revision or on from it.
+    pub(crate) fn drop_compacted(&mut self, needed: Option<i64>) {
+        let upto = self.compacted.min(needed.unwrap_or(i64::MAX));
         if upto <= self.dropped {
             return;
         }
@@ -248,15 +264,31 @@ impl State {
         }
         for key in touched {
             let Some(history) = self.keys.get_mut(&key) else { continue };
-            let mut freed = 0;
-            history.compact(upto, |version| {
-                freed += Self::cost(&key, &version.value);
-            });
-            self.bytes -= freed;
+            self.bytes -= compact(&key, history, upto);
             if history.is_empty() {
                 self.keys.remove(&key);
             }
         }
+        self.forget_changes(upto);
+    }
+
+    /// The same for all keys, at once: in a snapshot, a key may be without what was changed when it
+    /// was written.
+    pub(crate) fn drop_all_compacted(&mut self) {
+        let upto = self.compacted;
+        if upto <= self.dropped {
+            return;
+        }
+        let mut freed = 0;
+        self.keys.retain(|key, history| {
+            freed += compact(key, history, upto);
+            !history.is_empty()
+        });
+        self.bytes -= freed;
+        self.forget_changes(upto);
+    }
+
+    fn forget_changes(&mut self, upto: i64) {
         // What happened at the compaction itself can still be watched.
         while self.first_change < upto && self.changes.pop_front().is_some() {
             self.first_change += 1;
@@ -275,7 +307,7 @@ impl State {
                 created: newest.map_or(revision, |newest| newest.created),
                 version: newest.map_or(1, |newest| newest.version + 1),
                 lease: *lease,
-                value: value.clone(),
+                value: Bytes::copy_from_slice(value),
             },
         };
         let key = self.own(key);
@@ -284,16 +316,29 @@ impl State {
     }
 
     /// Ends the revision whose changes were made; none when nothing was changed.
-    pub(crate) fn close_revision(&mut self, revision: i64, keys: Box<[Bytes]>) {
-        if !keys.is_empty() {
+    pub(crate) fn close_revision(&mut self, revision: i64, keys: Changed) {
+        if !keys.keys().is_empty() {
             self.revision = revision;
             self.changes.push_back(keys);
         }
     }
 
-    /// The key as it is in the tree already, so that it is in memory once.
-    fn own(&self, key: &Bytes) -> Bytes {
-        self.keys.get_key_value(key).map_or_else(|| key.clone(), |(own, _)| own.clone())
+    /// What a revision changed that a snapshot holds, in any order of revisions.
+    fn set_changed(&mut self, revision: i64, keys: Changed) {
+        let Ok(at) = usize::try_from(revision.saturating_sub(self.first_change)) else {
+            return;
+        };
+        if at >= self.changes.len() {
+            self.changes.resize(at + 1, Changed::default());
+        }
+        self.changes[at] = keys;
+    }
+
+    /// The key as it is in the tree already, so that it is in memory once; else a copy, which does
+    /// not keep the buffer that a request came in. So it is with values.
+    fn own(&self, key: &[u8]) -> Bytes {
+        let own = self.keys.get_key_value(key).map(|(own, _)| own.clone());
+        own.unwrap_or_else(|| Bytes::copy_from_slice(key))
     }
 
     fn push(&mut self, key: &Bytes, version: Version) {
@@ -314,4 +359,11 @@ impl State {
             self.leases.attach(lease, key.clone());
         }
     }
+}
+
+/// Forgets what a compaction allows of a key; what that took in memory.
+fn compact(key: &[u8], history: &mut History, upto: i64) -> usize {
+    let mut freed = 0;
+    history.compact(upto, |version| freed += State::cost(key, &version.value));
+    freed
 }

@@ -8,9 +8,11 @@ use proptest::prelude::*;
 
 use super::entry::{Entry, Identity};
 use super::hub::Hub;
+use super::image::Image;
 use super::*;
 
 mod copies;
+mod images;
 mod refusals;
 
 const LIMITS: Limits = Limits { txn_operations: 128, leases: 4, quota_bytes: usize::MAX };
@@ -168,13 +170,15 @@ struct Real {
     disk: Vec<Entry>,
     start: Instant,
     seconds: u64,
+    /// Of a snapshot that is being made.
+    needed: Option<i64>,
 }
 
 impl Real {
     #[expect(clippy::disallowed_methods, reason = "a first instant to count from")]
     fn new() -> Self {
         let (state, disk, start) = (State::default(), Vec::new(), Instant::now());
-        Self { state, disk, start, seconds: 0 }
+        Self { state, disk, start, seconds: 0, needed: None }
     }
 
     fn now(&self) -> Instant {
@@ -191,7 +195,7 @@ impl Real {
         transition.expire();
         let result = change(&mut transition);
         if entries.iter().any(|entry| matches!(entry, Entry::Compacted { .. })) {
-            self.state.drop_compacted(None);
+            self.state.drop_compacted(self.needed);
         }
         self.disk.extend(entries);
         result
@@ -310,11 +314,18 @@ fn act(model: &mut Model, real: &mut Real, action: &Action) {
         }
         Action::Snapshot => {
             let mut state = State::default();
-            real.disk = real.state.image().collect();
+            real.disk = image(&real.state);
             real.disk.iter().for_each(|entry| state.apply(real.now(), entry));
             restart(model, real, state);
         }
     }
+}
+
+fn image(state: &State) -> Vec<Entry> {
+    let mut image = Image::new(state);
+    std::iter::from_fn(|| Some(image.part(state)).filter(|part| !part.is_empty()))
+        .flatten()
+        .collect()
 }
 
 /// Everything is as it was, but leases begin their time anew.
@@ -408,6 +419,6 @@ fn an_identity_and_alarms_outlive_a_snapshot() {
     })
     .unwrap();
     let mut state = State::default();
-    real.state.image().for_each(|entry| state.apply(real.now(), &entry));
+    image(&real.state).iter().for_each(|entry| state.apply(real.now(), entry));
     assert_eq!((state.identity(), state.alarms()), (identity, real.state.alarms()));
 }

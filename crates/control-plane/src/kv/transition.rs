@@ -340,7 +340,7 @@ impl Draft {
             return;
         }
         let revision = self.revision + 1;
-        transition.state.close_revision(revision, self.keys.into());
+        transition.state.close_revision(revision, self.keys.into_iter().collect());
         transition.state.count_entry();
         transition.entries.push(Entry::Written { revision, changes: self.changes });
     }

@@ -10,6 +10,7 @@ use tokio::time::sleep_until;
 
 use super::disk::Disk;
 use super::entry::{Entry, Identity};
+use super::image::Image;
 use super::log::{Journal, JournalThread, LogError, Recovered, SnapshotJob};
 use super::registrations::Registrations;
 use super::retention::{self, Retention};
@@ -271,8 +272,9 @@ impl Writer {
         let since = *self.unread_since.get_or_insert_with(now);
         let is_late = now().duration_since(since) >= UNREAD;
         let unread = if is_late { None } else { self.shared.hub.oldest_unread() };
+        let needed = unread.into_iter().chain(self.snapshots.revision()).min();
         let mut state = self.shared.write();
-        state.drop_compacted(unread);
+        state.drop_compacted(needed);
         if state.dropped() == state.compacted() {
             self.unread_since = None;
         }
@@ -281,10 +283,14 @@ impl Writer {
     async fn begin_snapshot(&mut self, waiting: Option<Waiting>) {
         match self.disk.begin_snapshot().await {
             Ok(place) => {
-                let state = self.shared.read().clone();
+                let shared = Arc::clone(&self.shared);
+                let mut image = Image::new(&shared.read());
+                let revision = shared.read().revision();
+                let parts = Box::new(move || image.part(&shared.read()));
                 let registry = self.registrations.committed().clone();
                 let gives_way = Arc::default();
-                self.snapshots.begin(SnapshotJob { place, state, registry, gives_way }, waiting);
+                let job = SnapshotJob { place, revision, parts, registry, gives_way };
+                self.snapshots.begin(job, waiting);
             }
             Err(error) => self.snapshots.end(Ended { result: Err(error), waiting }, now()),
         }

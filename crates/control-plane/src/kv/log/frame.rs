@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::iter::Peekable;
 
 use super::codec::{self, Malformed};
+use super::fields::Before;
 use crate::kv::entry::Entry;
 
 /// Begins each file; the digit is the format's.
@@ -77,10 +78,11 @@ pub(super) fn write<E: Borrow<Entry>>(
 ) -> io::Result<()> {
     out.clear();
     out.extend([0; HEAD]);
+    let mut before = Before::default();
     while out.len() < most + HEAD
         && let Some(entry) = entries.next()
     {
-        codec::encode(entry.borrow(), out);
+        codec::encode(entry.borrow(), &mut before, out);
     }
     let body = &out[HEAD..];
     let length = u32::try_from(body.len()).map_err(|_| {
@@ -107,9 +109,9 @@ pub(super) fn scan(
         if sum(salt, whole, &body) != frame.sum {
             break;
         }
-        let mut rest = &*body;
+        let (mut rest, mut before) = (&*body, Before::default());
         while !rest.is_empty() {
-            take(codec::decode(&mut rest)?);
+            take(codec::decode(&mut rest, &mut before)?);
         }
         whole += frame.bytes_in_all();
     }

@@ -109,7 +109,7 @@ impl Journal {
         let started = Entry::Started(Identity { term: identity.term + 1, ..identity });
         journal.append(std::slice::from_ref(&started))?;
         state.apply(now, &started);
-        state.drop_compacted(None);
+        state.drop_all_compacted();
         registry.settle();
         Ok(Recovered { journal, state, registry, torn_bytes })
     }
@@ -139,7 +139,7 @@ impl Journal {
     /// disk, too.
     pub(crate) fn reload(&self, now: Instant) -> Result<State, LogError> {
         let mut state = load(&self.folder, &self.path, now, self.synced_bytes)?.state;
-        state.drop_compacted(None);
+        state.drop_all_compacted();
         Ok(state)
     }
 

@@ -1,5 +1,7 @@
 //! Keeps entries on disk: a log that is synced before it counts, and snapshots.
 
+mod fields;
+
 mod codec;
 mod frame;
 

@@ -10,7 +10,6 @@ use super::LogError;
 use super::folder::Folder;
 use super::frame::{self, FILE_HEAD};
 use crate::kv::entry::Entry;
-use crate::kv::state::State;
 use crate::registry::State as Registry;
 
 /// A frame of this many bytes takes no further entry: little memory, here and when it is read.
@@ -27,11 +26,13 @@ pub(crate) struct Place {
 }
 
 /// A snapshot that is to be written.
-#[derive(Debug)]
 pub(crate) struct SnapshotJob {
     pub(crate) place: Place,
-    /// What the logs before it hold, and what they hold for the registry.
-    pub(crate) state: State,
+    /// Up to where the logs before it go.
+    pub(crate) revision: i64,
+    /// What the logs before it hold, a part a call; empty at the end.
+    pub(crate) parts: Box<dyn FnMut() -> Vec<Entry> + Send>,
+    /// What they hold for the registry.
     pub(crate) registry: Registry,
     /// Set when the log needs the room that this takes. Relaxed: nothing is read by it.
     pub(crate) gives_way: Arc<AtomicBool>,
@@ -48,13 +49,15 @@ pub(crate) struct Written {
 impl SnapshotJob {
     /// Writes it and removes what it replaces. After an error nothing of it is left.
     pub(crate) fn run(self) -> Result<Written, LogError> {
-        let Self { place: Place { folder, path, number, salt }, state, registry, gives_way } = self;
+        let Self { place, mut parts, registry, gives_way, .. } = self;
+        let Place { folder, path, number, salt } = place;
         let failed = |source| LogError::Io { folder: path.clone(), source };
         let bytes = folder.write_snapshot(number, |file| {
             file.write_all(&frame::file_head(salt))?;
             let (mut at, mut buffer) = (FILE_HEAD as u64, Vec::new());
             let registry = registry.image().map(Entry::Registry);
-            let mut image = state.image().chain(registry).peekable();
+            let keys = std::iter::from_fn(|| Some(parts()).filter(|part| !part.is_empty()));
+            let mut image = keys.flatten().chain(registry).peekable();
             while image.peek().is_some() {
                 if gives_way.load(Ordering::Relaxed) {
                     return Err(io::Error::other("the log needs the disk"));
@@ -69,5 +72,11 @@ impl SnapshotJob {
         let file = File::open(folder.snapshot(number)).map_err(failed)?;
         folder.clean().map_err(failed)?;
         Ok(Written { bytes, file })
+    }
+}
+
+impl std::fmt::Debug for SnapshotJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SnapshotJob").field("place", &self.place).finish_non_exhaustive()
     }
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::folder::Folder;
 use super::*;
 use crate::kv::entry::{Change, Entry, Identity};
+use crate::kv::image::Image;
 use crate::kv::range::KeyRange;
 use crate::kv::state::State;
 
@@ -32,7 +33,9 @@ fn put(recovered: &mut Recovered, value: impl Into<Bytes>) {
 fn snapshot(of: &mut Recovered) -> SnapshotJob {
     let place = of.journal.begin_snapshot().unwrap();
     let (state, registry) = (of.state.clone(), of.registry.clone());
-    SnapshotJob { place, state, registry, gives_way: Arc::default() }
+    let (mut image, revision) = (Image::new(&state), state.revision());
+    let parts = Box::new(move || image.part(&state));
+    SnapshotJob { place, revision, parts, registry, gives_way: Arc::default() }
 }
 
 fn value(state: &State) -> Option<Bytes> {
