@@ -9,6 +9,7 @@ use super::app::{App, Identity, json};
 use super::blocking::Held;
 use super::body::Sent;
 use super::failure::Failure;
+use super::filter::Filter;
 use super::query::Query;
 use super::{decode, encode};
 use crate::registry::{Command, Key, OWN_SERVICE, Service, Topic};
@@ -69,13 +70,14 @@ pub(crate) async fn services(
     query: Query,
 ) -> Result<Response, Failure> {
     query.check(&app.identity.datacenter)?;
+    let filter = Filter::of(&query)?;
     let services: Vec<_> = app.engine.read(|state| {
         let own = state.services_on(&app.identity.node);
         own.filter(|service| service.id != OWN_SERVICE).cloned().collect()
     });
     let pair = |service: &Service| (service.id.clone(), encode::agent_service(service));
     let services: Map<_, _> = services.iter().map(|service| pair(service)).collect();
-    Ok(json(&query, &Value::Object(services)))
+    Ok(json(&query, &filter.apply(Value::Object(services))?))
 }
 
 /// `GET /v1/agent/service/:id`; with `hash`, once its definition has another.

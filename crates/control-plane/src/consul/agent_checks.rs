@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::app::{App, json};
 use super::body::Sent;
 use super::failure::Failure;
+use super::filter::Filter;
 use super::query::Query;
 use super::rows::Checked;
 use super::{decode, encode};
@@ -16,13 +17,14 @@ use crate::store::SubmitError;
 /// `GET /v1/agent/checks`.
 pub(crate) async fn list(Extract(app): Extract<App>, query: Query) -> Result<Response, Failure> {
     query.check(&app.identity.datacenter)?;
+    let filter = Filter::of(&query)?;
     let checks: Vec<_> = app.engine.read(|state| {
         let own = state.checks_on(&app.identity.node).filter(|check| check.id != SERF_HEALTH);
         own.map(|check| Checked::find(state, check)).collect()
     });
     let pair = |checked: &Checked| (checked.check.id.clone(), encode::check(checked));
     let checks: Map<_, _> = checks.iter().map(pair).collect();
-    Ok(json(&query, &Value::Object(checks)))
+    Ok(json(&query, &filter.apply(Value::Object(checks))?))
 }
 
 /// `PUT /v1/agent/check/register`.

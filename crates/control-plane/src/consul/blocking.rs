@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::app::{App, json};
 use super::failure::Failure;
+use super::filter::Filter;
 use super::query::Query;
 use crate::metrics::Blocked;
 use crate::registry::{State, Topic};
@@ -28,10 +29,34 @@ pub(crate) async fn indexed<Rows>(
     read: impl FnOnce(&State) -> Rows,
     write: impl FnOnce(Rows) -> Value,
 ) -> Result<Response, Failure> {
+    answer(app, query, topic, read, |rows| Ok(write(rows))).await
+}
+
+/// The same for an answer of which the query may want a part.
+///
+/// Cancel safe: a client that goes away frees its place.
+pub(crate) async fn filtered<Rows>(
+    app: &App,
+    query: &Query,
+    topic: Topic,
+    read: impl FnOnce(&State) -> Rows,
+    write: impl FnOnce(Rows) -> Value,
+) -> Result<Response, Failure> {
+    let filter = Filter::of(query)?;
+    answer(app, query, topic, read, |rows| filter.apply(write(rows))).await
+}
+
+async fn answer<Rows>(
+    app: &App,
+    query: &Query,
+    topic: Topic,
+    read: impl FnOnce(&State) -> Rows,
+    write: impl FnOnce(Rows) -> Result<Value, Failure>,
+) -> Result<Response, Failure> {
     query.check(&app.identity.datacenter)?;
     hold(app, query, &topic).await?;
     let (index, rows) = app.engine.read(|state| (state.index_of(&topic), read(state)));
-    Ok(with_index(json(query, &write(rows)), index))
+    Ok(with_index(json(query, &write(rows)?), index))
 }
 
 /// Waits, if the query says so, until the index of the topic exceeds the one it names.

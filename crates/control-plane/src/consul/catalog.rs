@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::app::{App, json};
-use super::blocking::indexed;
+use super::blocking::{filtered, indexed};
 use super::body::Sent;
 use super::failure::Failure;
 use super::health::is_wanted;
@@ -35,7 +35,7 @@ pub(crate) async fn nodes(Extract(app): Extract<App>, query: Query) -> Result<Re
     let write = |nodes: Vec<_>| {
         nodes.iter().map(|node: &Arc<Node>| encode::node(node, &app.identity)).collect()
     };
-    indexed(&app, &query, Topic::Nodes, read, write).await
+    filtered(&app, &query, Topic::Nodes, read, write).await
 }
 
 /// `GET /v1/catalog/services`.
@@ -64,7 +64,7 @@ pub(crate) async fn service(
     let write = |found: Vec<_>| {
         found.iter().map(|instance| encode::catalog_service(instance, &app.identity)).collect()
     };
-    indexed(&app, &query, Topic::service(&name), read, write).await
+    filtered(&app, &query, Topic::service(&name), read, write).await
 }
 
 /// `GET /v1/catalog/node/:node`: `null` when there is none.
@@ -81,7 +81,7 @@ pub(crate) async fn node(
         json!({"Node": encode::node(&node, &app.identity), "Services": services})
     };
     let read = |state: &State| with_services(state, &name);
-    indexed(&app, &query, Topic::Node(name.clone()), read, write).await
+    filtered(&app, &query, Topic::Node(name.clone()), read, write).await
 }
 
 /// `GET /v1/catalog/node-services/:node`: the same as a list.
@@ -97,7 +97,7 @@ pub(crate) async fn node_services(
         json!({"Node": encode::node(&node, &app.identity), "Services": services})
     };
     let read = |state: &State| with_services(state, &name);
-    indexed(&app, &query, Topic::Node(name.clone()), read, write).await
+    filtered(&app, &query, Topic::Node(name.clone()), read, write).await
 }
 
 /// A node, if it is there, and what is on it.

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::app::App;
-use super::blocking::indexed;
+use super::blocking::filtered;
 use super::encode;
 use super::failure::Failure;
 use super::query::Query;
@@ -50,7 +50,7 @@ pub(crate) async fn service(
     let write = |found: Vec<_>| {
         found.iter().map(|health| encode::health_entry(health, &app.identity)).collect()
     };
-    indexed(&app, &query, Topic::service(&name), read, write).await
+    filtered(&app, &query, Topic::service(&name), read, write).await
 }
 
 /// `GET /v1/health/checks/:service`.
@@ -65,7 +65,7 @@ pub(crate) async fn checks(
         let checks = wanted.flat_map(|service| state.checks_of(&service.node, &service.id));
         checks.map(|check| Checked::find(state, check)).collect()
     };
-    indexed(&app, &query, Topic::service(&name), read, all_checks).await
+    filtered(&app, &query, Topic::service(&name), read, all_checks).await
 }
 
 /// `GET /v1/health/state/:status`.
@@ -81,7 +81,7 @@ pub(crate) async fn state(
             |check: &&Arc<Check>| is_so(check) && is_on_wanted_node(state, &check.node, &query);
         state.checks().filter(wanted).map(|check| Checked::find(state, check)).collect()
     };
-    indexed(&app, &query, Topic::Checks, read, all_checks).await
+    filtered(&app, &query, Topic::Checks, read, all_checks).await
 }
 
 /// `GET /v1/health/node/:node`.
@@ -94,7 +94,7 @@ pub(crate) async fn node(
     let read = |state: &State| -> Vec<_> {
         state.checks_on(&name).map(|check| Checked::find(state, check)).collect()
     };
-    indexed(&app, &query, Topic::Node(name.clone()), read, all_checks).await
+    filtered(&app, &query, Topic::Node(name.clone()), read, all_checks).await
 }
 
 fn all_checks(found: Vec<Checked>) -> Value {

@@ -16,6 +16,7 @@ mod event;
 mod events;
 mod failure;
 mod fields;
+mod filter;
 mod guard;
 mod health;
 mod kv;

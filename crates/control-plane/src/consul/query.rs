@@ -129,8 +129,8 @@ impl Query {
         Ok(())
     }
 
-    /// Refuses what this control plane cannot mean: another datacenter, a filter expression, two
-    /// consistencies at once.
+    /// Refuses what this control plane cannot mean: another datacenter, two consistencies at
+    /// once.
     pub(crate) fn check(&self, datacenter: &str) -> Result<(), Failure> {
         if self.flag("stale") && self.flag("consistent") {
             let text = "Cannot specify ?stale with ?consistent, conflicting semantics.";
@@ -139,10 +139,6 @@ impl Query {
         self.check_namespace()?;
         if self.get("dc").is_some_and(|dc| !dc.is_empty() && dc != datacenter) {
             return Err(Failure::no_path(datacenter));
-        }
-        if self.get("filter").is_some_and(|filter| !filter.is_empty()) {
-            let text = "filter expressions are not supported; select by tag, passing and node-meta";
-            return Err(Failure::bad_request(text));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod catalog;
 mod checks;
 mod cli;
 mod errors;
+mod filters;
 mod identity;
 mod names;
 mod prometheus;
@@ -60,7 +61,7 @@ pub(crate) async fn real() -> (Consul, Target) {
 macro_rules! on_both {
     ($($name:ident: $suite:path;)+) => {
         mod embedded {
-            use super::{blocking, catalog, checks, errors, identity, names, services};
+            use super::{blocking, catalog, checks, errors, filters, identity, names, services};
 
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +73,7 @@ macro_rules! on_both {
         }
 
         mod real_consul {
-            use super::{blocking, catalog, checks, errors, identity, names, services};
+            use super::{blocking, catalog, checks, errors, filters, identity, names, services};
 
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,6 +91,7 @@ on_both! {
     checks_say_how_services_are: checks::suite;
     nodes_of_others_are_in_the_catalog: catalog::suite;
     changes_wake_those_who_wait: blocking::suite;
+    rows_are_filtered_by_expressions: filters::suite;
     mistakes_are_told_in_words: errors::suite;
     a_client_learns_whom_it_talks_to: identity::suite;
     names_are_answered_over_dns: names::suite;
