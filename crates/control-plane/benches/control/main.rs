@@ -27,20 +27,32 @@ fn main() {
         return;
     }
     let as_json = arguments.windows(2).any(|pair| pair == ["--format", "json"]);
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    let parts = Parts { is_timed: !has("--held-only"), is_held: !has("--timed-only") };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(as_json));
+    runtime.block_on(run(parts, as_json));
 }
 
-async fn run(as_json: bool) {
+/// What is measured: how fast it is, or what it takes to hold.
+#[derive(Clone, Copy)]
+struct Parts {
+    is_timed: bool,
+    is_held: bool,
+}
+
+async fn run(parts: Parts, as_json: bool) {
     let mut report = Report::default();
     for _ in 0..ROUNDS {
         for kind in [Kind::Ours, Kind::Etcd] {
-            let server = Server::start(kind).await;
-            keys::measure(&server, &mut report).await;
-            watching::measure(&server, &mut report).await;
-            drop(server);
-            keys::held(&Server::start(kind).await, &mut report).await;
+            if parts.is_timed {
+                let server = Server::start(kind).await;
+                keys::measure(&server, &mut report).await;
+                watching::measure(&server, &mut report).await;
+            }
+            if parts.is_held {
+                keys::held(&Server::start(kind).await, &mut report).await;
+            }
         }
     }
     report.print(as_json);

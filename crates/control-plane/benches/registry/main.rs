@@ -22,6 +22,8 @@ const QUERIES: usize = 8000;
 const CHANGES: usize = 200;
 /// Queries that wait for a change while the server is idle, one for each service.
 const WAITING: usize = 1000;
+/// Each figure is the median of these, taken in turns.
+const ROUNDS: usize = 3;
 const IDLE: Duration = Duration::from_secs(10);
 
 fn main() {
@@ -35,11 +37,13 @@ fn main() {
     }
     let as_json = arguments.windows(2).any(|pair| pair == ["--format", "json"]);
     let is_checks_only = arguments.iter().any(|argument| argument == "--checks-only");
+    let rounds =
+        if arguments.iter().any(|argument| argument == "--one-round") { 1 } else { ROUNDS };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let mut report = Report::default();
-        for kind in [Kind::Ours, Kind::Consul] {
+        for kind in [Kind::Ours, Kind::Consul].repeat(rounds) {
             if !is_checks_only {
                 measure(kind, &mut report).await;
             }

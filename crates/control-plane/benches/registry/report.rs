@@ -15,8 +15,8 @@ struct Figure {
     what: String,
     unit: &'static str,
     better: Better,
-    ours: f64,
-    consul: f64,
+    ours: Vec<f64>,
+    consul: Vec<f64>,
 }
 
 /// All figures, in the order in which they came.
@@ -33,18 +33,25 @@ impl Report {
         value: f64,
     ) {
         let at = self.0.iter().position(|figure| figure.what == what).unwrap_or_else(|| {
-            self.0.push(Figure { what: what.to_owned(), unit, better, ours: 0.0, consul: 0.0 });
+            self.0.push(Figure {
+                what: what.to_owned(),
+                unit,
+                better,
+                ours: Vec::new(),
+                consul: Vec::new(),
+            });
             self.0.len() - 1
         });
         match kind {
-            Kind::Ours => self.0[at].ours = value,
-            Kind::Consul => self.0[at].consul = value,
+            Kind::Ours => self.0[at].ours.push(value),
+            Kind::Consul => self.0[at].consul.push(value),
         }
     }
 
     /// A ratio above 1 says that ours is better.
-    pub(crate) fn print(&self, as_json: bool) {
-        for Figure { what, unit, better, ours, consul } in &self.0 {
+    pub(crate) fn print(mut self, as_json: bool) {
+        for Figure { what, unit, better, ours, consul } in &mut self.0 {
+            let (ours, consul) = (median(ours), median(consul));
             let ratio = match better {
                 Better::More => ours / consul,
                 Better::Less => consul / ours,
@@ -62,4 +69,9 @@ impl Report {
             }
         }
     }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

@@ -222,7 +222,6 @@ mod tests {
         assert!(check("dc=dc1&stale").is_ok());
         assert!(check("dc=dc2").is_err());
         assert!(check("stale&consistent").is_err());
-        assert!(check("filter=Service.Port==80").is_err());
         assert!(check("ns=team").is_err());
     }
 

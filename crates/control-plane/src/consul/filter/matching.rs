@@ -42,7 +42,8 @@ fn field_holds(one: &Match, path: &[String], value: &Value, is_map: bool) -> Res
         Value::Object(fields) => match fields.get(name) {
             Some(field) => field_holds(one, rest, field, MAPS.contains(&name.as_str())),
             None if is_map => Ok(without(one)),
-            // Of services that have none.
+            // Not sent when they are empty.
+            None if MAPS.contains(&name.as_str()) => field_holds(one, rest, &Value::Null, false),
             None if name == "Kind" => field_holds(one, rest, &Value::from(""), false),
             None => Err(invalid(one)),
         },

@@ -27,8 +27,7 @@ fn rows() -> Value {
         {
             "Node": node,
             "Service": {
-                "ID": "f3", "Port": 0, "Tags": [], "Meta": null,
-                "EnableTagOverride": false, "TaggedAddresses": {},
+                "ID": "f3", "Port": 0, "Tags": [], "Meta": null, "EnableTagOverride": false,
             },
             "Checks": [{"Status": "passing"}],
         },
@@ -98,6 +97,7 @@ fn lists_and_maps_are_asked_for_what_they_hold() {
         ("Node.Meta.none != x", "f1 f2 f3"),
         ("Service.TaggedAddresses.lan.Port == 80", "f1"),
         ("Service.TaggedAddresses.lan.Port != 80", "f2 f3"),
+        ("Service.TaggedAddresses is empty", "f3"),
         ("Checks is not empty", "f1 f2 f3"),
     ] {
         assert_eq!(left(expression), wanted, "{expression}");
