@@ -161,8 +161,7 @@ impl Session {
             no_deletes: filters.contains(&FilterType::Nodelete),
             previous: create.prev_kv,
         };
-        // One before the first is the first, as in etcd.
-        let from = Some(create.start_revision).filter(|from| *from != 0).map(|from| from.max(1));
+        let from = Some(create.start_revision).filter(|from| *from > 0);
         let wake = Arc::clone(&self.wake);
         let (feed, revision) = match self.app.follow(range, wanted, from, wake) {
             Ok(followed) => followed,

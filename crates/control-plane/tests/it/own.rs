@@ -17,7 +17,6 @@ async fn what_is_not_meant_is_refused_with_the_reason() {
         (Method::PUT, register, r#"{"name":"a","port":70000}"#, 400, "Port is a number"),
         (Method::PUT, register, r#"{"name":"consul"}"#, 400, "the control plane's own"),
         (Method::PUT, register, r#"{"name":"a","kind":"x"}"#, 400, "not supported"),
-        (Method::GET, "/v1/health/service/a?filter=x", "", 400, "not supported"),
         (Method::PUT, "/v1/catalog/deregister", r#"{"node":"regatta"}"#, 500, "itself"),
     ] {
         let answer = server.call(method.clone(), path, body).await;
