@@ -87,3 +87,47 @@ fn what_is_put_keeps_no_more_memory_than_its_own() {
     real.disk.clear();
     assert!(request.is_unique());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compaction_while_a_snapshot_is_written_takes_nothing_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        Options { limits: LIMITS, history: Duration::from_secs(60), history_bytes: usize::MAX };
+    let fresh = Identity { cluster: 1, member: 2, term: 0 };
+    let now = tokio::time::Instant::now().into_std();
+    let (store, writer, defragmenter) = open(folder.path(), options, now, fresh, 3).unwrap();
+    let tasks = tokio_util::task::TaskTracker::new();
+    tasks.spawn(writer.run());
+    let put_all = async || {
+        for first in (0..4000).step_by(100) {
+            let put = |number: usize| {
+                let (key, value) = (format!("{number:04}").into(), Some(vec![b'v'; 200].into()));
+                Operation::Put(Put { key, value, lease: Some(0), previous: false })
+            };
+            let txn = Txn { success: (first..first + 100).map(put).collect(), ..Txn::default() };
+            store.write(move |turn| turn.txn(&txn)).await.unwrap();
+        }
+    };
+    for _ in 0..4 {
+        put_all().await;
+        let written = tasks.spawn({
+            let defragmenter = defragmenter.clone();
+            async move { defragmenter.run().await }
+        });
+        put_all().await;
+        let latest = store.revision();
+        store.write(move |turn| turn.compact(latest)).await.unwrap();
+        written.await.unwrap().unwrap();
+    }
+    let numbers = |state: &State| -> Vec<_> {
+        let keys =
+            state.histories().map(|(key, history)| (key.clone(), history.at(i64::MAX).cloned()));
+        keys.collect()
+    };
+    let before = numbers(&store.copy().await.unwrap());
+    drop((store, defragmenter));
+    tasks.close();
+    tasks.wait().await;
+    let again = log::Journal::open(folder.path(), now, fresh, 3).unwrap().state;
+    assert!(before == numbers(&again), "a key began anew");
+}
