@@ -98,25 +98,28 @@ async fn a_compaction_while_a_snapshot_is_written_takes_nothing_of_it() {
     let (store, writer, defragmenter) = open(folder.path(), options, now, fresh, 3).unwrap();
     let tasks = tokio_util::task::TaskTracker::new();
     tasks.spawn(writer.run());
-    let put_all = async || {
-        for first in (0..4000).step_by(100) {
-            let put = |number: usize| {
-                let (key, value) = (format!("{number:04}").into(), Some(vec![b'v'; 200].into()));
-                Operation::Put(Put { key, value, lease: Some(0), previous: false })
-            };
-            let txn = Txn { success: (first..first + 100).map(put).collect(), ..Txn::default() };
-            store.write(move |turn| turn.txn(&txn)).await.unwrap();
-        }
+    let put_hundred = async |first: usize| {
+        let put = |number: usize| {
+            let (key, value) = (format!("{number:04}").into(), Some(vec![b'v'; 2000].into()));
+            Operation::Put(Put { key, value, lease: Some(0), previous: false })
+        };
+        let txn = Txn { success: (first..first + 100).map(put).collect(), ..Txn::default() };
+        store.write(move |turn| turn.txn(&txn)).await.unwrap();
     };
-    for _ in 0..4 {
-        put_all().await;
-        let written = tasks.spawn({
+    for first in (0..4000).step_by(100) {
+        put_hundred(first).await;
+    }
+    for _ in 0..3 {
+        let written = {
             let defragmenter = defragmenter.clone();
-            async move { defragmenter.run().await }
-        });
-        put_all().await;
-        let latest = store.revision();
-        store.write(move |turn| turn.compact(latest)).await.unwrap();
+            tasks.spawn(async move { defragmenter.run().await })
+        };
+        // Of the keys that are written last.
+        while !written.is_finished() {
+            put_hundred(3900).await;
+            let latest = store.revision();
+            store.write(move |turn| turn.compact(latest)).await.unwrap();
+        }
         written.await.unwrap().unwrap();
     }
     let numbers = |state: &State| -> Vec<_> {
