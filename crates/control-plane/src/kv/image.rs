@@ -9,7 +9,7 @@ use super::history::Version;
 use super::state::State;
 
 /// A part of so many bytes, or of so many entries, takes no more: nothing is written while one is
-/// made. A tenth of a millisecond.
+/// made, which is to be as short as a range that many ask for.
 const MOST: Size = Size { bytes: 256 << 10, entries: 1024 };
 
 /// Everything that [`State::apply`] needs to make a state again, as it was at one revision. Until
