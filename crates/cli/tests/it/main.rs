@@ -10,5 +10,5 @@ mod guarded;
 mod life;
 mod new;
 mod refusals;
-mod shared_limits;
 mod settings;
+mod shared_limits;

@@ -191,7 +191,8 @@ fn an_empty_value_is_noted() {
 fn that_nothing_listens_is_said_plainly() {
     let center = Center::start();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let get = center.config(&["get", "pay", "client.tries", "--endpoint", &format!("http://{free}")]);
+    let get =
+        center.config(&["get", "pay", "client.tries", "--endpoint", &format!("http://{free}")]);
     assert_eq!(get.code, 1, "{}", get.out);
     assert!(get.err.contains("nothing listens at this address"), "{}", get.err);
     assert!(!get.err.contains("tonic") && !get.err.contains("Os {"), "{}", get.err);
