@@ -45,7 +45,8 @@ async fn a_group_waits_for_a_publication_that_is_under_way() {
     let insert = "INSERT INTO regatta_bus_log (position, source, id, type, recorded_at, event)
         VALUES (-1, '/shop', 'held', 'placed', 0, '')";
     sqlx::query(insert).execute(&mut **postgres).await.unwrap();
-    let slow = tokio::spawn({
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn({
         let bus = bus.clone();
         async move { bus.publish(&[event("slow"), event("held")]).await }
     });
@@ -59,7 +60,7 @@ async fn a_group_waits_for_a_publication_that_is_under_way() {
     let early = tokio::time::timeout(Duration::from_millis(300), deliveries.next()).await;
     assert!(early.is_err(), "the fast one has the higher number: {early:?}");
     other.rollback().await.unwrap();
-    slow.await.unwrap().unwrap();
+    tasks.join_next().await.unwrap().unwrap().unwrap();
     for id in ["slow", "held", "fast"] {
         let delivery = deliveries.next().await.unwrap();
         assert_eq!(delivery.event().id(), id);

@@ -44,7 +44,8 @@ async fn a_reader_waits_for_an_append_that_is_under_way() {
     sqlx::query(insert).bind(held.id.to_string()).execute(&mut **postgres).await.unwrap();
     let mut slow = new("slow");
     slow.events.push(held);
-    let slow = tokio::spawn({
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn({
         let store = store.clone();
         async move { store.append(&slow).await }
     });
@@ -60,7 +61,8 @@ async fn a_reader_waits_for_an_append_that_is_under_way() {
     let page = store.read_all(Position::START, &Filter::default(), 10).await.unwrap();
     assert_eq!(page.events, [], "the fast one has the higher number");
     other.rollback().await.unwrap();
-    assert_eq!(slow.await.unwrap().unwrap().version.get(), 2);
+    let done = tasks.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(done.version.get(), 2);
     let page = store.read_all(page.next, &Filter::default(), 10).await.unwrap();
     let streams: Vec<_> = page.events.iter().map(|event| event.stream.id()).collect();
     assert_eq!(streams, ["slow", "slow", "fast"]);
