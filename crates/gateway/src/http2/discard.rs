@@ -5,6 +5,8 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
+use crate::worker::spawn;
+
 /// What a client may send before anybody reads it (RFC 9113, section 6.9.2).
 const WINDOW: u64 = 65_535;
 
@@ -19,7 +21,7 @@ pub(super) fn discard(mut body: Incoming) {
         return;
     }
     // As many at a time as streams.
-    tokio::spawn(async move {
+    spawn(async move {
         let taken = async { while let Some(Ok(_)) = body.frame().await {} };
         _ = tokio::time::timeout(WITHIN, taken).await;
     });
