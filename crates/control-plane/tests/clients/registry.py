@@ -14,14 +14,14 @@ Check = consul.Check
 
 
 def until(what, look):
-    """Waits until `look` returns something true, at most 20 s: a real agent tells its catalog later."""
-    deadline = time.monotonic() + 20
+    """Waits until `look` returns something true, at most 60 s: a real agent tells its catalog later."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = look()
         if found:
             return found
         time.sleep(0.02)
-    raise AssertionError(f"{what}: not within 20 s")
+    raise AssertionError(f"{what}: not within 60 s")
 
 
 def passing(name):

@@ -7,6 +7,8 @@ pub(crate) enum Name {
     Connection,
     ContentLength,
     ContentType,
+    /// When an answer was made (RFC 9110, section 6.6.1).
+    Date,
     Expect,
     Forwarded,
     GrpcTimeout,
@@ -43,6 +45,7 @@ pub(crate) fn classify(name: &[u8]) -> Name {
     let found = match name.len() {
         2 if is("te") => Name::HopByHop,
         4 if is("host") => Name::Host,
+        4 if is("date") => Name::Date,
         6 if is("expect") => Name::Expect,
         7 if is("upgrade") => Name::Upgrade,
         7 if is("trailer") => Name::HopByHop,

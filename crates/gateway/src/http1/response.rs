@@ -31,6 +31,7 @@ pub(crate) struct ResponseHead {
     /// Whether it names a protocol that the connection is upgraded to.
     pub(crate) upgrades: bool,
     pub(crate) has_request_id: bool,
+    pub(crate) has_date: bool,
 }
 
 /// Where the fields of a head begin, in order.
@@ -97,7 +98,7 @@ pub(crate) fn parse_response<'b>(
 
     let mut framing = Framing::default();
     let (mut close, mut persist, mut upgrades) = (false, false, false);
-    let (mut names_protocol, mut has_request_id) = (false, false);
+    let (mut names_protocol, mut has_request_id, mut has_date) = (false, false, false);
     let (mut dropped, mut rate_fields) = (0_u128, 0_u128);
     for (index, field) in fields.iter().enumerate() {
         match classify(field.name.as_bytes()) {
@@ -116,6 +117,10 @@ pub(crate) fn parse_response<'b>(
             Name::Upgrade => names_protocol = true,
             Name::RequestId => {
                 has_request_id = true;
+                continue;
+            }
+            Name::Date => {
+                has_date = true;
                 continue;
             }
             Name::RateLimit => {
@@ -142,6 +147,7 @@ pub(crate) fn parse_response<'b>(
         rate_fields,
         upgrades: upgrades && names_protocol,
         has_request_id,
+        has_date,
     };
     Ok(Some((head, fields)))
 }

@@ -10,6 +10,8 @@ use super::request::offset;
 use super::{Body, Facts, RequestHead, ResponseHead};
 use crate::policy::ids::{RequestId, Trace};
 use crate::policy::{Caller, forwarded, number, whole_seconds};
+use crate::shared::wall_clock;
+use crate::worker::date;
 
 /// Where a head has digits that differ from attempt to attempt.
 #[derive(Clone, Copy, Debug)]
@@ -159,6 +161,9 @@ pub(crate) fn response_head(
     if !head.has_request_id {
         push_field(b"X-Request-Id: ", common.request_id.as_bytes(), out);
     }
+    if !head.has_date && head.status >= 200 {
+        date::push(wall_clock(), out);
+    }
     finish_head(frame, common, out);
 }
 
@@ -182,6 +187,7 @@ pub(crate) fn own_answer(
         push_field(b"Content-Type: ", media_type.as_bytes(), out);
     }
     push_field(b"X-Request-Id: ", common.request_id.as_bytes(), out);
+    date::push(wall_clock(), out);
     // 204 has no body, and must not say how long it is (RFC 9110, section 8.6).
     let frame = if status == 204 { Frame::None } else { Frame::Length(body.len() as u64) };
     finish_head(frame, common, out);
@@ -397,7 +403,7 @@ mod tests {
     #[test]
     fn a_response_keeps_its_status_and_fields_and_loses_those_of_the_hop() {
         let text = b"HTTP/1.1 299 Odd Reason\r\nConnection: keep-alive\r\nSet-Cookie: a=b\r\n\
-                     Content-Length: 2\r\nSet-Cookie: c=d\r\n\r\nhi";
+                     Content-Length: 2\r\ndate: then\r\nSet-Cookie: c=d\r\n\r\nhi";
         let mut fields = Fields::default();
         let (head, _) = parse_response(text, &mut fields, false).unwrap().unwrap();
         let request_id = RequestId::echo_or_make(Some(IDS), || 0);
@@ -412,7 +418,7 @@ mod tests {
         response_head(text, &head, Frame::Length(2), &common, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "HTTP/1.1 299 Odd Reason\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\
+            "HTTP/1.1 299 Odd Reason\r\nSet-Cookie: a=b\r\ndate: then\r\nSet-Cookie: c=d\r\n\
              X-Request-Id: abc\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
         );
     }

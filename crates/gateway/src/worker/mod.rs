@@ -7,6 +7,7 @@ pub(crate) use spawn::{Spawner, spawn, tasks};
 pub(crate) mod activity;
 pub(crate) mod alarm;
 pub(crate) mod buffer;
+pub(crate) mod date;
 pub(crate) mod hash;
 pub(crate) mod pool;
 pub(crate) mod random;
