@@ -51,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The outbox keeps and the relay publishes events.
     ("regatta-events", CORE),
     ("regatta-eventstore", &["regatta-core", "regatta-events"]),
+    ("regatta-events-nats", &["regatta-core", "regatta-events", "regatta-testkit"]),
     (
         "regatta-eventstore-sql",
         &[
@@ -67,7 +68,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "regatta-events-sql",
         &["regatta-core", "regatta-database", "regatta-events", "regatta-testkit"],
     ),
-    ("regatta-events-nats", &["regatta-core", "regatta-events", "regatta-testkit"]),
     ("regatta-discovery-consul", &["regatta-core", "regatta-discovery"]),
     ("regatta-discovery-dns", &["regatta-core", "regatta-discovery"]),
     (

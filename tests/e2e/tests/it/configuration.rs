@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use regatta_e2e::{Caller, Program, System, Traffic};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const KEY: &str = "client.timeout";
 
@@ -148,7 +149,15 @@ async fn a_release_that_makes_requests_fail_takes_itself_back() {
         async move { caller.get("/users/1").await }
     });
     traffic.more(50).await.unwrap();
-    // One request at a time: most of sixteen are turned away.
+    // One request at a time, and one that has no end: all others are turned away.
+    let mut holding = tokio::task::JoinSet::new();
+    let address = first.url.trim_start_matches("http://").to_owned();
+    holding.spawn(async move {
+        loop {
+            _ = hold(&address).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
     let arguments =
         release(&["shed.limit=1", "shed.queue=0", "--window", "60s", "--auto-rollback"]);
     let output = system.run(&arguments).unwrap();
@@ -159,6 +168,15 @@ async fn a_release_that_makes_requests_fail_takes_itself_back() {
         instances(&system).iter().all(|it| it["release"].is_null())
     });
     drop(traffic.stop().await);
+}
+
+/// Sends a request whose body does not come, and waits for its end.
+async fn hold(address: &str) -> std::io::Result<()> {
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    let head = "POST /users HTTP/1.1\r\nHost: user-service\r\nContent-Type: application/json\r\n\
+                Content-Length: 100\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    stream.read_to_end(&mut Vec::new()).await.map(drop)
 }
 
 /// The arguments of a release of these changes, with short windows.
