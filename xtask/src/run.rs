@@ -58,9 +58,9 @@ pub(crate) fn run_tests(program: &str, arguments: &[&str], count: &mut Count) ->
 
 /// The counts in a closing line of nextest or libtest.
 fn closing_line(line: &str) -> Option<Count> {
-    let line = line.trim();
+    // nextest repeats what a failed test printed, libtest's closing line within, moved to the right.
     let is_closing = line.starts_with("test result: ")
-        || (line.starts_with("Summary [") && line.contains(" run: "));
+        || (line.trim_start().starts_with("Summary [") && line.contains(" run: "));
     if !is_closing {
         return None;
     }
@@ -89,5 +89,7 @@ mod tests {
         let line = "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
         assert_eq!(closing_line(line), Some(Count { passed: 12, failed: 0 }));
         assert_eq!(closing_line("test a::b ... ok"), None);
+        let repeated = "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured";
+        assert_eq!(closing_line(repeated), None);
     }
 }
