@@ -225,7 +225,7 @@ pub fn finish(trailers: &[u8], out: &mut Vec<u8>) -> Result<(), BadChunk> {
 
 fn may_trail(name: &str) -> bool {
     use super::name::{Name, classify};
-    classify(name.as_bytes()) == Name::Other
+    matches!(classify(name.as_bytes()), Name::Other | Name::Date)
         && !["cache-control", "set-cookie", "content-encoding", "content-range", "location"]
             .iter()
             .any(|forbidden| name.eq_ignore_ascii_case(forbidden))

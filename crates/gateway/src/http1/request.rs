@@ -246,7 +246,7 @@ impl<'b> Pass<'b> {
         let value = field.value;
         let headers = &mut self.headers;
         let dropped = match classify(field.name.as_bytes()) {
-            Name::Other | Name::RateLimit => return Ok(()),
+            Name::Other | Name::RateLimit | Name::Date => return Ok(()),
             Name::Priority => {
                 headers.priority = headers.priority.or(Some(value));
                 false
