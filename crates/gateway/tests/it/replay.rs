@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use regatta_gateway::Settings;
 use regatta_resilience::outlier;
@@ -111,7 +112,18 @@ async fn a_connection_that_has_half_a_body_is_not_used_again() {
         });
         // Both are out after one failure, so that the answer of the hasty one stands.
         let gateway = start(fragile(), &[hasty, broken.addr]).await;
-        let answer = send(gateway.addr, KEYED, "Content-Length: 4", &[b"data"]).await;
+        let mut wire = Wire::connect(gateway.addr).await;
+        wire.send(format!("{KEYED}Content-Length: 4\r\nExpect: 100-continue\r\n\r\n")).await;
+        assert_eq!(wire.head().await.unwrap().status, 100);
+        // The body comes when the hasty one, if it was asked first, is given up.
+        let other_is_asked = async {
+            while broken.connections() == 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, other_is_asked).await.expect("the other one is asked");
+        wire.send("data").await;
+        let answer = wire.message().await.unwrap();
         assert_eq!((answer.status, answer.text().as_str()), (503, "down"));
         assert_eq!(broken.unseen(), 1);
         if was_asked.await.unwrap().field("x-envoy-attempt-count") == Some("1") {
