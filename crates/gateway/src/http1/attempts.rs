@@ -230,7 +230,6 @@ impl Attempts {
 }
 
 impl Forward {
-    /// When the exchange is over, whatever was tried.
     /// A fault, unless it is that the caller's own time was over.
     pub(super) fn blame(&self) -> impl Fn(Option<Fault>) -> Option<Fault> + use<> {
         let (began, own) = (self.record.started, self.is_callers_timeout.then_some(self.timeout));
@@ -238,6 +237,7 @@ impl Forward {
         move |fault| fault.and_then(|fault| unless_impatient(Some(fault), own, waited()))
     }
 
+    /// When the exchange is over, whatever was tried.
     pub(super) fn end(&self) -> Instant {
         self.record.started + self.timeout
     }

@@ -106,7 +106,8 @@ fn lock<C>(shard: &Aligned<C>) -> MutexGuard<'_, Shard<C>> {
     shard.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The largest number up to what an index holds for which `fits` holds; it holds for all below one that holds.
+/// The largest number for which `fits` holds, and that an index can hold; `fits` holds for all below
+/// one for which it does.
 fn largest(fits: impl Fn(usize) -> bool) -> usize {
     let (mut good, mut bad) = (0, index::MOST + 1);
     while good + 1 < bad {
